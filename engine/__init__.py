@@ -1,0 +1,1 @@
+"""Models and tokens: loading, prompting, constraining, decoding, metering. Knows no suite, score or report."""

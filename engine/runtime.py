@@ -1,0 +1,74 @@
+"""What decodes: the seam between the engine and whoever asks it for answers.
+
+Requests are submitted and answers collected as they finish, so that an episode's next step can join the batch while
+others are still decoding. `engine.decoder` implements it over llama.cpp, `engine.fake` with a script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from engine.constraint.protocol import Compiled
+from engine.formats.protocol import StreamWatcher
+from engine.types import Generation, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """The texts between which a model reasons; `opened`: the prompt already contains the opening one."""
+
+    open: str
+    close: str
+    opened: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Token budgets; when one is spent the generation stops by LENGTH or REASONING_LENGTH."""
+
+    answer: int = 512
+    reasoning: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt to answer. `key` comes back with the Generation."""
+
+    key: Hashable
+    prompt: tuple[int, ...]
+    n_shared: int = 0  # leading prompt tokens that other requests have too, worth keeping decoded
+    compiled: Compiled | None = None
+    trigger: str | None = None  # as in ConstraintSpec
+    limits: Limits = field(default_factory=Limits)
+    sampling: Sampling = field(default_factory=Sampling)
+    stop_tokens: frozenset[int] = frozenset()  # beside the vocabulary's end-of-generation set
+    reasoning: Reasoning | None = None
+    watcher: StreamWatcher | None = None
+    use_forced: bool = True
+    compile_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An answer, or the reason why there is none (`error`, e.g. the prompt does not fit the context)."""
+
+    key: Hashable
+    generation: Generation | None
+    error: str | None = None
+    context_exceeded: bool = False
+
+
+class Runtime(Protocol):
+    n_ctx: int
+    n_slots: int
+
+    def submit(self, request: Request) -> None: ...
+
+    def step(self) -> Sequence[Finished]:
+        """Decode one batch; returns what finished with it. Cheap and empty when idle."""
+
+    @property
+    def n_pending(self) -> int:
+        """Requests submitted and not finished."""

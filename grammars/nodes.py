@@ -1,0 +1,70 @@
+"""The small algebra in which a tool-call format says what an answer may look like.
+
+A format builds one tree from literals, markers and JSON Schemas; `gbnf`, `lark` and `regex` each render the same tree
+for their engine, so that the backends are compared on the same language. Knows no model; a marker is just a text
+that a vocabulary may hold as one token, and the renderers are told its id.
+
+    Seq(Literal('{"name": "add", "arguments": '), Json(schema), Literal("}\\n"), Marker("</tool_call>"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """Exactly this text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A structural text of the format, e.g. `<tool_call>`; rendered as one token where the vocabulary has it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """A JSON value valid under `schema`, in the canonical serialisation (`grammars.canonical`)."""
+
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyJsonObject:
+    """Any well-formed JSON object, white space bounded: 'JSON mode' as servers offer it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawText:
+    """Any text that does not contain `until`; `until` itself is not consumed."""
+
+    until: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seq:
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    options: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """`item`, `minimum` to `maximum` times (`None`: unbounded), with `separator` between."""
+
+    item: Node
+    separator: Node
+    minimum: int = 1
+    maximum: int | None = None
+
+
+Node = Literal | Marker | Json | AnyJsonObject | RawText | Seq | Choice | Repeat
