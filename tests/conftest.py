@@ -1,0 +1,17 @@
+"""Fixtures for everybody: where real vocabularies and templates lie, if anywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with `vocab/` and `templates/` named by TOOLGAUGE_REAL_DATA; skips where there is none."""
+    folder = os.environ.get("TOOLGAUGE_REAL_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("TOOLGAUGE_REAL_DATA names no folder with real vocabularies and templates")
+    return Path(folder)
