@@ -1,0 +1,1 @@
+"""Suites: cases, their files, and the simulated tools behind them."""
