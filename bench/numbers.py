@@ -1,0 +1,112 @@
+"""Numbers as people read them: durations, rates, sizes, shares, differences. Pure; knows no table.
+
+Three significant digits everywhere, since no figure here is known better. A value that was not measured is `None` and
+becomes "-", never 0.
+
+    duration(0.0421) == "42.1 ms"    size(1_900_000) == "1.81 MiB"    share(0.95) == "95.0%"
+"""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "-"
+
+_MINUTE_S = 60.0
+_HOUR_S = 3600.0
+_BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the unit that reads best, from microseconds to hours."""
+    if seconds is None:
+        return MISSING
+    if seconds < 0:
+        return f"-{duration(-seconds)}"
+    for unit, factor in (("µs", 1e6), ("ms", 1e3), ("s", 1.0)):
+        value = seconds * factor
+        if value < (999.5 if unit != "s" else 59.95):
+            return f"{significant(value)} {unit}"
+    whole = round(seconds)
+    if whole < _HOUR_S:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / _MINUTE_S)
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def rate(per_second: float | None) -> str:
+    """Write a rate without its unit, which stands in the column's header."""
+    return MISSING if per_second is None else significant(per_second)
+
+
+def size(n_bytes: float | None) -> str:
+    """Bytes in binary units: 1 GiB is 2**30."""
+    if n_bytes is None:
+        return MISSING
+    value = float(n_bytes)
+    for unit in _BINARY_UNITS[:-1]:
+        if value < 999.5:
+            return f"{round(value)} B" if unit == "B" else f"{significant(value)} {unit}"
+        value /= 1024
+    return f"{significant(value)} {_BINARY_UNITS[-1]}"
+
+
+def share(fraction: float | None) -> str:
+    """Write a fraction in percent; 0 and 100 are kept for what is exactly that."""
+    return MISSING if fraction is None else f"{_tenths(fraction)}%"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Write the ends of an interval of fractions in percent."""
+    if low is None or high is None:
+        return MISSING
+    return f"{_tenths(low)}-{_tenths(high)}"
+
+
+def points(difference: float | None) -> str:
+    """Write a difference of fractions in percentage points, signed unless it is nothing."""
+    if difference is None:
+        return MISSING
+    text = f"{difference * 100:+.1f}"
+    return "0.0" if float(text) == 0 else text
+
+
+def p_value(p: float | None) -> str:
+    """Write a p-value to the digits that matter."""
+    if p is None:
+        return MISSING
+    if p < 0.001:
+        return "<0.001"
+    return f"{p:.3f}" if p < 0.0995 else f"{p:.2f}"
+
+
+def ratio(factor: float | None) -> str:
+    """How many times as much."""
+    return MISSING if factor is None else f"{significant(factor)}x"
+
+
+def count(number: int | None) -> str:
+    return MISSING if number is None else f"{number:,}"
+
+
+def plural(number: int, noun: str, nouns: str | None = None) -> str:
+    """Write a count with its noun: `1 case`, `40 cases`."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def significant(value: float) -> str:
+    """Three significant digits without an exponent, thousands separated."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    decimals = max(0, 2 - math.floor(math.log10(abs(round(value, decimals)))))
+    return f"{value:,.{min(decimals, 6)}f}"
+
+
+def _tenths(fraction: float) -> str:
+    percent = fraction * 100
+    if 0 < percent < 0.05:
+        return "0.1"
+    if 99.95 <= percent < 100:
+        return "99.9"
+    return f"{percent:.1f}"
