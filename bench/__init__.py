@@ -1,0 +1,1 @@
+"""Suites, scores, statistics, files and terminals; asks `engine` for generations."""

@@ -1,0 +1,148 @@
+"""What the result file gives back: one frozen dataclass for each table. Plain values; knows no SQL.
+
+Times are seconds, sizes bytes; `None` means "not known", never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.records import EpisodeEnd, ItemError
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One command's work. `finished_utc` None: it can be resumed."""
+
+    id: int
+    plan_key: str
+    config: Mapping[str, Any]
+    argv: tuple[str, ...]
+    versions: Mapping[str, str]
+    host: Mapping[str, Any]
+    llama_build: str | None
+    seed: int
+    n_items: int  # planned
+    n_samples: int  # planned latency samples
+    created_utc: str
+    finished_utc: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One GGUF with its context settings within a run."""
+
+    id: int
+    position: int
+    name: str
+    quant: str
+    path: str
+    gguf_sha256: str
+    gguf_bytes: int
+    template_sha256: str
+    architecture: str
+    format: str
+    context: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """model x quant x mode x backend x context settings x suite."""
+
+    id: int
+    run_id: int
+    position: int
+    model: ModelRow
+    mode: str
+    backend: str
+    backend_version: str
+    suite: str
+    suite_sha256: str
+    n_items: int  # planned
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One case in one cell, one trial, accuracy pass. Its steps are `Store.steps(item.id)`."""
+
+    id: int
+    cell_id: int
+    key: str
+    case_id: str
+    category: str
+    trial: int
+    end: EpisodeEnd
+    error: ItemError | None
+    format_id: str
+    format_version: str
+    attempt: int  # 2: tried again after a crash
+    n_slots: int
+    total_s: float
+    extra: Mapping[str, Any]
+    created_utc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A verdict. The newest one that is not stale counts (`Store.verdicts`)."""
+
+    item_id: int
+    scorer: str
+    scorer_version: str
+    outcome: str
+    stale: bool
+    details: Mapping[str, Any]
+    created_utc: str
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySample:
+    """One answer of the latency pass: single stream, first step of a case, after warm-up."""
+
+    cell_id: int
+    key: str
+    case_id: str
+    repetition: int
+    error: str | None
+    text: str
+    stop: str
+    n_prompt: int
+    n_tokens: int
+    n_forced: int
+    prefill_s: float
+    ttft_s: float | None
+    ttfn_s: float | None
+    ttfc_s: float | None
+    decode_s: float
+    mask_s: float
+    host_s: float
+    compile_s: float
+    total_s: float
+    energy_j: float | None
+    created_utc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One start of a worker for a model; several when a worker died."""
+
+    id: int
+    model_id: int
+    load_s: float | None
+    n_ctx: int | None
+    n_slots: int | None
+    llama_build: str | None
+    error: str | None
+    created_utc: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReading:
+    """`moment`: before, loaded, peak. `source`: rss, vram, or a buffer as llama.cpp names it (model, kv, compute, ...)."""
+
+    load_id: int
+    moment: str
+    source: str
+    n_bytes: int | None
