@@ -140,7 +140,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class MemoryReading:
-    """`moment`: before, loaded, peak. `source`: rss, vram, or a buffer as llama.cpp names it (model, kv, compute, ...)."""
+    """`moment`: before, loaded, peak. `source`: rss, vram, or a buffer as llama.cpp names it (model, kv, ...)."""
 
     load_id: int
     moment: str
