@@ -1,0 +1,183 @@
+"""When is a value right? The small matchers that a case's author writes, and equality of JSON values.
+
+Knows no schema and no tool. Equality is strict: strings exactly, order of lists counts, order of keys does not,
+5 equals 5.0, and true is not 1. Anything laxer is written into the case, where everybody can read it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+ABSENT = object()
+"""Stands for an argument that was not given; JSON's null is a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Equal to one of the values; written as a plain list."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string equal to one of the texts, whatever its case, white space and final full stop."""
+
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """A string with all of the words in it, whatever their case; of an inner tuple one is enough."""
+
+    words: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unordered:
+    """A list with exactly these elements in any order."""
+
+    items: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object whose fields match one by one, and which has no others."""
+
+    fields: Mapping[str, Matcher]
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """Any value, as long as there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Optional:
+    """May be left out; if given it has to match. Without `matcher` it must be left out."""
+
+    matcher: Matcher | None
+
+
+Matcher = OneOf | Text | Contains | Unordered | Object | Anything | Optional
+
+
+def parse(raw: Any) -> Matcher:
+    """Read a matcher as written in a case file; ValueError says what is wrong with it."""
+    if isinstance(raw, list):
+        return OneOf(_filled("a list of acceptable values", raw))
+    if not isinstance(raw, dict) or len(raw) != 1:
+        raise ValueError(f"write a list of acceptable values or an object with one of {', '.join(_READERS)}")
+    ((kind, body),) = raw.items()
+    if kind not in _READERS:
+        raise ValueError(f"unknown matcher '{kind}'; known are {', '.join(_READERS)}")
+    return _READERS[kind](body)
+
+
+def matches(matcher: Matcher, value: Any) -> bool:
+    """Whether `value` (or `ABSENT`) is right."""
+    if isinstance(matcher, Optional):
+        return value is ABSENT or (matcher.matcher is not None and matches(matcher.matcher, value))
+    if value is ABSENT:
+        return False
+    match matcher:
+        case Anything():
+            return True
+        case OneOf(values):
+            return any(same(value, right) for right in values)
+        case Text(texts):
+            return isinstance(value, str) and fold(value) in {fold(text) for text in texts}
+        case Contains(words):
+            return isinstance(value, str) and all(any(fold(w) in fold(value) for w in group) for group in words)
+        case Unordered(items):
+            return isinstance(value, list) and same_items(value, items)
+        case Object(fields):
+            return isinstance(value, Mapping) and matches_fields(fields, value)
+
+
+def matches_fields(fields: Mapping[str, Matcher], value: Mapping[str, Any]) -> bool:
+    """Every field matches, and there is no field beside them."""
+    return value.keys() <= fields.keys() and includes_fields(fields, value)
+
+
+def includes_fields(fields: Mapping[str, Matcher], value: Mapping[str, Any]) -> bool:
+    """Every field matches; fields beside them do not matter."""
+    return all(matches(matcher, value.get(name, ABSENT)) for name, matcher in fields.items())
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equality of two JSON values."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return isinstance(left, bool) and isinstance(right, bool) and left == right
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return left == right
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
+    return type(left) is type(right) and bool(left == right)
+
+
+def same_items(left: Sequence[Any], right: Sequence[Any]) -> bool:
+    """Equality of two lists whatever their order; `same` is transitive, so taking the first match is enough."""
+    rest = list(right)
+    for value in left:
+        index = next((i for i, other in enumerate(rest) if same(value, other)), None)
+        if index is None:
+            return False
+        del rest[index]
+    return not rest
+
+
+def fold(text: str) -> str:
+    """The text without differences of case, white space and a final full stop."""
+    return re.sub(r"\s+", " ", text).strip().removesuffix(".").casefold()
+
+
+def _filled(what: str, raw: Any) -> tuple[Any, ...]:
+    if not isinstance(raw, list) or not raw:
+        raise ValueError(f"{what} must be a list with at least one element")
+    return tuple(raw)
+
+
+def _strings(what: str, raw: Any) -> tuple[str, ...]:
+    values = _filled(what, raw)
+    if not all(isinstance(value, str) and value for value in values):
+        raise ValueError(f"{what} must hold non-empty strings")
+    return values
+
+
+def _read_contains(raw: Any) -> Matcher:
+    groups = (group if isinstance(group, list) else [group] for group in _filled("'contains'", raw))
+    return Contains(tuple(_strings("'contains'", group) for group in groups))
+
+
+def _read_object(raw: Any) -> Matcher:
+    if not isinstance(raw, dict):
+        raise ValueError("'object' must be an object of matchers")
+    return Object({name: parse(body) for name, body in raw.items()})
+
+
+def _read_absent_or(raw: Any) -> Matcher:
+    return Optional(parse(raw))
+
+
+def _read_true(kind: str, matcher: Matcher, raw: Any) -> Matcher:
+    if raw is not True:
+        raise ValueError(f"'{kind}' takes only true")
+    return matcher
+
+
+_READERS = {
+    "one_of": lambda raw: OneOf(_filled("'one_of'", raw)),
+    "text": lambda raw: Text(_strings("'text'", raw)),
+    "contains": _read_contains,
+    "unordered": lambda raw: Unordered(_filled("'unordered'", raw)),
+    "object": _read_object,
+    "any": lambda raw: _read_true("any", Anything(), raw),
+    "absent": lambda raw: _read_true("absent", Optional(None), raw),
+    "absent_or": _read_absent_or,
+}
