@@ -19,7 +19,7 @@ FlashAttention = Literal["auto", "on", "off"]
 
 @dataclass(frozen=True, slots=True)
 class ContextSettings:
-    """How llama.cpp loads a model. The first group can change what a model says and is part of every item's identity."""
+    """How llama.cpp loads a model. The first group can change an answer and is part of every item's identity."""
 
     n_ctx: int | None = None  # None: as much as the model was trained for, at most `DEFAULT_N_CTX`
     type_k: str = "f16"

@@ -1,4 +1,4 @@
-"""Modes: a prompt style combined with a constraint. Knows no model; `bench.worker` turns a mode into prompts and grammars."""
+"""Modes: a prompt style combined with a constraint. Knows no model; `bench.worker` makes prompts and grammars of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MODES = {
         Mode("json.free", "json", "free", "tools and a JSON envelope described in the system message, unconstrained"),
         Mode("json.syntax", "json", "syntax", "the same prompt; the answer must be a JSON object"),
         Mode(
-            "json.schema", "json", "schema", "the same prompt; the answer must be the envelope with the tools' schemas"
+            "json.schema", "json", "schema", "the same prompt; the answer must follow the envelope's and the tools' schemas"
         ),
     )
 }
