@@ -1,0 +1,68 @@
+"""A document as GitHub-flavoured Markdown, for pipes and issues. Every cell is written out; nothing is coloured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.report.document import Block, Code, Document, Heading, Table, Text, visible
+
+
+def render(document: Document) -> str:
+    """Return the whole document, ending with one newline."""
+    return "\n\n".join(_block(block) for block in document) + "\n"
+
+
+def _block(block: Block) -> str:
+    if isinstance(block, Heading):
+        return f"{'#' * (block.level + 1)} {_inline(block.text)}"
+    if isinstance(block, Text):
+        text = _inline(block.text)
+        return f"> **{text}**" if block.tone in ("warn", "bad") else text
+    if isinstance(block, Code):
+        fenced = _fenced(visible(block.text))
+        return f"**{_inline(block.title)}**\n\n{fenced}" if block.title else fenced
+    return _table(block)
+
+
+def _table(table: Table) -> str:
+    cells = [[_table_cell(column.header) for column in table.columns]]
+    cells += [[_table_cell(cell.text) for cell in row] for row in table.rows]
+    widths = [max(3, *(len(row[index]) for row in cells)) for index in range(len(table.columns))]
+    rule = [
+        "-" * (width - 1) + ":" if column.right else "-" * width
+        for column, width in zip(table.columns, widths, strict=True)
+    ]
+    aligned = [_line(cells[0], widths, table), f"| {' | '.join(rule)} |"]
+    aligned += [_line(row, widths, table) for row in cells[1:]]
+    parts = [f"**{_inline(table.title)}**"] if table.title else []
+    parts.append("\n".join(aligned))
+    if table.notes:
+        parts.append("\n".join(f"- {_inline(note)}" for note in table.notes))
+    return "\n\n".join(parts)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], table: Table) -> str:
+    padded = (
+        text.rjust(width) if column.right else text.ljust(width)
+        for text, width, column in zip(cells, widths, table.columns, strict=True)
+    )
+    return f"| {' | '.join(padded)} |"
+
+
+def _table_cell(text: str) -> str:
+    return _inline(text).replace("|", "\\|").replace("\n", " ")
+
+
+def _inline(text: str) -> str:
+    """Escape what would become markup or HTML; names such as `native.schema` stay readable."""
+    escaped = visible(text).replace("\\", "\\\\")
+    for mark in ("*", "`", "[", "]"):
+        escaped = escaped.replace(mark, "\\" + mark)
+    return escaped.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _fenced(text: str) -> str:
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}\n{text}\n{fence}"

@@ -1,0 +1,112 @@
+"""A document on a terminal, through rich. Knows widths and colours; measures nothing.
+
+A table that is too wide for the terminal is cut into parts at its columns' `part`, the key columns repeated, rather
+than squeezed until its numbers wrap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text as RichText
+
+from bench.report.document import Block, Code, Document, Heading, Table, Text, Tone, visible
+
+STYLES: dict[Tone, str] = {
+    "plain": "",
+    "strong": "bold",
+    "dim": "dim",
+    "good": "green",
+    "warn": "yellow",
+    "bad": "bold red",
+}
+_GAP = 2  # white space between two columns of a table, one of it the box's own
+_INDENT = 2
+
+
+def render(document: Document, console: Console) -> None:
+    """Print the document; one empty line between blocks."""
+    for index, block in enumerate(document):
+        if index:
+            console.print()
+        console.print(_block(block, console.width))
+
+
+def _block(block: Block, width: int) -> RenderableType:
+    if isinstance(block, Heading):
+        return RichText(visible(block.text), style="bold cyan" if block.level == 1 else "bold")
+    if isinstance(block, Text):
+        return RichText(visible(block.text), style=STYLES[block.tone])
+    if isinstance(block, Code):
+        body = Padding(RichText(visible(block.text)), (0, 0, 0, _INDENT), expand=False)
+        return Group(RichText(visible(block.title), style="bold"), body) if block.title else body
+    return _table(block, width)
+
+
+def _table(table: Table, width: int) -> RenderableType:
+    parts = [_grid(table, columns) for columns in split(table, width)]
+    pieces: list[RenderableType] = [RichText(visible(table.title), style="bold")] if table.title else []
+    for index, part in enumerate(parts):
+        if index:
+            pieces.append(RichText())
+        pieces.append(part)
+    pieces.extend(
+        Padding(RichText(visible(note), style="dim"), (0, 0, 0, _INDENT), expand=False) for note in table.notes
+    )
+    return Group(*pieces)
+
+
+def split(table: Table, width: int) -> list[list[int]]:
+    """Column indexes of each part: one part if everything fits, else as few as the columns' `part` names allow."""
+    everything = list(range(len(table.columns)))
+    if _natural_width(table, everything) <= width:
+        return [everything]
+    keys = [index for index in everything if table.columns[index].part == "key"]
+    names = list(dict.fromkeys(column.part for column in table.columns if column.part != "key"))
+    parts: list[list[int]] = []
+    for name in names:
+        columns = [index for index in everything if table.columns[index].part == name]
+        if parts and _natural_width(table, sorted({*parts[-1], *columns})) <= width:
+            parts[-1] = sorted({*parts[-1], *columns})
+        else:
+            parts.append(sorted([*keys, *columns]))
+    return parts or [everything]
+
+
+def _natural_width(table: Table, columns: Sequence[int]) -> int:
+    return _INDENT + sum(_column_width(table, index) for index in columns) + _GAP * (len(columns) - 1)
+
+
+def _column_width(table: Table, index: int) -> int:
+    texts: Iterable[str] = (row[index].text for row in table.rows)
+    lines = (line for text in (table.columns[index].header, *texts) for line in text.split("\n"))
+    return max((cell_len(line) for line in lines), default=0)
+
+
+def _grid(table: Table, columns: Sequence[int]) -> RenderableType:
+    grid = RichTable(
+        box=box.SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False, header_style="dim"
+    )
+    for index in columns:
+        column = table.columns[index]
+        grid.add_column(
+            RichText(column.header), justify="right" if column.right else "left", vertical="bottom", overflow="fold"
+        )
+    for row_index, row in enumerate(table.rows):
+        first = table.starts_group(row_index)
+        if row_index and first and table.n_group:
+            grid.add_section()
+        grid.add_row(
+            *(
+                RichText(
+                    "" if index < table.n_group and not first else visible(row[index].text), STYLES[row[index].tone]
+                )
+                for index in columns
+            )
+        )
+    return Padding(grid, (0, 0, 0, _INDENT), expand=False)
