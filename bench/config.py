@@ -7,36 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Any
 
 from bench.modes import DEFAULT_MODES
+from engine.llama.params import ContextParams, LoadParams
 from engine.runtime import Limits
 from engine.types import Sampling
 from grammars.errors import ToolgaugeError
 
-FlashAttention = Literal["auto", "on", "off"]
-
-
-@dataclass(frozen=True, slots=True)
-class ContextSettings:
-    """How llama.cpp loads a model. The first group can change an answer and is part of every item's identity."""
-
-    n_ctx: int | None = None  # None: as much as the model was trained for, at most `DEFAULT_N_CTX`
-    type_k: str = "f16"
-    type_v: str = "f16"
-    flash_attn: FlashAttention = "auto"
-    n_gpu_layers: int = -1  # -1: all of them where the build can
-
-    n_batch: int = 2048
-    n_ubatch: int = 512
-    n_threads: int | None = None  # None: the physical cores
-
-    def identity(self) -> dict[str, Any]:
-        """The settings that can change an answer."""
-        return {name: getattr(self, name) for name in ("n_ctx", "type_k", "type_v", "flash_attn", "n_gpu_layers")}
-
-
-DEFAULT_N_CTX = 8192
+DEFAULT_N_CTX = 8192  # tokens of one sequence, for models that were trained for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +36,8 @@ class RunConfig:
     suites: tuple[str, ...] = ("quick",)
     modes: tuple[str, ...] = DEFAULT_MODES
     backend: str = "llguidance"
-    context: ContextSettings = field(default_factory=ContextSettings)
+    load: LoadParams = field(default_factory=LoadParams)
+    context: ContextParams = field(default_factory=ContextParams)  # n_ctx 0: as trained, at most DEFAULT_N_CTX
     limits: Limits = field(default_factory=Limits)
     sampling: Sampling = field(default_factory=Sampling)  # its seed is the run's seed
     thinking: bool | None = None  # None: as the model's template has it
@@ -93,7 +73,8 @@ class RunConfig:
         values = dict(raw)
         for name in ("models", "quants", "suites", "modes"):
             values[name] = tuple(raw[name])
-        values["context"] = ContextSettings(**raw["context"])
+        values["load"] = LoadParams(**raw["load"] | {"tensor_split": tuple(raw["load"]["tensor_split"])})
+        values["context"] = ContextParams(**raw["context"])
         values["limits"] = Limits(**raw["limits"])
         values["sampling"] = Sampling(**raw["sampling"])
         values["latency"] = LatencySettings(**raw["latency"])

@@ -179,9 +179,10 @@ _001_INITIAL = (
         id             INTEGER PRIMARY KEY,
         load_id        INTEGER NOT NULL REFERENCES model_load(id) ON DELETE CASCADE,
         moment         TEXT NOT NULL,           -- before, loaded, peak
-        source         TEXT NOT NULL,           -- rss, vram, or a llama.cpp buffer: model, kv, compute, ...
+        source         TEXT NOT NULL,           -- rss, vram, or a llama.cpp buffer: model, kv, rs, compute, output
+        device         TEXT NOT NULL,           -- as llama.cpp names it; "" for the whole process
         n_bytes        INTEGER,                 -- NULL: cannot be known here; never 0 for that
-        UNIQUE (load_id, moment, source)
+        UNIQUE (load_id, moment, source, device)
     ) STRICT
     """,
 )

@@ -1,4 +1,4 @@
-"""Modes: a prompt style combined with a constraint. Knows no model; `bench.worker` makes prompts and grammars of them."""
+"""Modes: a prompt style combined with a constraint. Knows no model; `bench.worker` makes prompts and grammars."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ MODES = {
         Mode("native.schema", "native", "schema", "the same prompt; a call must follow the chosen tool's schema"),
         Mode("json.free", "json", "free", "tools and a JSON envelope described in the system message, unconstrained"),
         Mode("json.syntax", "json", "syntax", "the same prompt; the answer must be a JSON object"),
-        Mode(
-            "json.schema", "json", "schema", "the same prompt; the answer must follow the envelope's and the tools' schemas"
-        ),
+        Mode("json.schema", "json", "schema", "the same prompt; envelope and tool schemas are enforced"),
     )
 }
 

@@ -140,9 +140,13 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class MemoryReading:
-    """`moment`: before, loaded, peak. `source`: rss, vram, or a buffer as llama.cpp names it (model, kv, ...)."""
+    """Bytes at a moment: `before` loading, `loaded`, `peak`.
+
+    `source`: `rss` or `vram` of the whole process, or a buffer of llama.cpp (model, kv, rs, compute, output) on `device`.
+    """
 
     load_id: int
     moment: str
     source: str
+    device: str
     n_bytes: int | None
