@@ -1,0 +1,128 @@
+"""The other side of an episode: simulated tools that answer, and fail, the same way every time.
+
+`Episode` is a small state machine: the worker asks it for messages, generates, parses, and calls `advance`. Nothing here
+is random, reads a clock or runs code; what a tool answers is written in the case. Knows no model and no verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.records import EpisodeEnd, StepRecord, ToolResult
+from bench.suites.case import Case, content_text
+from bench.suites.match import includes_fields, matches_fields
+from engine.types import Call, Message, Parsed, StopReason, Tool
+
+VERSION = "1"
+"""Changes when a transcript could come out differently; part of an episode's identity."""
+
+
+class Episode:
+    """One run through a case.
+
+    `messages` is what to prompt with next; `results` holds what the tools answered to the calls of the last step.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.messages: list[Message] = list(case.messages)
+        self.results: tuple[ToolResult, ...] = ()
+        self.step = 0
+        self.end: EpisodeEnd | None = None
+        self.fault_step: int | None = None
+        self._tools = Simulation(case)
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        return self.case.tools
+
+    def advance(self, parsed: Parsed, stop: StopReason = StopReason.EOG) -> bool:
+        """Take the model's answer; true if there is a next step to prompt for."""
+        if self.end is not None:
+            raise ValueError(f"the episode of {self.case.id} is over")
+        self.step += 1
+        self.results = ()
+        self.end = self._end(parsed, stop)
+        if self.end is not None:
+            return False
+        self.results = tuple(self._tools.run(call) for call in parsed.calls)
+        if self.fault_step is None and any(result.fault for result in self.results):
+            self.fault_step = self.step
+        if self.step >= self.case.max_steps:
+            self.end = EpisodeEnd.STEP_LIMIT
+            return False
+        self.messages.append(Message("assistant", parsed.content, parsed.calls))
+        self.messages.extend(Message("tool", result.content, name=result.name) for result in self.results)
+        return True
+
+    def _end(self, parsed: Parsed, stop: StopReason) -> EpisodeEnd | None:
+        if not self.case.is_episode:
+            return EpisodeEnd.SINGLE
+        if stop is not StopReason.EOG or parsed.fragments or parsed.open_block:
+            return EpisodeEnd.CUT
+        return None if parsed.calls else EpisodeEnd.REPLY
+
+
+class Simulation:
+    """The tools of one episode, with the memory of how often the fault has fired."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self._n_fired = 0
+        self._tools = {tool.name: tool for tool in case.tools}
+
+    def run(self, call: Call) -> ToolResult:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            return _failed(call, "unknown_tool", f"there is no tool named {call.name}")
+        violation = first_violation(tool.parameters, call.arguments)
+        if violation is not None:
+            field, message = violation
+            return _failed(call, "validation", message, field=field)
+        fault = self.case.fault
+        if fault is not None and (fault.times is None or self._n_fired < fault.times) and self._is_target(call):
+            self._n_fired += 1
+            return ToolResult(call.name, fault.content, ok=False, fault=fault.kind, error=fault.kind)
+        for rule in self.case.results:
+            if rule.name == call.name and includes_fields(rule.arguments, call.arguments):
+                return ToolResult(call.name, rule.content, ok=True)
+        return _failed(call, "no_result", "there is no result for these arguments")
+
+    def _is_target(self, call: Call) -> bool:
+        assert self.case.fault is not None
+        target = next(expected for expected in self.case.expected if expected.id == self.case.fault.on)
+        # without the optional arguments at their default, which an expected call need not list
+        properties: Mapping[str, Any] = self._tools[call.name].parameters.get("properties", {})
+        given = {
+            name: value
+            for name, value in call.arguments.items()
+            if name in target.arguments or "default" not in properties.get(name, {}) or properties[name]["default"] != value
+        }
+        return call.name == target.name and matches_fields(target.arguments, given)
+
+
+def first_violation(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The field and the message of the first violation, in a fixed order."""
+    from jsonschema import Draft202012Validator
+
+    errors = sorted(Draft202012Validator(schema).iter_errors(arguments), key=lambda e: (list(map(str, e.path)), e.message))
+    if not errors:
+        return None
+    path = ".".join(str(part) for part in errors[0].absolute_path)
+    return path or "arguments", errors[0].message
+
+
+def replays(case: Case, steps: Sequence[StepRecord]) -> bool:
+    """Whether these parses would have led through this transcript; false makes a re-scored item stale."""
+    episode = Episode(case)
+    for position, step in enumerate(steps):
+        goes_on = episode.advance(step.parsed, step.generation.stop)
+        if episode.results != step.results or goes_on != (position < len(steps) - 1):
+            return False
+    return True
+
+
+def _failed(call: Call, kind: str, message: str, *, field: str | None = None) -> ToolResult:
+    named = {"type": kind, "field": field, "message": message} if field else {"type": kind, "message": message}
+    return ToolResult(call.name, content_text({"error": named}), ok=False, error=kind)
