@@ -142,7 +142,7 @@ class Load:
 class MemoryReading:
     """Bytes at a moment: `before` loading, `loaded`, `peak`.
 
-    `source`: `rss` or `vram` of the whole process, or a buffer of llama.cpp (model, kv, rs, compute, output) of a `device`.
+    `source`: `rss` or `vram` of the whole process, or a buffer of llama.cpp (model, kv, rs, compute, output) on a device.
     """
 
     load_id: int
