@@ -17,7 +17,7 @@ ToolChoice = Literal["auto", "required"]
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool as an application offers it; `parameters` is a JSON Schema of type object, normalised (`grammars.schema`)."""
+    """A tool as an application offers it; `parameters` is a JSON Schema of type object, normalised by `grammars`."""
 
     name: str
     description: str
@@ -81,8 +81,8 @@ class ConstraintStats:
     """How hard the constraint had to push."""
 
     n_masked: int = 0  # sampled tokens for which a mask was active
-    n_interventions: int = 0  # of these, the unconstrained argmax was not allowed
-    removed_mass: float = 0.0  # mean probability mass of the tokens that were not allowed, over n_masked
+    n_interventions: int = 0  # the free argmax was not allowed; at forced positions counted only if measured
+    removed_mass: float | None = None  # mean probability of what was not allowed, over n_masked; None: not measured
     n_forced: int = 0  # tokens appended without sampling
 
 
