@@ -32,10 +32,10 @@ class ToolFormat(Protocol):
     def detect(self, template: str, has_token: Callable[[str], bool]) -> bool:
         """Whether a model with this chat template and vocabulary writes calls this way."""
 
-    def parse(self, text: str, tools: Sequence[Tool]) -> Parsed:
-        """Read an answer. Never raises, whatever the text."""
+    def parse(self, text: str, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> Parsed:
+        """Read an answer. Never raises, whatever the text. `reasoning_opened`: the prompt ended inside reasoning."""
 
     def constraint(self, tools: Sequence[Tool], *, required: bool) -> ConstraintSpec:
         """The grammar that enforces envelope and argument schemas; one call or several."""
 
-    def watcher(self, tools: Sequence[Tool]) -> StreamWatcher: ...
+    def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> StreamWatcher: ...

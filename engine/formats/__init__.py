@@ -1,0 +1,55 @@
+"""The tool-call formats that toolgauge reads and constrains natively, and the ones it knows by name only.
+
+A model whose format is only known by name can still be measured in the json.* modes, which need no native format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from engine.errors import ToolgaugeError
+from engine.formats.envelope import EnvelopeFormat
+from engine.formats.hermes import HermesFormat
+from engine.formats.protocol import ToolFormat
+
+__all__ = ["ENVELOPE", "FORMATS", "NOT_YET", "UnknownFormat", "detect", "get"]
+
+ENVELOPE = EnvelopeFormat()
+FORMATS: Mapping[str, ToolFormat] = MappingProxyType({fmt.id: fmt for fmt in (HermesFormat(), ENVELOPE)})
+
+NOT_YET: Mapping[str, str] = MappingProxyType(
+    {
+        "qwen_xml": "one XML-like block for each parameter (Qwen3-Coder, Qwen3.5, Qwen3.6, Nemotron 3)",
+        "glm_xml": "pairs of <arg_key> and <arg_value> (GLM-4.5 and later)",
+        "mistral_json": "a JSON list after [TOOL_CALLS] (Mistral Nemo)",
+        "mistral_args_id": "[TOOL_CALLS]name[CALL_ID]id[ARGS]{...} (Mistral Small 3.2)",
+        "mistral_args": "[TOOL_CALLS]name[ARGS]{...} (Ministral 3)",
+        "harmony": "channels and constrained messages (gpt-oss)",
+        "llama3_json": 'a bare object with "name" and "parameters" (Llama 3.1)',
+        "json_list": "a bare JSON list of calls (xLAM, Hammer)",
+        "nemotron_json": "a JSON list between <TOOLCALL> markers (Nemotron Nano)",
+        "gemma4": "call:name{...} with quote tokens (Gemma 4)",
+    }
+)
+
+
+class UnknownFormat(ToolgaugeError):
+    """No format has this id, or it is not yet supported natively."""
+
+
+def get(format_id: str) -> ToolFormat:
+    """The format with this id."""
+    if format_id in FORMATS:
+        return FORMATS[format_id]
+    supported = ", ".join(sorted(FORMATS))
+    if format_id in NOT_YET:
+        raise UnknownFormat(
+            f"the format '{format_id}' is not yet supported natively; use the json.* modes, or one of: {supported}"
+        )
+    raise UnknownFormat(f"there is no format '{format_id}'; choose one of: {supported}")
+
+
+def detect(template: str, has_token: Callable[[str], bool]) -> ToolFormat | None:
+    """The native format of a model, from its chat template and vocabulary; None where none is recognised."""
+    return next((fmt for fmt in FORMATS.values() if fmt.detect(template, has_token)), None)

@@ -1,0 +1,127 @@
+"""The `json` format: the JSON envelope that the json.* modes ask every model for, whatever its native format.
+
+    {"calls": [{"name": "N", "arguments": {...}}, ...], "reply": "..."}
+
+Read strictly: the whole answer, after optional reasoning, is this one object. Either key may be left out, not both.
+Repairing a fence or prose around it is for the scorer, who names each repair.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from engine.constraint.protocol import ConstraintSpec
+from engine.errors import ConstraintError
+from engine.formats.calls import call_from, call_nodes, writes_name
+from engine.formats.reasoning import split_reasoning
+from engine.formats.strict import WHITE_SPACE, Broken, Value, members, read, skip
+from engine.types import Call, Fragment, Parsed, Tool
+from engine.watch import BufferWatcher
+from grammars.nodes import AnyJsonObject, Choice, Json, Literal, Node, Repeat, Seq
+
+
+class EnvelopeFormat:
+    """Implements `engine.formats.protocol.ToolFormat`."""
+
+    id = "json"
+    version = "1"
+    markers: tuple[str, ...] = ()
+    stop_texts: tuple[str, ...] = ()
+
+    def detect(self, template: str, has_token: Callable[[str], bool]) -> bool:
+        """No model writes it natively: the prompt asks for it."""
+        return False
+
+    def parse(self, text: str, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> Parsed:
+        split = split_reasoning(text, opened=reasoning_opened)
+        if split.inside:  # nothing was answered, so nothing was answered wrongly
+            return Parsed(reasoning=split.reasoning)
+        parsed = _read_answer(text, skip(text, split.start))
+        return Parsed(parsed.calls, parsed.fragments, split.reasoning, parsed.content, parsed.open_block)
+
+    def constraint(self, tools: Sequence[Tool], *, required: bool) -> ConstraintSpec:
+        """The envelope with the tools' own schemas; the call list may be empty unless a call is required."""
+        if required and not tools:
+            raise ConstraintError("a call is required and there are no tools; give the case at least one")
+        calls: tuple[Node, ...] = ()
+        if tools:
+            calls = (Repeat(Choice(call_nodes(tools)), separator=Literal(", "), minimum=1 if required else 0),)
+        parts = (Literal('{"calls": ['), *calls, Literal('], "reply": '), Json({"type": "string"}), Literal("}"))
+        return ConstraintSpec(Seq(parts))
+
+    def syntax_constraint(self) -> ConstraintSpec:
+        """Any JSON object, as servers offer it under the name of JSON mode."""
+        return ConstraintSpec(AnyJsonObject())
+
+    def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
+        return BufferWatcher(
+            name_written=_name_written,
+            call_written=lambda text, start: bool(_read_answer(text, skip(text, start)).calls),
+            closing="}",
+            reasoning_opened=reasoning_opened,
+        )
+
+
+def _read_answer(text: str, start: int) -> Parsed:
+    answer = text[start:].rstrip(WHITE_SPACE)
+    if not answer.startswith("{"):
+        return _unread(answer, "not a JSON object" if answer else "the answer is empty", start, content=answer)
+    match read(text, start):
+        case Broken(reason):
+            return _unread(answer, reason, start, open_block=_is_in_call(text, start))
+        case Value(value, end):
+            if end < start + len(answer):
+                return _unread(answer, "text after the JSON object", start)
+            return _read_envelope(value, answer, start)
+
+
+def _read_envelope(envelope: Mapping[str, Any], answer: str, start: int) -> Parsed:
+    problem = _envelope_problem(envelope)
+    if problem:
+        return _unread(answer, problem, start)
+    read_calls = [call_from(call) for call in envelope.get("calls", [])]
+    calls = tuple(call for call in read_calls if isinstance(call, Call))
+    fragments = tuple(
+        Fragment(json.dumps(envelope["calls"][index], ensure_ascii=False), f"call {index + 1}: {call}", start)
+        for index, call in enumerate(read_calls)
+        if isinstance(call, str)
+    )
+    return Parsed(calls, fragments, content=envelope.get("reply", ""))
+
+
+def _envelope_problem(envelope: Mapping[str, Any]) -> str:
+    for key in envelope:
+        if key not in ("calls", "reply"):
+            return f"unexpected key {json.dumps(key)}"
+    if not envelope:
+        return '"calls" and "reply" are missing'
+    if not isinstance(envelope.get("calls", []), list):
+        return '"calls" is not a list'
+    if not isinstance(envelope.get("reply", ""), str):
+        return '"reply" is not a string'
+    return ""
+
+
+def _unread(answer: str, reason: str, start: int, *, content: str = "", open_block: bool = False) -> Parsed:
+    return Parsed(fragments=(Fragment(answer, reason, start),), content=content, open_block=open_block)
+
+
+def _is_in_call(text: str, start: int) -> bool:
+    """Whether the text ends inside an element of `calls`, rather than before, between or after them."""
+    for member in members(text, start):
+        if member.key == "calls" and isinstance(member.value, Broken) and member.value.unfinished:
+            return any(
+                isinstance(element.value, Broken) and element.value.unfinished
+                for element in members(text, member.start)
+            )
+    return False
+
+
+def _name_written(text: str, start: int) -> bool:
+    for member in members(text, start):
+        if member.key == "calls":
+            first = next(members(text, member.start), None)
+            return first is not None and writes_name(members(text, first.start))
+    return False

@@ -1,0 +1,145 @@
+r"""The `hermes` format: a JSON object between `<tool_call>` markers (Qwen2.5, Qwen3, Hermes, the bundled model).
+
+    <tool_call>
+    {"name": "N", "arguments": {...}}
+    </tool_call>
+
+Several calls are joined by a line break. Read strictly: a block counts as a call only if it is closed and holds exactly
+one object with a name and an object of arguments. Knows no tokens; the markers are texts here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from engine.constraint.protocol import ConstraintSpec
+from engine.errors import ConstraintError
+from engine.formats.calls import call_from, call_nodes, writes_name
+from engine.formats.reasoning import split_reasoning
+from engine.formats.strict import Broken, Value, members, read, skip
+from engine.types import Call, Fragment, Parsed, Tool
+from engine.watch import BufferWatcher
+from grammars.nodes import Choice, Literal, Marker, Node, Repeat, Seq
+
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """What lies between an opening marker and where its block ends."""
+
+    start: int
+    end: int
+    call: Call | None = None
+    problem: str = ""
+    is_open: bool = False  # the text ends inside it
+
+
+class HermesFormat:
+    """Implements `engine.formats.protocol.ToolFormat`."""
+
+    id = "hermes"
+    version = "1"
+    markers: tuple[str, ...] = (OPEN, CLOSE)
+    stop_texts: tuple[str, ...] = ()
+
+    def detect(self, template: str, has_token: Callable[[str], bool]) -> bool:
+        """By the template alone: community files differ in whether the markers are tokens of their own."""
+        other_family = "<function=" in template or "<arg_key>" in template
+        return OPEN in template and "arguments" in template and not other_family
+
+    def parse(self, text: str, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> Parsed:
+        split = split_reasoning(text, opened=reasoning_opened)
+        calls: list[Call] = []
+        fragments: list[Fragment] = []
+        prose: list[str] = []
+        position, is_open = split.start, False
+        for block in _blocks(text, split.start):
+            prose.append(text[position : block.start])
+            fragments += _stray(text, position, block.start)
+            if block.call:
+                calls.append(block.call)
+            else:
+                fragments.append(Fragment(text[block.start : block.end], block.problem, block.start))
+            position, is_open = block.end, block.is_open
+        prose.append(text[position:])
+        fragments += _stray(text, position, len(text))
+        return Parsed(tuple(calls), tuple(fragments), split.reasoning, "".join(prose).strip(), is_open)
+
+    def constraint(self, tools: Sequence[Tool], *, required: bool) -> ConstraintSpec:
+        """Free until `<tool_call>`, or from the first token if a call is required."""
+        if not tools:
+            raise ConstraintError("a native call cannot be constrained without tools; give the case at least one")
+        body = Seq((Literal("\n"), Choice(call_nodes(tools)), Literal("\n"), Marker(CLOSE)))
+        blocks: Node = Repeat(body, separator=Seq((Literal("\n"), Marker(OPEN))))
+        if required:
+            return ConstraintSpec(Seq((Marker(OPEN), blocks)))
+        return ConstraintSpec(blocks, trigger=OPEN)
+
+    def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
+        return BufferWatcher(
+            name_written=_name_written,
+            call_written=lambda text, start: any(block.call for block in _blocks(text, start)),
+            closing=">",
+            reasoning_opened=reasoning_opened,
+        )
+
+
+def _blocks(text: str, start: int) -> Iterator[_Block]:
+    """Every block from `start` on, in order. What was read as a call stays one, however the text goes on."""
+    while (start := text.find(OPEN, start)) >= 0:
+        block = _block(text, start)
+        yield block
+        start = block.end
+
+
+def _block(text: str, start: int) -> _Block:
+    body = start + len(OPEN)
+    match read(text, body):
+        case Broken(reason, unfinished=True):
+            return _Block(start, len(text), problem=reason, is_open=True)
+        case Broken(reason):
+            return _recover(text, start, reason)
+        case Value(value, end):
+            after = skip(text, end)
+            if not text.startswith(CLOSE, after):
+                if CLOSE.startswith(text[after:]):
+                    return _Block(start, len(text), problem=f"{CLOSE} is missing", is_open=True)
+                return _recover(text, start, f"{CLOSE} is missing after the JSON object")
+            call = call_from(value)
+            end = after + len(CLOSE)
+            return _Block(start, end, call) if isinstance(call, Call) else _Block(start, end, problem=call)
+
+
+def _recover(text: str, start: int, reason: str) -> _Block:
+    """A block whose JSON is broken ends at the next marker; markers inside its strings can no longer be told apart."""
+    body = start + len(OPEN)
+    close, reopened = text.find(CLOSE, body), text.find(OPEN, body)
+    if close < 0 and reopened < 0:
+        return _Block(start, len(text), problem=reason, is_open=True)
+    if reopened < 0 or 0 <= close < reopened:
+        return _Block(start, close + len(CLOSE), problem=reason)
+    return _Block(start, reopened, problem=reason)
+
+
+def _stray(text: str, start: int, end: int) -> Iterator[Fragment]:
+    """What looks like a call in the prose between blocks: a closing marker alone, or the object without markers."""
+    first = skip(text, start)
+    if text.startswith("{", first):
+        match read(text[:end], first):
+            case Value({"name": _, "arguments": _}, stop):
+                yield Fragment(text[first:stop], f"a call without {OPEN}", first)
+    while 0 <= (start := text.find(CLOSE, start)) < end:
+        yield Fragment(CLOSE, f"{CLOSE} without {OPEN}", start)
+        start += len(CLOSE)
+
+
+def _name_written(text: str, start: int) -> bool:
+    """Whether the first block that is a call, or can still become one, has its name."""
+    for block in _blocks(text, start):
+        if block.call:
+            return True
+        if block.is_open:
+            return writes_name(members(text, block.start + len(OPEN)))
+    return False

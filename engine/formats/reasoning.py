@@ -1,0 +1,35 @@
+"""Where reasoning ends and the answer begins, for models that think between `<think>` and `</think>`.
+
+Only reasoning at the very start counts: what looks like a marker later is text. Whether the prompt has already opened
+it is known to whoever built the prompt (`engine.prompt`), and is never guessed from the output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+THINK_OPEN = "<think>"
+THINK_CLOSE = "</think>"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    reasoning: str
+    start: int  # where the answer begins
+    decided: bool  # no further text can move `start`
+    inside: bool = False  # the text ends while the model is still reasoning
+
+
+def split_reasoning(text: str, *, opened: bool) -> Split:
+    """Find the start of the answer; text that ends within reasoning is all reasoning."""
+    lead = len(text) - len(text.lstrip())
+    if text.startswith(THINK_OPEN, lead):
+        begin = lead + len(THINK_OPEN)
+    elif opened:
+        begin = 0
+    else:
+        return Split("", 0, decided=not THINK_OPEN.startswith(text[lead:]))
+    end = text.find(THINK_CLOSE, begin)
+    if end < 0:
+        return Split(text[begin:].strip(), len(text), decided=False, inside=True)
+    return Split(text[begin:end].strip(), end + len(THINK_CLOSE), decided=True)

@@ -1,0 +1,53 @@
+"""Watches one output grow, and knows when the first function name and the first complete call were there.
+
+The latency pass hangs on these moments, so they must agree with the parser: at any point `call_complete` is exactly
+what the format's parser would find in the text so far. Rather than a second, incremental parser that could disagree,
+the format's own reading runs again, but only when a character arrives that could change its verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.formats.reasoning import split_reasoning
+
+Reading = Callable[[str, int], bool]  # (text, where the answer starts) -> verdict
+
+
+class BufferWatcher:
+    """Implements `engine.formats.protocol.StreamWatcher` for a format that can say how its text is read."""
+
+    def __init__(self, *, name_written: Reading, call_written: Reading, closing: str, reasoning_opened: bool) -> None:
+        """`closing`: the character without which no call becomes complete."""
+        self._name_written, self._call_written = name_written, call_written
+        self._closing = closing
+        self._reasoning_opened = reasoning_opened
+        self._text = ""
+        self._start: int | None = None  # None: still reasoning, or too early to tell
+        self._name_known = False
+        self._call_complete = False
+
+    def feed(self, text: str) -> None:
+        """Take the next piece of output, of any size."""
+        if not text:
+            return
+        self._text += text
+        fresh = text
+        if self._start is None:
+            split = split_reasoning(self._text, opened=self._reasoning_opened)
+            if not split.decided:
+                return
+            self._start, fresh = split.start, self._text[split.start :]
+        if self._call_complete or self._closing in fresh:
+            self._call_complete = self._call_written(self._text, self._start)
+        if not self._name_known and (self._call_complete or '"' in fresh):
+            self._name_known = self._call_complete or self._name_written(self._text, self._start)
+
+    @property
+    def name_known(self) -> bool:
+        """The function name of the first attempted call is complete; stays so if the attempt then breaks."""
+        return self._name_known
+
+    @property
+    def call_complete(self) -> bool:
+        return self._call_complete
