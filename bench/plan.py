@@ -17,12 +17,11 @@ from typing import Any
 
 from bench.config import DEFAULT_N_CTX, RunConfig
 from bench.modes import NO_BACKEND, Mode, check_backend, select
+from bench.suites import simulate
 from bench.suites.case import Case, Suite
 from engine import formats
 from engine.llama.params import ContextParams
 from grammars.errors import ToolgaugeError
-
-SIMULATOR_VERSION = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +186,7 @@ def _identity(config: RunConfig, model: PlannedModel, context: ContextParams, mo
         "template": model.template_sha256,
         "mode": mode.id,
         "format": [style.id, style.version],
-        "simulator": SIMULATOR_VERSION,
+        "simulator": simulate.VERSION,
         "context": {name: getattr(context, name) for name in ("n_ctx", "type_k", "type_v", "flash_attn", "swa_full")},
         "n_gpu_layers": config.load.n_gpu_layers,
         "sampling": asdict(config.sampling),

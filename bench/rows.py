@@ -142,7 +142,8 @@ class Load:
 class MemoryReading:
     """Bytes at a moment: `before` loading, `loaded`, `peak`.
 
-    `source`: `rss` or `vram` of the whole process, or a buffer of llama.cpp (model, kv, rs, compute, output) on a device.
+    `source`: `rss` or `vram` of the whole process, or one of llama.cpp's buffers on a `device`: model, kv, rs, compute,
+    output.
     """
 
     load_id: int
