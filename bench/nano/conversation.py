@@ -1,0 +1,492 @@
+"""Conversations for the bundled model: what is asked, what is called, what comes back, what is said.
+
+`Generator(seed, ...)` yields `Conversation`s without end, in fixed proportions of categories. Everything that the
+exclusion list names is kept out. Knows no tokens and no prompt text.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from bench.nano.exclusions import Exclusions
+from bench.nano.tools import Asked, ConcreteTool, World, catalog, concrete, listed, made_up, result_of, small_talk
+from bench.nano.words import Lexicon
+
+# Share of each category in the training data. Calls come first, for they are what is hard to learn.
+MIX = {
+    "single": 0.20,
+    "choose": 0.24,
+    "parallel": 0.16,
+    "abstain": 0.11,
+    "ask": 0.07,
+    "recover": 0.09,
+    "chain": 0.09,
+    "follow_up": 0.04,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message; `calls` are (name, arguments) pairs of an assistant turn, `name` the tool of a result."""
+
+    role: str
+    content: str = ""
+    calls: tuple[tuple[str, dict[str, Any]], ...] = ()
+    name: str | None = None
+    learned: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    category: str
+    tools: tuple[dict[str, Any], ...]
+    turns: tuple[Turn, ...]
+    fault: str | None = None
+    domains: tuple[str, ...] = field(default=())
+
+
+_POLITE_BEFORE = (
+    "please ",
+    "Please ",
+    "hey, ",
+    "Hi, ",
+    "Hello! ",
+    "ok so ",
+    "quick one: ",
+    "Could you help? ",
+    "um, ",
+    "Next: ",
+    "I have a request: ",
+)
+_POLITE_AFTER = (
+    " please",
+    ", please",
+    " thanks",
+    ", thanks!",
+    " asap",
+    " if you can",
+    ". Thank you!",
+    " for me",
+    ", will you?",
+)
+_LINKS = (" and ", ". Also, ", ", and also ", "; ", " and then ", ". And ", ", plus ", ". Then ", ", ")
+_LEADS = ("", "", "", "Two things: ", "I need a few things. ", "Do all of this: ", "Before I go: ")
+_REFUSALS = (
+    "Sorry, I have no tool for that.",
+    "I can't do that, none of my tools fits.",
+    "Sorry, that is not something my tools can do.",
+    "I'm not able to do that with my tools.",
+)
+_SYSTEMS = (
+    "You are a helpful assistant.",
+    "You are a careful assistant that uses tools.",
+    "Be brief.",
+    "You help people with everyday tasks.",
+    "Answer politely.",
+)
+_TRANSIENT = (
+    {"error": {"type": "unavailable", "message": "503, try again"}},
+    {"error": "service unavailable, please retry"},
+    {"error": {"code": 503, "message": "temporarily unavailable"}},
+    {"error": {"type": "timeout", "message": "the request timed out"}},
+    {"error": "timeout after 30 s"},
+    {"status": "error", "reason": "too many requests, retry later"},
+    {"error": {"type": "rate_limit", "message": "429 Too Many Requests"}},
+    {"status": "error", "message": "connection reset, try once more"},
+)
+_PERMANENT = (
+    ("permission", {"error": {"type": "permission", "message": "this is not allowed for this account"}}),
+    ("permission", {"error": "permission denied"}),
+    ("permission", {"error": {"code": 403, "message": "forbidden, ask an administrator"}}),
+    ("permission", {"status": "error", "reason": "the account is read-only"}),
+    ("not_found", {"error": {"type": "not_found", "message": "no such entry"}}),
+    ("not_found", {"error": {"code": 404, "message": "not found"}}),
+    ("not_found", {"error": "nothing found with these values"}),
+)
+_BROKEN = ('{"', '{"status": "o', '{"result": 4', "<html>502 Bad Gateway</html>", '{"value": [1, ', "")
+_STOPS = (
+    "Sorry, I could not do that: {why}.",
+    "That failed: {why}.",
+    "I was not able to do it, the tool says: {why}.",
+)
+_REFERENCES = {
+    "email": ("that address", "their address", "the e-mail address you find", "them"),
+    "phone": ("that number", "the number you find"),
+    "address": ("that address", "there"),
+    "city": ("that city", "there"),
+    "code": ("that id", "the id you get", "the result"),
+    "person": ("that person", "them"),
+    "time": ("that time", "then"),
+    "date": ("that day", "the date you get"),
+    "amount": ("that amount", "the result"),
+    "medium_int": ("that number", "the result"),
+    "title": ("that", "the result"),
+}
+_JOINS = (
+    ". Then {b}",
+    ", then {b}",
+    " and then {b}",
+    ". With the result, {b}",
+    ". After that, {b}",
+    "; use what you get and {b}",
+)
+
+
+class Generator:
+    """An endless, seeded stream of conversations.
+
+    `catalogs` are the hand-written tools to draw from, `made_up_share` how many tools are invented instead.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        lexicon: Lexicon,
+        exclusions: Exclusions,
+        *,
+        catalogs: tuple[str, ...] = ("everyday", "work"),
+        made_up_share: float = 0.35,
+        mix: dict[str, float] | None = None,
+        many_tools: float = 0.2,
+    ) -> None:
+        self.rng = random.Random(seed)
+        self.lexicon, self.exclusions = lexicon, exclusions
+        self.catalogs, self.made_up_share, self.many_tools = catalogs, made_up_share, many_tools
+        self.mix = mix or MIX
+
+    def __iter__(self) -> Iterator[Conversation]:
+        categories, weights = list(self.mix), list(self.mix.values())
+        while True:
+            conversation = self.make(self.rng.choices(categories, weights)[0])
+            if conversation is not None and not self._excluded(conversation):
+                yield conversation
+
+    def make(self, category: str) -> Conversation | None:
+        """One conversation of a category; None when the draw cannot be one (a chain that finds no partner)."""
+        today = date(2026, 1, 1) + timedelta(days=self.rng.randint(0, 720)) if self.rng.random() < 0.35 else None
+        world = World(self.rng, self.lexicon, today)
+        return getattr(self, f"_{category}")(world)
+
+    # -- tools -------------------------------------------------------------------------------------------------
+
+    def _tool(self, world: World, *, like: ConcreteTool | None = None, unlike: str | None = None) -> ConcreteTool:
+        while True:
+            if not self.catalogs or self.rng.random() < self.made_up_share:
+                tool: ConcreteTool | None = made_up(world, like=like)
+            else:
+                tool = concrete(self.rng.choice(catalog(*self.catalogs)), self.rng, self.exclusions.names)
+            if tool and tool.domain != unlike and tool.name not in self.exclusions.names:
+                return tool
+
+    def _offer(self, world: World, wanted: list[ConcreteTool], others: int) -> tuple[dict[str, Any], ...]:
+        """The wanted tools among others, in random order, names unique."""
+        offered = {tool.name: tool.definition for tool in wanted}
+        while len(offered) < len(wanted) + others:
+            like = self.rng.choice(wanted) if self.rng.random() < 0.4 else None
+            other = self._tool(world, like=like, unlike=None if self.rng.random() < 0.3 else wanted[0].domain)
+            offered.setdefault(other.name, other.definition)
+        definitions = list(offered.values())
+        self.rng.shuffle(definitions)
+        return tuple(definitions)
+
+    def _others(self, low: int, high: int) -> int:
+        """How many tools stand beside the wanted ones: few, but sometimes as many as an application offers."""
+        draw = self.rng.random()
+        if draw < self.many_tools:
+            return self.rng.randint(5, 8)
+        return self.rng.randint(9, 13) if draw < self.many_tools * 1.15 else self.rng.randint(low, high)
+
+    # -- phrasing ----------------------------------------------------------------------------------------------
+
+    def _polite(self, text: str) -> str:
+        draw = self.rng.random()
+        if draw < 0.12:
+            text = self.rng.choice(_POLITE_BEFORE) + (text[0].lower() + text[1:] if not text.startswith("I") else text)
+        elif draw < 0.24:
+            text = text.rstrip(".?!") + self.rng.choice(_POLITE_AFTER)
+        if self.rng.random() < 0.15:
+            text = text[0].upper() + text[1:]
+        return text + self.rng.choice((".", "?", "!")) if text[-1].isalnum() and self.rng.random() < 0.25 else text
+
+    def _opening(self, world: World) -> list[Turn]:
+        if world.today:
+            text = (
+                world.today.strftime("Today is %Y-%m-%d (%A).")
+                if self.rng.random() < 0.8
+                else world.today.strftime("It is %A, %Y-%m-%d.")
+            )
+            return [Turn("system", text if self.rng.random() < 0.8 else f"{self.rng.choice(_SYSTEMS)} {text}")]
+        return [Turn("system", self.rng.choice(_SYSTEMS))] if self.rng.random() < 0.2 else []
+
+    def _call(self, tool: ConcreteTool, asked: Asked) -> tuple[str, dict[str, Any]]:
+        return tool.name, asked.arguments
+
+    def _result(self, tool: ConcreteTool, result: Any) -> Turn:
+        return Turn(
+            "tool", result if isinstance(result, str) else json.dumps(result, ensure_ascii=False), name=tool.name
+        )
+
+    def _finish(self, world: World, tool: ConcreteTool, asked: Asked) -> list[Turn]:
+        """The result and what is said of it."""
+        result = result_of(tool, world)
+        return [self._result(tool, result), Turn("assistant", tool.answer(asked.arguments, result, self.rng))]
+
+    # -- categories --------------------------------------------------------------------------------------------
+
+    def _single(self, world: World) -> Conversation:
+        return self._one_call(world, "single", self.rng.randint(0, 2))
+
+    def _choose(self, world: World) -> Conversation:
+        return self._one_call(world, "choose", self._others(3, 5))
+
+    def _one_call(self, world: World, category: str, others: int) -> Conversation:
+        tool = self._tool(world)
+        asked = tool.ask(world)
+        turns = [
+            *self._opening(world),
+            Turn("user", self._polite(asked.text)),
+            Turn("assistant", calls=(self._call(tool, asked),)),
+        ]
+        if self.rng.random() < 0.25:
+            turns += self._finish(world, tool, asked)
+        return Conversation(category, self._offer(world, [tool], others), tuple(turns), domains=(tool.domain,))
+
+    def _parallel(self, world: World) -> Conversation | None:
+        pairs = self._same_tool(world) if self.rng.random() < 0.45 else None
+        if pairs is None:
+            tools = [self._tool(world) for _ in range(self.rng.choice((2, 2, 2, 3, 3, 4)))]
+            if len({tool.name for tool in tools}) < len(tools):
+                return None
+            asks = [tool.ask(world) for tool in tools]
+            text, link = self.rng.choice(_LEADS) + asks[0].text.rstrip(".?!"), self.rng.choice(_LINKS)
+            for asked in asks[1:]:
+                link = self.rng.choice(_LINKS) if self.rng.random() < 0.3 else link
+                lowered = (
+                    asked.text
+                    if link.startswith(". ") is False and asked.text.startswith("I")
+                    else asked.text[0].lower() + asked.text[1:]
+                )
+                text += link + lowered.rstrip(".?!")
+            calls, offered = tuple(self._call(t, a) for t, a in zip(tools, asks, strict=True)), tools
+        else:
+            tool, text, arguments = pairs
+            calls, offered = tuple((tool.name, item) for item in arguments), [tool]
+        turns = [*self._opening(world), Turn("user", self._polite(text)), Turn("assistant", calls=calls)]
+        others = self._others(0, 3)
+        return Conversation(
+            "parallel", self._offer(world, offered, others), tuple(turns), domains=tuple(t.domain for t in offered)
+        )
+
+    def _same_tool(self, world: World) -> tuple[ConcreteTool, str, list[dict[str, Any]]] | None:
+        """`the weather in Paris, Rome and Oslo`: one tool, one value each."""
+        tool = self._tool(world)
+        asked = tool.ask(world)
+        keys = [
+            key
+            for key in asked.surfaces
+            if tool.param(key).schema["type"] != "array" and asked.text.count(asked.surfaces[key]) == 1
+        ]
+        if not keys:
+            return None
+        key = self.rng.choice(keys)
+        surfaces, values = [asked.surfaces[key]], [asked.arguments[tool.param(key).name]]
+        for _ in range(self.rng.choice((1, 1, 2, 2, 3, 4))):
+            surface, value = tool.fill(world, tool.param(key))
+            if value not in values:
+                surfaces.append(surface)
+                values.append(value)
+        if len(values) == 1 or any(
+            surface in other for surface in surfaces for other in surfaces if other is not surface
+        ):
+            return None
+        text = asked.text.replace(surfaces[0], listed(surfaces, self.rng))
+        return tool, text, [{**asked.arguments, tool.param(key).name: value} for value in values]
+
+    def _abstain(self, world: World) -> Conversation:
+        offered = [self._tool(world)]
+        draw = self.rng.random()
+        if draw < 0.4:
+            entry = self.rng.choice(small_talk("chat"))
+            text, reply = entry["t"], entry["reply"]
+        elif draw < 0.55:
+            entry = self.rng.choice(small_talk("impossible"))
+            text, reply = entry["t"], entry["reply"]
+        else:
+            wanted = self._tool(world, like=offered[0] if self.rng.random() < 0.3 else None, unlike=offered[0].domain)
+            text, reply = self._polite(wanted.ask(world).text), self.rng.choice(_REFUSALS)
+            return self._said(world, "abstain", text, reply, self._offer_without(world, offered, wanted))
+        return self._said(world, "abstain", text, reply, self._offer(world, offered, self._others(0, 5)))
+
+    def _offer_without(
+        self, world: World, offered: list[ConcreteTool], wanted: ConcreteTool
+    ) -> tuple[dict[str, Any], ...]:
+        for _ in range(self._others(0, 4)):
+            other = self._tool(world, unlike=wanted.domain)
+            if other.name not in {tool.name for tool in (*offered, wanted)}:
+                offered.append(other)
+        return tuple(tool.definition for tool in offered)
+
+    def _said(
+        self, world: World, category: str, text: str, reply: str, tools: tuple[dict[str, Any], ...]
+    ) -> Conversation:
+        return Conversation(category, tools, (*self._opening(world), Turn("user", text), Turn("assistant", reply)))
+
+    def _ask(self, world: World) -> Conversation | None:
+        """A required value is missing: ask for it; often the user then gives it."""
+        tool = self._tool(world)
+        if not tool.asks:
+            return None
+        entry = self.rng.choice(tool.asks)
+        text = tool.fill_in(entry["t"], world)
+        conversation = self._said(
+            world, "ask", self._polite(text), entry["reply"], self._offer(world, [tool], self._others(0, 4))
+        )
+        if self.rng.random() < 0.75:
+            return conversation
+        asked = tool.ask(world)
+        more = (Turn("user", asked.text), Turn("assistant", calls=(self._call(tool, asked),)))
+        return Conversation("ask", conversation.tools, (*conversation.turns, *more))
+
+    def _recover(self, world: World) -> Conversation | None:
+        tool = self._tool(world)
+        asked = tool.ask(world)
+        first = Turn("assistant", calls=(self._call(tool, asked),))
+        turns = [*self._opening(world), Turn("user", self._polite(asked.text)), first]
+        draw = self.rng.random()
+        if draw < 0.4:
+            kind = "transient" if draw < 0.28 else "malformed"
+            fault: Any = self.rng.choice(_TRANSIENT) if kind == "transient" else self.rng.choice(_BROKEN)
+            turns += [self._result(tool, fault), first, *self._finish(world, tool, asked)]
+        elif draw < 0.65:
+            kind, fault = self.rng.choice(_PERMANENT)
+            turns += [self._result(tool, fault), Turn("assistant", self.rng.choice(_STOPS).format(why=_reason(fault)))]
+        else:
+            kind = "validation"
+            corrected = self._corrected(world, tool, asked)
+            if corrected is None:
+                return None
+            fault, again = corrected
+            turns += [
+                self._result(tool, fault),
+                Turn("assistant", calls=(self._call(tool, again),)),
+                *self._finish(world, tool, again),
+            ]
+        return Conversation(
+            "recover", self._offer(world, [tool], self._others(0, 4)), tuple(turns), kind, (tool.domain,)
+        )
+
+    def _corrected(self, world: World, tool: ConcreteTool, asked: Asked) -> tuple[dict[str, Any], Asked] | None:
+        """The tool names the field and the value that it would take."""
+        scalars = [
+            p
+            for p in tool.params
+            if p.name in asked.arguments
+            and p.schema["type"] in ("string", "integer", "number")
+            and "enum" not in p.schema
+        ]
+        if not scalars:
+            return None
+        param = self.rng.choice(scalars)
+        old, (_, new) = asked.arguments[param.name], tool.fill(world, param)
+        if old == new:
+            return None
+        message = self.rng.choice(
+            (
+                f"{param.name} must be {new}",
+                f"no {param.name} {old}; did you mean {new}?",
+                f"{old} is not possible; the next possible {param.name} is {new}",
+                f"{old} is no longer in use; use {new}",
+                f"unknown {param.name}, the closest entry is {new}",
+                f"use {new} instead of {old}",
+            )
+        )
+        field_named = {
+            "type": self.rng.choice(("validation", "invalid_value")),
+            "field": param.name,
+            "message": message,
+        }
+        fault = self.rng.choice(
+            (
+                {"error": field_named},
+                {"error": field_named},
+                {"error": message},
+                {"status": "error", "message": message},
+            )
+        )
+        return fault, Asked(asked.text, {**asked.arguments, param.name: new}, asked.surfaces)
+
+    def _chain(self, world: World) -> Conversation | None:
+        """Two dependent calls: a value of the first result is an argument of the second call."""
+        for _ in range(25):
+            first, second = self._tool(world), self._tool(world)
+            links = [
+                (name, param)
+                for name, kind in first.result.items()
+                for param in second.params
+                if param.kind == kind and kind in _REFERENCES and first.domain != second.domain and param.required
+            ]
+            if links and first.name != second.name:
+                break
+        else:
+            return None
+        name, param = self.rng.choice(links)
+        a, b = first.ask(world), second.ask(world)
+        if param.name not in b.arguments or param.key not in b.surfaces:
+            return None
+        result = result_of(first, world)
+        is_list = param.schema["type"] == "array"
+        arguments = {**b.arguments, param.name: [result[name]] if is_list else result[name]}
+        asked_b = b.text.replace(b.surfaces[param.key], self.rng.choice(_REFERENCES[param.kind or ""]))
+        text = a.text.rstrip(".?!") + self.rng.choice(_JOINS).format(b=asked_b[0].lower() + asked_b[1:])
+        again = Asked(text, arguments, b.surfaces)
+        turns = [
+            *self._opening(world),
+            Turn("user", self._polite(text)),
+            Turn("assistant", calls=(self._call(first, a),)),
+            self._result(first, result),
+            Turn("assistant", calls=(self._call(second, again),)),
+            *self._finish(world, second, again),
+        ]
+        return Conversation(
+            "chain",
+            self._offer(world, [first, second], self._others(0, 3)),
+            tuple(turns),
+            domains=(first.domain, second.domain),
+        )
+
+    def _follow_up(self, world: World) -> Conversation:
+        """A second request after the first was answered; sometimes only a thank-you."""
+        first, second = self._tool(world), self._tool(world)
+        a, b = first.ask(world), second.ask(world)
+        turns = [
+            *self._opening(world),
+            Turn("user", self._polite(a.text)),
+            Turn("assistant", calls=(self._call(first, a),)),
+            *self._finish(world, first, a),
+        ]
+        if self.rng.random() < 0.4:
+            entry = self.rng.choice(small_talk("chat"))
+            turns += [Turn("user", entry["t"]), Turn("assistant", entry["reply"])]
+        else:
+            turns += [Turn("user", self._polite(b.text)), Turn("assistant", calls=(self._call(second, b),))]
+        return Conversation(
+            "follow_up",
+            self._offer(world, [first, second] if first.name != second.name else [first], self._others(0, 2)),
+            tuple(turns),
+        )
+
+    def _excluded(self, conversation: Conversation) -> bool:
+        names = {tool["name"] for tool in conversation.tools}
+        said = (turn.content for turn in conversation.turns if turn.role == "user")
+        return bool(names & self.exclusions.names) or any(self.exclusions.has_sentence(text) for text in said)
+
+
+def _reason(fault: Any) -> str:
+    """The human part of an error."""
+    error = fault.get("error", fault)
+    return str(error if isinstance(error, str) else error.get("message") or error.get("reason"))

@@ -1,0 +1,205 @@
+"""Training of the bundled model: one pass over the shards, as many steps as fit a wall-clock budget.
+
+Muon for the matrices, Adam for embedding and norms; compute in bfloat16 with float32 masters; the learning rate falls
+to zero over the budget's second half. Stop it at any moment and start it again with the same command: it goes on from
+the last checkpoint with the time that is left.
+
+    python -m bench.nano.train --data FOLDER --out FOLDER --minutes 120 --ranks 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.nano.model import NanoModel, Shape
+
+MUON_LR, EMBEDDING_LR, NORM_LR, WEIGHT_DECAY = 0.02, 3e-3, 2e-3, 0.01
+WARM_UP_STEPS, CONSTANT_UNTIL = 60, 0.45
+EASY_UNTIL = 0.25  # share of the run in which short documents are preferred
+
+
+def orthogonalised(gradient: Tensor, steps: int = 5) -> Tensor:
+    """The nearest semi-orthogonal matrix, by the quintic Newton-Schulz iteration of Muon (Jordan et al., 2024)."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = gradient.bfloat16()
+    wide = x.shape[0] <= x.shape[1]
+    x = x if wide else x.T
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return (x if wide else x.T).float() * max(1.0, gradient.shape[0] / gradient.shape[1]) ** 0.5
+
+
+class Optimiser:
+    """Float32 masters of bfloat16 parameters, with Muon and Adam state."""
+
+    def __init__(self, model: NanoModel) -> None:
+        self.names = [name for name, _ in model.named_parameters()]
+        self.live = [parameter for _, parameter in model.named_parameters()]
+        self.master = [parameter.detach().float().clone() for parameter in self.live]
+        self.first = [torch.zeros_like(master) for master in self.master]
+        self.second = [None if self._is_matrix(i) else torch.zeros_like(master) for i, master in enumerate(self.master)]
+        self.n_steps = 0
+
+    def _is_matrix(self, index: int) -> bool:
+        return self.live[index].ndim == 2 and "embedding" not in self.names[index]
+
+    def step(self, scale: float) -> None:
+        """One update with all learning rates times `scale`; gradients are read from the live parameters and cleared."""
+        self.n_steps += 1
+        for index, (live, master, first) in enumerate(zip(self.live, self.master, self.first, strict=True)):
+            gradient = live.grad.float()  # type: ignore[union-attr]
+            if self._is_matrix(index):
+                first.mul_(0.95).add_(gradient)
+                master.mul_(1 - MUON_LR * scale * WEIGHT_DECAY)
+                master.sub_(MUON_LR * scale * orthogonalised(gradient + 0.95 * first))
+            else:
+                self._adam(index, gradient, scale)
+            live.data.copy_(master)
+            live.grad = None
+
+    def _adam(self, index: int, gradient: Tensor, scale: float) -> None:
+        first, second = self.first[index], self.second[index]
+        assert second is not None
+        first.mul_(0.9).add_(gradient, alpha=0.1)
+        second.mul_(0.95).addcmul_(gradient, gradient, value=0.05)
+        rate = (EMBEDDING_LR if self.live[index].ndim == 2 else NORM_LR) * scale
+        corrected = (second / (1 - 0.95**self.n_steps)).sqrt().add_(1e-8)
+        self.master[index].sub_(rate * (first / (1 - 0.9**self.n_steps)) / corrected)
+
+    def state(self) -> dict[str, object]:
+        return {"master": self.master, "first": self.first, "second": self.second, "n_steps": self.n_steps}
+
+    def restore(self, state: dict[str, object]) -> None:
+        self.master, self.first, self.second, self.n_steps = state["master"], state["first"], state["second"], state["n_steps"]  # type: ignore[assignment]
+        for live, master in zip(self.live, self.master, strict=True):
+            live.data.copy_(master)
+
+
+def batches(data: Path, rank: int, n_ranks: int, n_tokens: int, seed: int, progress: list[float]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Endless batches of documents of like length: tokens (batch, length), flat positions, the tokens to predict there.
+
+    `progress[0]`, the share of the run that is over, is read to prefer short documents early.
+    """
+    rng = np.random.default_rng(seed + rank)
+    paths = sorted(data.glob("shard-*.npz"))
+    for epoch in range(1_000_000):
+        for path in paths[rank::n_ranks]:
+            with np.load(path) as shard:
+                tokens, learned, ends = shard["tokens"].astype(np.int64), shard["learned"], shard["ends"]
+            starts = np.concatenate(([0], ends[:-1]))
+            lengths = ends - starts
+            order = np.argsort(lengths + rng.normal(0, 12, len(lengths)))
+            groups, group, longest = [], [], 0
+            for document in order:
+                longest = max(longest, int(lengths[document]))
+                if group and longest * (len(group) + 1) > n_tokens:
+                    groups.append(group)
+                    group, longest = [], int(lengths[document])
+                group.append(int(document))
+            groups.append(group)
+            rng.shuffle(groups)
+            for group in groups:
+                easy = 1 - progress[0] / EASY_UNTIL
+                if easy > 0 and lengths[group[0]] > 420 and rng.random() < easy:
+                    continue
+                yield _batch(tokens, learned, [(int(starts[d]), int(ends[d])) for d in group])
+
+
+def _batch(tokens: np.ndarray, learned: np.ndarray, spans: list[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor]:
+    length = max(end - start for start, end in spans)
+    padded = np.zeros((len(spans), length), np.int64)
+    positions, targets = [], []
+    for row, (start, end) in enumerate(spans):
+        padded[row, : end - start] = tokens[start:end]
+        where = np.nonzero(learned[start + 1 : end])[0]
+        positions.append(row * length + where)
+        targets.append(tokens[start + 1 : end][where])
+    return torch.from_numpy(padded), torch.from_numpy(np.concatenate(positions)), torch.from_numpy(np.concatenate(targets))
+
+
+def rate_at(share: float, step: int) -> float:
+    """The learning rate's factor: warm-up, a constant stretch, then linear to zero."""
+    warm = min(1.0, (step + 1) / WARM_UP_STEPS)
+    return warm * (1.0 if share < CONSTANT_UNTIL else max(0.0, (1 - share) / (1 - CONSTANT_UNTIL)))
+
+
+def run(rank: int, args: argparse.Namespace) -> None:
+    """One rank's training loop; all ranks hold the same parameters and average their gradients."""
+    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    os.environ.setdefault("MASTER_PORT", "29511")
+    torch.set_num_threads(1)
+    torch.manual_seed(args.seed)
+    dist.init_process_group("gloo", rank=rank, world_size=args.ranks)
+    model = NanoModel(Shape()).bfloat16()
+    optimiser, spent, seen = Optimiser(model), 0.0, 0
+    checkpoint = args.out / "checkpoint.pt"
+    if checkpoint.exists():
+        stored = torch.load(checkpoint, weights_only=True)
+        optimiser.restore(stored["optimiser"])
+        spent, seen = stored["spent_s"], stored["n_tokens"]
+    progress, budget = [spent / (args.minutes * 60)], args.minutes * 60
+    stream = batches(args.data, rank, args.ranks, args.tokens // args.ranks, args.seed + optimiser.n_steps, progress)
+    started, last_saved, losses = time.monotonic(), time.monotonic(), []
+    while progress[0] < 1:
+        tokens, positions, targets = next(stream)
+        loss = F.cross_entropy(model(tokens, positions).float(), targets)
+        loss.backward()
+        flat = torch.cat([parameter.grad.flatten() for parameter in optimiser.live]).float()  # type: ignore[union-attr]
+        shared = torch.cat((flat, torch.tensor([loss.item(), float(tokens.numel()), time.monotonic() - started])))
+        dist.all_reduce(shared)
+        shared /= args.ranks
+        offset = 0
+        for parameter in optimiser.live:
+            parameter.grad = shared[offset : offset + parameter.numel()].view_as(parameter).to(parameter.dtype)
+            offset += parameter.numel()
+        optimiser.step(rate_at(progress[0], optimiser.n_steps))
+        seen += int(shared[-2].item() * args.ranks)
+        losses.append(shared[-3].item())
+        progress[0] = (spent + shared[-1].item()) / budget
+        finished = progress[0] >= 1
+        if rank == 0 and (finished or optimiser.n_steps % 50 == 0):
+            _log(args.out, optimiser.n_steps, progress[0] * budget, seen, losses[-50:])
+        if rank == 0 and (finished or time.monotonic() - last_saved > 120):
+            last_saved = time.monotonic()
+            state = {"optimiser": optimiser.state(), "spent_s": progress[0] * budget, "n_tokens": seen, "names": optimiser.names, "shape": asdict(Shape())}
+            torch.save(state, checkpoint.with_suffix(".part"))
+            checkpoint.with_suffix(".part").rename(checkpoint)
+    dist.destroy_process_group()
+
+
+def _log(out: Path, step: int, spent_s: float, n_tokens: int, losses: list[float]) -> None:
+    line = json.dumps({"step": step, "spent_s": round(spent_s, 1), "n_tokens": n_tokens, "loss": round(sum(losses) / len(losses), 4)})
+    with (out / "log.jsonl").open("a") as log:
+        log.write(line + "\n")
+
+
+def main() -> None:
+    """Train, or go on training."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=120)
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--tokens", type=int, default=8192, help="tokens in a step, padding included, over all ranks")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.multiprocessing.spawn(run, (args,), nprocs=args.ranks)
+
+
+if __name__ == "__main__":
+    main()
