@@ -1,10 +1,10 @@
-"""The small algebra in which a tool-call format says what an answer may look like.
+r"""The small algebra in which a tool-call format says what an answer may look like.
 
 A format builds one tree from literals, markers and JSON Schemas; `gbnf`, `lark` and `regex` each render the same tree
 for their engine, so that the backends are compared on the same language. Knows no model; a marker is just a text
 that a vocabulary may hold as one token, and the renderers are told its id.
 
-    Seq(Literal('{"name": "add", "arguments": '), Json(schema), Literal("}\\n"), Marker("</tool_call>"))
+    Seq(Literal('{"name": "add", "arguments": '), Json(schema), Literal("}\n"), Marker("</tool_call>"))
 """
 
 from __future__ import annotations
