@@ -14,6 +14,9 @@ MISSING = "-"
 
 _MINUTE_S = 60.0
 _HOUR_S = 3600.0
+_WIDE = 0.05  # an interval wider than this gets no decimals: they would say nothing
+_WIDE_DIFFERENCE = 0.02
+_NUDGE = 1e-9
 _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -57,10 +60,11 @@ def share(fraction: float | None) -> str:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """Write the ends of an interval of fractions in percent."""
+    """Write the ends of an interval of fractions in percent, rounded outwards; a wide one gets no decimals."""
     if low is None or high is None:
         return MISSING
-    return f"{_tenths(low)}-{_tenths(high)}"
+    first, last, decimals = _outwards(low, high, _WIDE)
+    return f"{first:.{decimals}f}-{last:.{decimals}f}"
 
 
 def points(difference: float | None) -> str:
@@ -69,6 +73,14 @@ def points(difference: float | None) -> str:
         return MISSING
     text = f"{difference * 100:+.1f}"
     return "0.0" if float(text) == 0 else text
+
+
+def points_interval(low: float | None, high: float | None) -> str:
+    """Write the ends of an interval of differences in percentage points, signed, rounded outwards."""
+    if low is None or high is None:
+        return MISSING
+    first, last, decimals = _outwards(low, high, _WIDE_DIFFERENCE)
+    return f"{first:+.{decimals}f} to {last:+.{decimals}f}"
 
 
 def p_value(p: float | None) -> str:
@@ -110,3 +122,13 @@ def _tenths(fraction: float) -> str:
     if 99.95 <= percent < 100:
         return "99.9"
     return f"{percent:.1f}"
+
+
+def _outwards(low: float, high: float, wide: float) -> tuple[float, float, int]:
+    """Both ends in percent, rounded away from the middle, and the decimals that they deserve."""
+    decimals = 0 if high - low > wide else 1
+    factor = 100 * 10**decimals
+    # The nudge keeps 0.29 * 100 = 28.999999999999996 from becoming 28; adding 0.0 makes a negative zero positive.
+    first = math.floor(low * factor + _NUDGE) / 10**decimals + 0.0
+    last = math.ceil(high * factor - _NUDGE) / 10**decimals + 0.0
+    return first, last, decimals

@@ -55,6 +55,8 @@ def _table(table: Table, width: int) -> RenderableType:
         if index:
             pieces.append(RichText())
         pieces.append(part)
+    if table.notes:
+        pieces.append(RichText())
     pieces.extend(
         Padding(RichText(visible(note), style="dim"), (0, 0, 0, _INDENT), expand=False) for note in table.notes
     )

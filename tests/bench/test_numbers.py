@@ -89,7 +89,16 @@ def test_share(fraction: float | None, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "text"),
-    [(0.835, 0.9862, "83.5-98.6"), (0.0, 0.088, "0.0-8.8"), (None, 0.5, "-"), (0.912, 1.0, "91.2-100.0")],
+    [
+        (None, 0.5, "-"),
+        (0.5, None, "-"),
+        (0.8350, 0.9862, "83-99"),
+        (0.0, 0.088, "0-9"),
+        (0.9119, 1.0, "91-100"),
+        (0.29, 0.57, "29-57"),
+        (0.9013, 0.9304, "90.1-93.1"),
+        (0.9990, 1.0, "99.9-100.0"),
+    ],
 )
 def test_interval(low: float | None, high: float | None, text: str) -> None:
     assert numbers.interval(low, high) == text
@@ -101,6 +110,21 @@ def test_interval(low: float | None, high: float | None, text: str) -> None:
 )
 def test_points(difference: float | None, text: str) -> None:
     assert numbers.points(difference) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (None, 0.5, "-"),
+        (-0.3512, -0.0588, "-36 to -5"),
+        (-0.02, 0.0201, "-2 to +3"),
+        (-0.005, 0.0101, "-0.5 to +1.1"),
+        (-0.1, 0.0, "-10 to +0"),
+        (-0.001, 0.2, "-1 to +20"),
+    ],
+)
+def test_points_interval(low: float | None, high: float | None, text: str) -> None:
+    assert numbers.points_interval(low, high) == text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,52 @@
+"""The report as one HTML page that opens from disk: styles inside, no script, no network, dark where the reader is.
+
+Autoescaping is on for everything, and a content security policy forbids the rest: models write hostile text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.report.document import Block, Code, Document, Heading, Table, Text, visible
+from bench.report.values import Failure
+
+_TEMPLATE = "report.html.j2"
+_MOST_FAILURES = 300  # a page that a browser opens at once
+
+
+def render(title: str, document: Document, failures: Sequence[Failure] = ()) -> str:
+    """Return the whole page."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, finalize=_harmless
+    )
+    page = environment.get_template(_TEMPLATE).render(
+        title=title,
+        blocks=[{"kind": _kind(block), "value": block} for block in document],
+        failures=failures[:_MOST_FAILURES],
+        n_left_out=max(0, len(failures) - _MOST_FAILURES),
+        percent=_percent,
+    )
+    return page + "\n"
+
+
+def _kind(block: Block) -> str:
+    match block:
+        case Heading():
+            return "Heading"
+        case Text():
+            return "Text"
+        case Code():
+            return "Code"
+        case Table():
+            return "Table"
+
+
+def _harmless(value: object) -> object:
+    return visible(value) if isinstance(value, str) else value
+
+
+def _percent(fraction: float) -> str:
+    return f"{min(1.0, max(0.0, fraction)) * 100:.1f}%"

@@ -1,0 +1,169 @@
+"""The findings of a run as plain values, before anybody formats them. Knows no table, no terminal and no file.
+
+Shares are fractions, times seconds, sizes bytes; `None` means "not measured", never zero. `bench.report.build` makes
+these from the result file; JSON and CSV are these values, tables are made from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+SCHEMA = "toolgauge.report/1"
+
+Verdict = Literal["not worse", "worse", "cannot tell"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`hits` of `n`, with the ends of its 95% interval."""
+
+    hits: int
+    n: int
+    low: float
+    high: float
+
+    @property
+    def value(self) -> float:
+        return self.hits / self.n
+
+
+@dataclass(frozen=True, slots=True)
+class Median:
+    """The middle of `n` samples and their median absolute deviation."""
+
+    value: float
+    mad: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """How hard the constraint had to push, over the answers of a row."""
+
+    interventions_per_answer: float
+    removed_mass: float  # mean probability of what was not allowed, per masked token
+    forced_share: float  # of all tokens
+    mask_s_per_token: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """From the latency pass alone: one stream, after warm-up."""
+
+    ttfc_s: Median | None = None  # submission until the first complete, parseable call
+    ttft_s: Median | None = None
+    prefill_tok_per_s: Median | None = None
+    decode_tok_per_s: Median | None = None
+    compile_s: Median | None = None  # building the constraint, once per tool set
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Peaks of the worker that had this model loaded."""
+
+    vram_peak_bytes: int | None = None
+    rss_peak_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One quant in one mode, on one suite."""
+
+    quant: str
+    mode: str
+    backend: str
+    n_planned: int
+    n_scored: int
+    n_not_scored: int
+    n_stale: int
+    accuracy: Rate | None  # over the scored
+    schema_valid: Rate | None  # over the items in which a call was attempted
+    truncated: Rate | None  # over the scored
+    n_escapes: int  # items of a schema mode in which a call broke its schema: a fault of the grammar
+    outcomes: Mapping[str, int]
+    categories: Mapping[str, Rate]
+    speed: Speed = field(default_factory=Speed)
+    memory: Memory = field(default_factory=Memory)
+    load_s: float | None = None
+    push: Push | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """The same cases, free and constrained: what the constraint alone changed."""
+
+    quant: str
+    free: str
+    constrained: str
+    backend: str
+    n: int
+    rescued: int
+    broken: int
+    same_right: int
+    same_wrong: int
+    difference: float
+    p: float  # exact McNemar
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A level against the most precise one of the same mode, on the same cases."""
+
+    quant: str
+    reference: str
+    mode: str
+    backend: str
+    n: int
+    gained: int  # right here, wrong at the reference
+    lost: int
+    difference: float
+    low: float
+    high: float
+    p: float  # exact McNemar, after Holm over the ladder
+    margin: float
+    verdict: Verdict
+    n_to_settle: int | None  # cases that would settle "cannot tell", where that can be said
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One model on one suite."""
+
+    model: str
+    suite: str
+    n_cases: int
+    rows: tuple[Row, ...]
+    paired: tuple[Paired, ...] = ()
+    ladder: tuple[Rung, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item that is not CORRECT, for reading."""
+
+    item: str  # as `toolgauge show` takes it
+    quant: str
+    mode: str
+    outcome: str
+    explanation: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    run_id: int
+    command: str
+    created_utc: str
+    finished_utc: str | None
+    facts: Mapping[str, str]  # versions and machine, in reading order
+    warnings: tuple[str, ...]
+    sections: tuple[Section, ...]
+    failures: tuple[Failure, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the failures' texts, which `toolgauge show --json` has."""
+        values = asdict(self)
+        del values["failures"]
+        return {"schema": SCHEMA, **values}
