@@ -15,3 +15,19 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("TOOLGAUGE_REAL_DATA names no folder with real vocabularies and templates")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_vocab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GGUF that holds only a small vocabulary; load it with `vocab_only=True`."""
+    from tests.tiny_gguf import write_tiny_vocab
+
+    return write_tiny_vocab(tmp_path_factory.mktemp("tiny") / "vocab.gguf")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GGUF of two layers with random weights."""
+    from tests.tiny_gguf import write_tiny_model
+
+    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "model.gguf")
