@@ -152,7 +152,7 @@ class Generator:
         catalogs: tuple[str, ...] = ("everyday", "work"),
         made_up_share: float = 0.35,
         mix: dict[str, float] | None = None,
-        many_tools: float = 0.2,
+        many_tools: float = 0.16,
     ) -> None:
         self.rng = random.Random(seed)
         self.lexicon, self.exclusions = lexicon, exclusions
@@ -242,7 +242,7 @@ class Generator:
         return self._one_call(world, "single", self.rng.randint(0, 2))
 
     def _choose(self, world: World) -> Conversation:
-        return self._one_call(world, "choose", self._others(3, 5))
+        return self._one_call(world, "choose", self._others(2, 4))
 
     def _one_call(self, world: World, category: str, others: int) -> Conversation:
         tool = self._tool(world)

@@ -17,11 +17,11 @@ class Shape:
     """Sizes; all rows are multiples of 256, so that every k-quant applies."""
 
     n_vocab: int = 2048
-    n_layers: int = 6
+    n_layers: int = 5
     d_model: int = 256
     n_heads: int = 4
     d_head: int = 64
-    d_ff: int = 768
+    d_ff: int = 512
     n_ctx: int = 2048
     rope_theta: float = 10_000.0
     norm_eps: float = 1e-6

@@ -152,6 +152,7 @@ def run(rank: int, args: argparse.Namespace) -> None:
         optimiser.restore(stored["optimiser"])
         spent, seen = stored["spent_s"], stored["n_tokens"]
     progress, budget = [spent / (args.minutes * 60)], args.minutes * 60
+    model.compile(dynamic=True)
     stream = batches(args.data, rank, args.ranks, args.tokens // args.ranks, args.seed + optimiser.n_steps, progress)
     started, last_saved, losses = time.monotonic(), time.monotonic(), []
     while progress[0] < 1:
@@ -194,7 +195,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--tokens", type=int, default=8192, help="tokens in a step, padding included, over all ranks")
+    parser.add_argument("--tokens", type=int, default=10_240, help="tokens in a step, padding included, over all ranks")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
