@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ class ExpectedCall:
     name: str
     arguments: Mapping[str, Matcher]
     after: tuple[str, ...] = ()
-    threads: Mapping[str, tuple[str, ...]] | None = None
+    threads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,12 @@ def load(name_or_path: str | Path) -> Suite:
     return _Reader(path).suite(lines)
 
 
+def defaults(tool: Tool) -> dict[str, Any]:
+    """The parameters that have a default in the tool's schema."""
+    properties = tool.parameters.get("properties", {})
+    return {n: s["default"] for n, s in properties.items() if isinstance(s, Mapping) and "default" in s}
+
+
 def content_text(value: Any) -> str:
     """The JSON text that a model is shown as a tool's result."""
     return json.dumps(value, ensure_ascii=False)
@@ -197,9 +203,7 @@ class _Reader:
                 raise self.wrong("tools", f"cannot read {path} ({error})") from error
         if not isinstance(raw, list) or not all(isinstance(tool, dict) for tool in raw):
             raise self.wrong("tools", "has to be a list of tools")
-        for position, tool in enumerate(raw):
-            self.tool(f"tools.{position}", tool)
-        return {tool["name"]: tool for tool in raw}
+        return {self.tool(f"tools.{position}", tool).name: tool for position, tool in enumerate(raw)}
 
     def tool(self, place: str, raw: Mapping[str, Any]) -> Tool:
         from grammars.errors import InvalidSchema
@@ -257,6 +261,8 @@ class _Reader:
             threads = {name: (ids_,) if isinstance(ids_, str) else tuple(ids_) for name, ids_ in call.threads.items()}
             self.known(f"{place}.after", call.after, ids)
             for name, producers in threads.items():
+                if name not in call.arguments:
+                    raise self.wrong(f"{place}.threads", f"'{name}' is not among the call's arguments")
                 self.known(f"{place}.threads.{name}", producers, call.after)
             matchers = self.matchers(f"{place}.arguments", call.arguments)
             calls.append(ExpectedCall(call_id, call.name, matchers, tuple(call.after), threads))

@@ -7,7 +7,7 @@ Knows no schema and no tool. Equality is strict: strings exactly, order of lists
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,8 @@ class Optional:
     matcher: Matcher | None
 
 
+_LEFT_OUT = Optional(None)
+
 Matcher = OneOf | Text | Contains | Unordered | Object | Anything | Optional
 
 
@@ -96,6 +98,29 @@ def matches(matcher: Matcher, value: Any) -> bool:
             return isinstance(value, list) and same_items(value, items)
         case Object(fields):
             return isinstance(value, Mapping) and matches_fields(fields, value)
+
+
+def matches_arguments(
+    expected: Mapping[str, Matcher], given: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+) -> bool:
+    """Whether a call's arguments are right; one at its schema's default equals one that was left out."""
+    names = [*expected, *(name for name in given if name not in expected)]
+    return all(matches_argument(expected, given, defaults or {}, name) for name in names)
+
+
+def matches_argument(
+    expected: Mapping[str, Matcher], given: Mapping[str, Any], defaults: Mapping[str, Any], name: str
+) -> bool:
+    """The same for the argument `name`, whether it is expected, given or both."""
+    matcher = expected.get(name, _LEFT_OUT)
+    value = given.get(name, ABSENT)
+    if matches(matcher, value):
+        return True
+    if name not in defaults:
+        return False
+    if value is ABSENT:
+        return matches(matcher, defaults[name])
+    return same(value, defaults[name]) and matches(matcher, ABSENT)
 
 
 def matches_fields(fields: Mapping[str, Matcher], value: Mapping[str, Any]) -> bool:
@@ -171,7 +196,7 @@ def _read_true(kind: str, matcher: Matcher, raw: Any) -> Matcher:
     return matcher
 
 
-_READERS = {
+_READERS: dict[str, Callable[[Any], Matcher]] = {
     "one_of": lambda raw: OneOf(_filled("'one_of'", raw)),
     "text": lambda raw: Text(_strings("'text'", raw)),
     "contains": _read_contains,

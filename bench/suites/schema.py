@@ -1,4 +1,7 @@
-"""The lines of a suite file as pydantic models: the only place where their bytes are checked. Format: docs/suites.md."""
+"""The lines of a suite file as pydantic models; the format is described in docs/suites.md.
+
+What one line cannot know (other lines, the tools' schemas) is checked in `bench.suites.case`.
+"""
 
 from __future__ import annotations
 

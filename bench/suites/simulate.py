@@ -1,7 +1,7 @@
 """The other side of an episode: simulated tools that answer, and fail, the same way every time.
 
-`Episode` is a small state machine: the worker asks it for messages, generates, parses, and calls `advance`. Nothing here
-is random, reads a clock or runs code; what a tool answers is written in the case. Knows no model and no verdict.
+`Episode` is a small state machine: the worker asks it for messages, generates, parses, and calls `advance`. Nothing
+here is random, reads a clock or runs code; what a tool answers is written in the case. Knows no model and no verdict.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.records import EpisodeEnd, StepRecord, ToolResult
-from bench.suites.case import Case, content_text
-from bench.suites.match import includes_fields, matches_fields
+from bench.suites.case import Case, Fault, content_text, defaults
+from bench.suites.match import includes_fields, matches_arguments
 from engine.types import Call, Message, Parsed, StopReason, Tool
 
 VERSION = "1"
@@ -81,7 +81,7 @@ class Simulation:
             field, message = violation
             return _failed(call, "validation", message, field=field)
         fault = self.case.fault
-        if fault is not None and (fault.times is None or self._n_fired < fault.times) and self._is_target(call):
+        if fault is not None and self._fires(fault, call, tool):
             self._n_fired += 1
             return ToolResult(call.name, fault.content, ok=False, fault=fault.kind, error=fault.kind)
         for rule in self.case.results:
@@ -89,24 +89,20 @@ class Simulation:
                 return ToolResult(call.name, rule.content, ok=True)
         return _failed(call, "no_result", "there is no result for these arguments")
 
-    def _is_target(self, call: Call) -> bool:
-        assert self.case.fault is not None
-        target = next(expected for expected in self.case.expected if expected.id == self.case.fault.on)
-        # without the optional arguments at their default, which an expected call need not list
-        properties: Mapping[str, Any] = self._tools[call.name].parameters.get("properties", {})
-        given = {
-            name: value
-            for name, value in call.arguments.items()
-            if name in target.arguments or "default" not in properties.get(name, {}) or properties[name]["default"] != value
-        }
-        return call.name == target.name and matches_fields(target.arguments, given)
+    def _fires(self, fault: Fault, call: Call, tool: Tool) -> bool:
+        if fault.times is not None and self._n_fired >= fault.times:
+            return False
+        target = next(expected for expected in self.case.expected if expected.id == fault.on)
+        return call.name == target.name and matches_arguments(target.arguments, call.arguments, defaults(tool))
 
 
 def first_violation(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> tuple[str, str] | None:
     """The field and the message of the first violation, in a fixed order."""
     from jsonschema import Draft202012Validator
 
-    errors = sorted(Draft202012Validator(schema).iter_errors(arguments), key=lambda e: (list(map(str, e.path)), e.message))
+    errors = sorted(
+        Draft202012Validator(schema).iter_errors(arguments), key=lambda e: (list(map(str, e.path)), e.message)
+    )
     if not errors:
         return None
     path = ".".join(str(part) for part in errors[0].absolute_path)

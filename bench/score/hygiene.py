@@ -1,0 +1,225 @@
+"""What is untidy about an answer, and whether tidying would have made it right.
+
+Reading is strict first; where that fails, a fixed and ordered ledger of named repairs is tried, each on top of the one
+before, until the text can be read. The result is reported beside the verdict and never changes it, so that a lenient
+reader cannot move a ranking unseen. Knows no format: it looks for JSON that has the shape of a call.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.records import StepRecord
+from bench.suites.case import Case
+from engine.formats.strict import Value, read
+from engine.types import Call, Parsed
+
+SMART_QUOTES = "“”„‟‘’‚‛«»"
+ENVELOPE = "envelope"
+"""The name of a repair for which reading the JSON was enough: only what stood around it was wrong."""
+
+_STRING = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
+_FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
+_MARKER = r"(?:</?[a-z_]{3,}>|<\|[a-z_]+\|>|\[/?[A-Z_]{4,}\])"
+_MARKERS_AROUND = re.compile(rf"\A(?:\s*{_MARKER})+|(?:{_MARKER}\s*)+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """The calls that came out of unreadable text, and what had to be done to it."""
+
+    names: tuple[str, ...]
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hygiene:
+    """`flags` name what was untidy, `repairs` what made it readable (None: nothing to repair, or nothing did)."""
+
+    flags: tuple[str, ...] = ()
+    repairs: tuple[str, ...] | None = None
+    correct_after_repair: bool | None = None  # None for episodes: after a repair they would have gone on differently
+
+
+def flags(case: Case, steps: Sequence[StepRecord]) -> tuple[str, ...]:
+    """What was untidy in steps with a call or an attempt at one."""
+    found: dict[str, None] = {}  # an ordered set
+    own_words = "".join(
+        [*(message.content for message in case.messages), *(r.content for s in steps for r in s.results)]
+    )
+    for step in steps:
+        parsed = step.parsed
+        if not (parsed.calls or parsed.fragments or parsed.open_block):
+            continue
+        if "```" in step.generation.text:
+            found["fence"] = None
+        if parsed.calls and parsed.content:
+            found["prose_with_call"] = None
+        values = "".join(text for call in parsed.calls for text in _texts(call.arguments))
+        if any(quote in values and quote not in own_words for quote in SMART_QUOTES):
+            found["smart_quotes_in_value"] = None
+        for fragment in parsed.fragments:
+            found.update(dict.fromkeys(_attempt(fragment.text)[0]))
+    return tuple(found)
+
+
+def repair(parsed: Parsed) -> Repair | None:
+    """Read the fragments of an answer with the ledger's help; None if there are none, or one stays unreadable."""
+    if not parsed.fragments:
+        return None
+    names: dict[str, None] = {}
+    calls: list[Call] = list(parsed.calls)
+    for fragment in parsed.fragments:
+        applied, found = _attempt(fragment.text)
+        if found is None:
+            return None
+        names.update(dict.fromkeys(applied or (ENVELOPE,)))
+        calls += found
+    return Repair(tuple(names), tuple(calls))
+
+
+def _attempt(text: str) -> tuple[tuple[str, ...], tuple[Call, ...] | None]:
+    """The repairs that were applied, and the calls if that made the text readable.
+
+    A repair is kept unless strict reading then stops earlier than before: it has mended something that was not broken.
+    """
+    text = _MARKERS_AROUND.sub("", text).strip()
+    if not text:
+        return (), ()
+    applied: list[str] = []
+    for name, mend in LEDGER:
+        left = _n_unread(text)
+        if not left:
+            break
+        mended = mend(text)
+        if mended != text and _n_unread(mended) <= left:
+            applied.append(name)
+            text = mended
+    match read(text, 0):
+        case Value(value, end) if end == len(text.rstrip()):
+            return tuple(applied), _calls(value)
+    return tuple(applied), None
+
+
+def _n_unread(text: str) -> int:
+    """How much of the text lies behind the point where strict reading stops."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return max(1, len(text) - error.pos)
+    except (ValueError, RecursionError):  # thousands of digits, thousands of brackets
+        return len(text)
+    return 0
+
+
+def _calls(value: Any) -> tuple[Call, ...] | None:
+    """The calls in a JSON value of one of the usual shapes; None if it has none of them."""
+    if isinstance(value, dict):
+        for key in ("calls", "tool_calls"):
+            if isinstance(value.get(key), list):
+                return _calls(value[key])
+        if isinstance(value.get("function"), dict):
+            return _calls(value["function"])
+        arguments = value.get("arguments", value.get("parameters"))
+        if isinstance(arguments, str):
+            arguments = _object(arguments)
+        if isinstance(value.get("name"), str) and isinstance(arguments, dict):
+            return (Call(value["name"], arguments),)
+        return None
+    if isinstance(value, list):
+        each = [_calls(item) for item in value]
+        return None if None in each else tuple(call for calls in each if calls for call in calls)
+    return None
+
+
+def _object(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _outside_strings(text: str, mend: Callable[[str], str]) -> str:
+    """Apply `mend` to everything but the JSON strings."""
+    pieces, position = [], 0
+    for match in _STRING.finditer(text):
+        pieces += [mend(text[position : match.start()]), match.group()]
+        position = match.end()
+    return "".join([*pieces, mend(text[position:])])
+
+
+def _without_fence(text: str) -> str:
+    match = _FENCE.search(text)
+    return match.group(1).strip() if match else text
+
+
+def _without_prose(text: str) -> str:
+    """From the first bracket to the one that closes it, or to the end."""
+    start = re.search(r"[{\[]", text)
+    if start is None:
+        return text
+    text, depth = text[start.start() :], 0
+    for match in re.finditer(r'"(?:\\.|[^"\\])*"|[{\[\]}]', text, re.DOTALL):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(match.group(), 0)
+        if depth == 0:
+            return text[: match.end()]
+    return text
+
+
+def _delimiters(quotes: str) -> Callable[[str], str]:
+    """These quotes made straight where a JSON string begins or ends, and left alone inside of one."""
+    opening = re.compile(rf"(?<=[{{\[,:])(\s*)[{quotes}]")
+    closing = re.compile(rf"[{quotes}](?=\s*[}}\],:])")
+    return lambda text: closing.sub('"', opening.sub(r'\1"', text))
+
+
+def _without_python(text: str) -> str:
+    words = {"True": "true", "False": "false", "None": "null"}
+    return _outside_strings(text, lambda part: re.sub(r"\b(True|False|None)\b", lambda m: words[m.group()], part))
+
+
+def _without_trailing_comma(text: str) -> str:
+    # a comma and its bracket may be parted by white space only, so never by a string
+    return _outside_strings(text, lambda part: re.sub(r",(\s*[}\]])", r"\1", part))
+
+
+def _closed(text: str) -> str:
+    """With the string and the brackets closed that were still open at the end."""
+    rest = _STRING.sub(lambda m: " " * len(m.group()), text)
+    quote = '"' if '"' in rest else ""
+    if quote:
+        rest = rest[: rest.index('"')]
+        text = text.removesuffix("\\")
+    stack: list[str] = []
+    for bracket in re.findall(r"[{\[\]}]", rest):
+        if bracket in "{[":
+            stack.append("}" if bracket == "{" else "]")
+        elif stack and stack[-1] == bracket:
+            stack.pop()
+    return text + quote + "".join(reversed(stack)) if quote or stack else text
+
+
+LEDGER: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("fence", _without_fence),
+    ("prose", _without_prose),
+    ("smart_quotes", _delimiters(SMART_QUOTES)),
+    ("single_quotes", _delimiters("'")),
+    ("python_literals", _without_python),
+    ("trailing_comma", _without_trailing_comma),
+    ("unclosed", _closed),
+)

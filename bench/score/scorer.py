@@ -1,0 +1,185 @@
+"""One verdict for one item, with its details: `score(case, record)`. Needs no model; the same input gives the same score.
+
+The verdict is about the calls, and about nothing else. What the reply says is judged by the author's patterns, which are
+reported as proxies. Knows no run and no store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench.records import ErrorKind, ItemRecord
+from bench.score import adherence, hygiene, order, recovery
+from bench.score.adherence import Adherence, violations
+from bench.score.arguments import Mismatch, mismatches, pair
+from bench.score.hygiene import Hygiene
+from bench.score.order import Order
+from bench.score.outcome import CutAt, NoCall, Outcome
+from bench.score.recovery import Recovery
+from bench.score.trace import Trace, trace
+from bench.suites.case import Case
+from engine.types import Call, Parsed, StopReason, Tool
+
+SCORER = "toolgauge"
+VERSION = "1"
+"""Changes when a verdict could; stored with each score."""
+
+_ERRORS = {
+    ErrorKind.CONSTRAINT: Outcome.CONSTRAINT_ERROR,
+    ErrorKind.TEMPLATE: Outcome.TEMPLATE_ERROR,
+    ErrorKind.CONTEXT: Outcome.CONTEXT_EXCEEDED,
+    ErrorKind.RUNTIME: Outcome.RUNTIME_ERROR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    outcome: Outcome
+    explanation: str  # one sentence for people
+    goal_reached: bool  # every expected call was made, in a possible order; others may have been made too
+    no_call: NoCall | None
+    cut_at: CutAt | None
+    stop: StopReason | None  # of the step that was cut
+    adherence: Adherence
+    hygiene: Hygiene
+    order: Order
+    recovery: Recovery | None
+    proxies: Mapping[str, bool]
+    mismatches: tuple[Mismatch, ...]
+    scorer: str = SCORER
+    version: str = VERSION
+
+    @property
+    def correct(self) -> bool:
+        return self.outcome is Outcome.CORRECT
+
+    def details(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        return asdict(self)
+
+
+def score(case: Case, record: ItemRecord) -> Score:
+    tools = {tool.name: tool for tool in case.tools}
+    made = trace(case, record)
+    cut = next((step for step in record.steps if step.generation.stop is not StopReason.EOG), None)
+    outcome = _outcome(case, record, made, tools)
+    wrong = mismatches(case.expected, [m.call for m in made.judged], made.pairing, tools)
+    return Score(
+        outcome=outcome,
+        explanation=_explanation(outcome, case, record, made, wrong, tools),
+        goal_reached=len(made.pairing.pairs) == len(case.expected) and order.is_kept(case, made),
+        no_call=_no_call(record, outcome),
+        cut_at=_cut_at(cut.parsed, cut.generation.stop) if cut else None,
+        stop=cut.generation.stop if cut else None,
+        adherence=adherence.measure(record.steps, tools),
+        hygiene=_hygiene(case, record, tools),
+        order=order.measure(case, made),
+        recovery=recovery.measure(case, record, made),
+        proxies=recovery.proxies(case, record),
+        mismatches=wrong if outcome.is_scored else (),
+    )
+
+
+def _outcome(case: Case, record: ItemRecord, made: Trace, tools: Mapping[str, Tool]) -> Outcome:
+    """The first that applies, in the enum's order."""
+    if record.error is not None:
+        return _ERRORS[record.error.kind]
+    if not record.steps:
+        return Outcome.RUNTIME_ERROR
+    stops = {step.generation.stop for step in record.steps}
+    if StopReason.CONSTRAINT in stops:
+        return Outcome.CONSTRAINT_ERROR
+    if stops != {StopReason.EOG}:
+        return Outcome.TRUNCATED
+    if any(step.parsed.fragments or step.parsed.open_block for step in record.steps):
+        return Outcome.UNPARSEABLE
+    if bool(made.made) != bool(case.expected):
+        return Outcome.UNEXPECTED_CALL if made.made else Outcome.NO_CALL
+    return _judge_calls(case, made, tools)
+
+
+def _judge_calls(case: Case, made: Trace, tools: Mapping[str, Tool]) -> Outcome:
+    calls = [m.call for m in made.judged]
+    if len(calls) != len(case.expected):
+        return Outcome.WRONG_COUNT
+    if sorted(call.name for call in calls) != sorted(e.name for e in case.expected):
+        return Outcome.WRONG_TOOL
+    if any(violations(call, tools) for call in calls):
+        return Outcome.SCHEMA_INVALID
+    if not made.pairing.is_perfect:
+        return Outcome.WRONG_ARGUMENTS
+    return Outcome.CORRECT if order.is_kept(case, made) else Outcome.WRONG_ORDER
+
+
+def _no_call(record: ItemRecord, outcome: Outcome) -> NoCall | None:
+    if any(step.parsed.calls for step in record.steps):
+        return None
+    if not outcome.is_scored:
+        return NoCall.ERROR
+    if outcome is Outcome.TRUNCATED:
+        return NoCall.TRUNCATED
+    return NoCall.MALFORMED if outcome is Outcome.UNPARSEABLE else NoCall.ABSTAINED
+
+
+def _cut_at(parsed: Parsed, stop: StopReason) -> CutAt:
+    if stop is StopReason.REASONING_LENGTH:
+        return CutAt.REASONING
+    if parsed.open_block:
+        return CutAt.IN_CALL
+    if parsed.calls:
+        return CutAt.AFTER_CALL
+    if parsed.reasoning and not parsed.content and not parsed.fragments:
+        return CutAt.REASONING
+    return CutAt.PROSE
+
+
+def _hygiene(case: Case, record: ItemRecord, tools: Mapping[str, Tool]) -> Hygiene:
+    found = hygiene.flags(case, record.steps)
+    broken = next((step.parsed for step in record.steps if step.parsed.fragments), None)
+    mended = hygiene.repair(broken) if broken else None
+    if mended is None:
+        return Hygiene(found)
+    return Hygiene(found, mended.names, None if case.is_episode else _is_correct(case, mended.calls, tools))
+
+
+def _is_correct(case: Case, calls: Sequence[Call], tools: Mapping[str, Tool]) -> bool:
+    """Whether these would have been the right calls of a case with one step."""
+    is_valid = not any(violations(call, tools) for call in calls)
+    return is_valid and pair(case.expected, calls, tools).is_perfect and not any(e.after for e in case.expected)
+
+
+def _explanation(
+    outcome: Outcome,
+    case: Case,
+    record: ItemRecord,
+    made: Trace,
+    wrong: Sequence[Mismatch],
+    tools: Mapping[str, Tool],
+) -> str:
+    if record.error is not None:
+        return record.error.message
+    calls = [m.call for m in made.judged]
+    names = ", ".join(call.name for call in calls) or "nothing"
+    match outcome:
+        case Outcome.UNPARSEABLE:
+            fragments = [f for step in record.steps for f in step.parsed.fragments]
+            return f"unreadable: {fragments[0].reason}" if fragments else "a call was begun and never finished"
+        case Outcome.UNEXPECTED_CALL:
+            return f"no call was right; it called {', '.join(m.call.name for m in made.made)}"
+        case Outcome.NO_CALL:
+            return f"it made no call; right was {', '.join(e.name for e in case.expected)}"
+        case Outcome.WRONG_COUNT | Outcome.WRONG_TOOL:
+            return f"it called {names}; right was {', '.join(e.name for e in case.expected)}"
+        case Outcome.SCHEMA_INVALID:
+            call = next(call for call in calls if violations(call, tools))
+            return f"{call.name}: {', '.join(sorted(violations(call, tools))).replace('_', ' ')}"
+        case Outcome.WRONG_ARGUMENTS:
+            return "; ".join(f"{m.argument or 'call'}: {m.given}, right is {m.expected}" for m in wrong[:3])
+        case Outcome.WRONG_ORDER:
+            return "a call was made before the result that it needs was there"
+        case Outcome.CORRECT:
+            return ""
+    stops = [step.generation.stop for step in record.steps if step.generation.stop is not StopReason.EOG]
+    return f"the answer was cut: {stops[0].replace('_', ' ')}" if stops else "the item has no step"

@@ -1,0 +1,98 @@
+"""An item's calls in the order in which they were made, and which of them the expectations are held against.
+
+In an episode with an injected fault some failed calls are part of the story. Knows no verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.records import ItemRecord, ToolResult
+from bench.score.arguments import Pairing, pair
+from bench.suites.case import Case, ExpectedCall, Fault
+from engine.types import Call, Tool
+
+TOLERATED_FAILURES = 2
+"""Calls that may fail after the fault: with the one that succeeds they are the three of 'recovered within three'."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One call a model made, and what the tool answered (None after the last step of an item)."""
+
+    step: int
+    call: Call
+    result: ToolResult | None
+
+    @property
+    def failed(self) -> bool:
+        return self.result is not None and not self.result.ok
+
+    @property
+    def is_faulted(self) -> bool:
+        return self.result is not None and self.result.fault is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """`judged` are the calls that have to fulfil the expectations; `pairing` points into it."""
+
+    made: tuple[Made, ...]
+    judged: tuple[Made, ...]
+    pairing: Pairing
+    faulted: Made | None  # the first call that the injected fault hit
+
+    def paired(self, call_id: str) -> Made | None:
+        index = self.pairing.pairs.get(call_id)
+        return None if index is None else self.judged[index]
+
+
+def trace(case: Case, record: ItemRecord) -> Trace:
+    made = tuple(
+        Made(number, call, step.results[index] if index < len(step.results) else None)
+        for number, step in enumerate(record.steps)
+        for index, call in enumerate(step.parsed.calls)
+    )
+    faulted = next((m for m in made if m.is_faulted), None)
+    judged = made if case.fault is None or faulted is None else _judged(case, case.fault, made, faulted)
+    tools = {tool.name: tool for tool in case.tools}
+    return Trace(made, judged, _pair(case, judged, faulted, tools), faulted)
+
+
+def recovery_targets(case: Case) -> tuple[str, ...]:
+    """The expected calls that have to succeed after the fault; none where stopping is right."""
+    if case.fault is None:
+        return ()
+    if case.fault.times is not None:
+        return (case.fault.on,)
+    return tuple(call.id for call in case.expected if case.fault.on in call.after)
+
+
+def _judged(case: Case, fault: Fault, made: Sequence[Made], faulted: Made) -> tuple[Made, ...]:
+    """Without the failures that belong to the fault, and without the first few after it if recovery is possible."""
+    n_tolerated = TOLERATED_FAILURES if recovery_targets(case) else 0
+    judged = []
+    for m in made:
+        if m is faulted:
+            if fault.times is None:
+                judged.append(m)
+        elif m.is_faulted and fault.times is not None:
+            continue
+        elif m.failed and m.step > faulted.step and n_tolerated:
+            n_tolerated -= 1
+        else:
+            judged.append(m)
+    return tuple(judged)
+
+
+def _pair(case: Case, judged: Sequence[Made], faulted: Made | None, tools: Mapping[str, Tool]) -> Pairing:
+    """After a fault for good, the expected call that fails is the faulted one, and the others have to succeed."""
+
+    def allowed(expected: ExpectedCall, index: int) -> bool:
+        if case.fault is None or faulted is None:
+            return True
+        fails = case.fault.times is None and expected.id == case.fault.on
+        return judged[index].is_faulted == fails
+
+    return pair(case.expected, [m.call for m in judged], tools, allowed)

@@ -1,0 +1,65 @@
+"""The answer that a case's author had in mind: one right value for each argument, one step after the other.
+
+For tests of suites and scorers, for scripted runtimes, and for whoever wants the tokens of a right call. Where a case
+accepts several answers this is merely the first of them. Knows no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.suites.case import Case
+from bench.suites.match import ABSENT, Anything, Contains, Matcher, Object, OneOf, Optional, Text, Unordered
+from engine.types import Call
+
+ANY_TEXT = "as you like"
+
+
+def reference_steps(case: Case) -> tuple[tuple[Call, ...], ...]:
+    """The calls of each step of an ideal episode; the last step, without calls, is the reply.
+
+    A call that fails for a while is repeated. A case without episode has one step.
+    """
+    calls = {expected.id: _call(case, expected.name, expected.arguments) for expected in case.expected}
+    if not case.is_episode:
+        return (tuple(calls.values()),)
+    steps: list[tuple[Call, ...]] = []
+    done: set[str] = set()
+    n_failures = case.fault.times or 0 if case.fault else 0
+    while len(done) < len(calls):
+        ready = [e.id for e in case.expected if e.id not in done and done.issuperset(e.after)]
+        steps.append(tuple(calls[call_id] for call_id in ready))
+        done.update(ready)
+        if case.fault and case.fault.on in ready:
+            steps.extend([(calls[case.fault.on],)] * n_failures)
+    return (*steps, ())
+
+
+def _call(case: Case, name: str, arguments: Mapping[str, Matcher]) -> Call:
+    """Arguments in the schema's order, the way a model that follows it writes them."""
+    tool = next(tool for tool in case.tools if tool.name == name)
+    values = {key: _value(arguments[key]) for key in tool.parameters.get("properties", {}) if key in arguments}
+    return Call(name, _given(values))
+
+
+def _value(matcher: Matcher) -> Any:
+    match matcher:
+        case OneOf(values):
+            return values[0]
+        case Text(texts):
+            return texts[0]
+        case Contains(words):
+            return " ".join(group[0] for group in words)
+        case Unordered(items):
+            return list(items)
+        case Object(fields):
+            return _given({name: _value(inner) for name, inner in fields.items()})
+        case Anything():
+            return ANY_TEXT
+        case Optional():
+            return ABSENT
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not ABSENT}
