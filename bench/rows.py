@@ -151,3 +151,12 @@ class MemoryReading:
     source: str
     device: str
     n_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the file already has of a run, by key: attempts at items, those that ended by a crash, latency samples."""
+
+    attempts: Mapping[str, int]
+    crashed: frozenset[str]
+    samples: frozenset[str]

@@ -22,8 +22,8 @@ from typing import Any, Self, TypeVar
 
 from bench import columns
 from bench.migrations import APPLICATION_ID, MIGRATIONS
-from bench.records import ItemRecord, StepRecord
-from bench.rows import Cell, Item, LatencySample, Load, MemoryReading, Run, Score
+from bench.records import ErrorKind, ItemRecord, StepRecord
+from bench.rows import Cell, Item, LatencySample, Load, MemoryReading, Run, Score, Stored
 from grammars.errors import ToolgaugeError
 
 ENVIRONMENT = "TOOLGAUGE_DB"
@@ -175,6 +175,21 @@ class Store:
     def readings(self, load_id: int) -> list[MemoryReading]:
         sql = "SELECT * FROM memory_reading WHERE load_id = ? ORDER BY id"
         return self._rows(columns.memory_reading, sql, load_id)
+
+    def stored(self, run_id: int) -> Stored:
+        """What a run already has, for whoever resumes it."""
+        items = self.query("SELECT key, attempt, error FROM item WHERE run_id = ?", (run_id,))
+        samples = self.query("SELECT key FROM latency_sample WHERE run_id = ?", (run_id,))
+        return Stored(
+            attempts={item["key"]: item["attempt"] for item in items},
+            crashed=frozenset(item["key"] for item in items if item["error"] == ErrorKind.RUNTIME),
+            samples=frozenset(sample["key"] for sample in samples),
+        )
+
+    def n_errors(self, run_id: int) -> int:
+        """Items that could not be judged."""
+        sql = "SELECT count(*) AS n FROM item WHERE run_id = ? AND error IS NOT NULL"
+        return int(self.query(sql, (run_id,))[0]["n"])
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[Mapping[str, Any]]:
         """A SELECT of one's own, for exports; values are always bound, never pasted."""

@@ -1,0 +1,207 @@
+"""Drives the worker of one model until its work is stored: starts it, stores what it sends, starts it again if it dies.
+
+The only writer of items and samples. Knows no plan beyond the work it is given, and no terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+from bench import events, writer
+from bench.estimate import Pace
+from bench.latency import nothing
+from bench.loading import LoadedModel
+from bench.messages import Began, Done, ItemFinished, Loaded, LoadFailed, Message, ModelSpec, SampleFinished
+from bench.plan import PlannedCell, PlannedItem, PlannedModel
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
+from bench.store import Store
+from bench.supervisor import Worker, WorkerDied
+from bench.todo import Todo
+from bench.writer import NewLoad, NewReading, NewScore
+from grammars.errors import ToolgaugeError
+
+Opener = Callable[[ModelSpec], LoadedModel]
+Scorer = Callable[[PlannedItem, ItemRecord], NewScore]
+
+MAX_DEATHS = 3  # of a worker, without anything finished in between
+_POLL_S = 0.2  # how long a wish to stop may go unnoticed
+
+
+class Stopped(Exception):
+    """The run is wanted to end; everything received is stored."""
+
+
+class LoadError(ToolgaugeError):
+    """A model cannot be loaded here; the message is llama.cpp's reason in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every driver of a run shares."""
+
+    store: Store
+    run_id: int
+    opener: Opener
+    scorer: Scorer | None
+    listener: events.Listener
+    stop_wanted: Callable[[], bool]
+    pace: Pace
+    folder: Path  # for the workers' logs
+
+
+class Driver:
+    """One model's share of a run."""
+
+    def __init__(
+        self, desk: Desk, model: PlannedModel, model_id: int, spec: ModelSpec, cell_ids: dict[int, int]
+    ) -> None:
+        """`cell_ids`: rows of the result file by `id` of the planned cell."""
+        self._desk, self._model, self._model_id, self._spec, self._cell_ids = desk, model, model_id, spec, cell_ids
+        self._load_id: int | None = None
+
+    def run(self, todo: Todo) -> None:
+        """Do all of it. Raises `LoadError`, or `Stopped`."""
+        self._todo = todo
+        n_deaths = 0
+        for attempt in count(1):
+            n_before = len(todo)
+            death = self._live(attempt)
+            if death is None:
+                return
+            self._bury(death)
+            n_deaths = 1 if len(todo) < n_before else n_deaths + 1
+            if not todo:
+                return
+            if n_deaths == MAX_DEATHS:
+                raise LoadError(_gave_up(self._model, n_deaths, death))
+
+    def _live(self, attempt: int) -> WorkerDied | None:
+        """One worker's life; returns how it died, or None when it has done everything."""
+        self._desk.listener(events.ModelLoading(self._model, attempt))
+        self._load_id = None
+        self._in_flight: dict[str, None] = {}  # a set that keeps its order
+        log_path = self._desk.folder / f"worker-{self._model_id}-{attempt}.log"
+        with Worker(replace(self._spec, log_path=log_path)) as worker:
+            try:
+                self._converse(worker)
+            except WorkerDied as death:
+                return death
+        return None
+
+    def _converse(self, worker: Worker) -> None:
+        while True:
+            if self._desk.stop_wanted():
+                raise Stopped
+            message = worker.receive(_POLL_S)
+            if isinstance(message, Done):
+                self._end_load(message)
+                return
+            if message is not None:
+                self._handle(message, worker)
+
+    def _handle(self, message: Message, worker: Worker) -> None:
+        match message:
+            case Loaded():
+                self._loaded(message)
+                worker.send(self._todo.work())
+            case LoadFailed(text):
+                writer.put_load(self._desk.store, self._desk.run_id, self._model_id, NewLoad(None, error=text))
+                raise LoadError(text)
+            case Began(key):
+                self._in_flight[key] = None
+            case ItemFinished():
+                self._store_item(message.key, message.record, message.n_slots, message.total_s)
+            case SampleFinished(key, values):
+                self._store_sample(key, values)
+            case Done():
+                raise AssertionError("handled by the caller")
+
+    def _loaded(self, message: Loaded) -> None:
+        desk = self._desk
+        self._check_build(message.llama_build)
+        readings = tuple(NewReading(r.moment, r.source, r.device, r.n_bytes) for r in message.readings)
+        load = NewLoad(message.load_s, message.n_ctx, message.n_slots, message.llama_build, readings=readings)
+        self._load_id = writer.put_load(desk.store, desk.run_id, self._model_id, load)
+        desk.pace.begin(time.monotonic())
+        desk.listener(events.ModelLoaded(self._model, message.load_s, message.n_ctx, message.n_slots))
+
+    def _check_build(self, build: str) -> None:
+        """One run is computed by one llama.cpp: the versions in the keys do not tell a CUDA build from a CPU build."""
+        before = self._desk.store.run(str(self._desk.run_id)).llama_build
+        if before is not None and before != build:
+            raise ToolgaugeError(
+                f"run {self._desk.run_id} was begun with another llama.cpp ({before}; now {build}); "
+                "start anew with --new"
+            )
+
+    def _end_load(self, message: Done) -> None:
+        assert self._load_id is not None
+        readings = [NewReading(r.moment, r.source, r.device, r.n_bytes) for r in message.readings]
+        writer.end_load(self._desk.store, self._load_id, readings)
+
+    def _store_item(self, key: str, record: ItemRecord, n_slots: int, total_s: float) -> None:
+        desk = self._desk
+        cell, item = self._todo.items[key]
+        score = desk.scorer(item, record) if desk.scorer else None
+        writer.put_item(
+            desk.store,
+            desk.run_id,
+            self._cell_ids[id(cell)],
+            item,
+            record,
+            attempt=self._todo.attempts[key],
+            n_slots=n_slots,
+            total_s=total_s,
+            scores=(score,) if score else (),
+        )
+        self._strike_off(key)
+        desk.listener(events.ItemDone(cell, item, record, score.outcome if score else None))
+        estimate = desk.pace.item(self._model, time.monotonic())
+        if estimate:
+            desk.listener(events.Estimated(estimate.remaining_s, estimate.basis))
+
+    def _store_sample(self, key: str, values: dict[str, object]) -> None:
+        cell, sample = self._todo.samples[key]
+        writer.put_sample(self._desk.store, self._desk.run_id, self._cell_ids[id(cell)], {"key": key, **values})
+        self._strike_off(key)
+        self._desk.listener(events.SampleDone(cell, sample))
+
+    def _strike_off(self, key: str) -> None:
+        self._in_flight.pop(key, None)
+        self._todo.strike_off(key)
+
+    def _bury(self, death: WorkerDied) -> None:
+        """Store what the dead worker had in flight as the errors that they are."""
+        desk = self._desk
+        in_flight = tuple(self._in_flight)
+        if self._load_id is not None:
+            writer.end_load(desk.store, self._load_id, [], error=death.reason)
+        else:
+            writer.put_load(desk.store, desk.run_id, self._model_id, NewLoad(None, error=death.reason))
+        desk.listener(events.WorkerDied(self._model, len(in_flight), death.reason, death.log))
+        message = f"the process of the model died: {death.reason}"
+        for key in in_flight:
+            if key in self._todo.items:
+                error = ItemError(ErrorKind.RUNTIME, message, death.log)
+                case_id = self._todo.items[key][1].case.id
+                self._store_item(
+                    key, ItemRecord(case_id, (), EpisodeEnd.ERROR, error), self._spec.context.n_seq_max, 0.0
+                )
+            else:
+                sample = self._todo.samples[key][1]
+                values = {"case_id": sample.case.id, "repetition": sample.repetition} | nothing(message)
+                self._store_sample(key, values)
+
+
+def cell_rows(cells: tuple[PlannedCell, ...], rows: dict[tuple[str, str, str, str], int]) -> dict[int, int]:
+    """The rows of planned cells; found by what they are, for a resumed command may name its modes in another order."""
+    return {id(cell): rows[cell.model.gguf_sha256, cell.mode.id, cell.backend, cell.suite.name] for cell in cells}
+
+
+def _gave_up(model: PlannedModel, n_deaths: int, death: WorkerDied) -> str:
+    said = f"; llama.cpp said last: {death.log[-1]}" if death.log else ""
+    return f"{model.label} cannot be run here: its process died {n_deaths} times in a row, {death.reason}{said}"

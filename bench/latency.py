@@ -1,0 +1,78 @@
+"""The latency pass: what one user waits for. One request at a time, warm model, nothing cached of the prompt.
+
+Each sample is the first step of a case. The samples are raw and go to a table of their own; nothing here is ever judged
+for accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from bench.messages import Began, SampleFinished, SampleJob
+from bench.modes import MODES
+from bench.play import NotScored, Player
+from engine.runtime import Finished, Request
+
+
+def take_samples(player: Player, jobs: Sequence[SampleJob]) -> None:
+    """Take all samples in the order given, after one unrecorded answer in each mode."""
+    warmed: set[tuple[str, str]] = set()
+    for job in jobs:
+        if (job.mode, job.backend) not in warmed:
+            warmed.add((job.mode, job.backend))
+            _sample(player, job)
+    for job in jobs:
+        player.send(Began(job.key))
+        player.send(SampleFinished(job.key, _sample(player, job)))
+
+
+def _sample(player: Player, job: SampleJob) -> dict[str, Any]:
+    base = {"case_id": job.case.id, "repetition": job.repetition}
+    try:
+        request, _ = player.request(
+            job.key,
+            MODES[job.mode],
+            job.backend,
+            job.case,
+            job.case.messages,
+            required=job.case.tool_choice == "required",
+            seed_of=("sample", job.repetition, 0),
+            watched=True,
+        )
+    except NotScored as reason:
+        return base | nothing(reason.error.message)
+    joules = player.model.joules()
+    finished = _answer(player, replace(request, n_shared=0))
+    after = player.model.joules()
+    generation = finished.generation
+    if generation is None:
+        return base | nothing(finished.error or "no answer")
+    return base | {
+        "error": None,
+        "text": generation.text,
+        "stop": generation.stop.value,
+        "n_prompt": generation.n_prompt,
+        "n_tokens": len(generation.tokens),
+        "n_forced": generation.constraint.n_forced if generation.constraint else 0,
+        **asdict(generation.timings),
+        "energy_j": after - joules if after is not None and joules is not None else None,
+    }
+
+
+def _answer(player: Player, request: Request) -> Finished:
+    runtime = player.model.runtime
+    runtime.submit(request)
+    while not (finished := runtime.step()):
+        pass
+    (only,) = finished
+    return only
+
+
+def nothing(error: str) -> dict[str, Any]:
+    """The columns of a sample that gave no answer."""
+    counts = dict.fromkeys(("n_prompt", "n_tokens", "n_forced"), 0)
+    durations = dict.fromkeys(("prefill_s", "decode_s", "mask_s", "host_s", "compile_s", "total_s"), 0.0)
+    moments = dict.fromkeys(("ttft_s", "ttfn_s", "ttfc_s", "energy_j"))
+    return {"error": error, "text": "", "stop": "", **counts, **durations, **moments}

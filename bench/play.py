@@ -1,0 +1,213 @@
+"""Plays items on a loaded model: prompt, generation, parse, simulated results, next prompt; several items in flight.
+
+Whatever a model or its template does is recorded on the item and never stops the others. Knows neither the process it
+runs in nor the result file; finished items go to `send`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+from bench.loading import LoadedModel, Prompt
+from bench.messages import Began, ItemFinished, ItemJob, Message, ModelSpec
+from bench.modes import MODES, Mode
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
+from bench.suites.case import Case
+from bench.suites.simulate import Episode
+from engine.constraint.protocol import Compiled, ConstraintSpec
+from engine.errors import ConstraintError, TemplateError
+from engine.formats import ENVELOPE
+from engine.formats.protocol import ToolFormat
+from engine.runtime import Finished, Request
+from engine.types import Message as Turn
+from engine.types import Sampling, StopReason, Tool
+from grammars.errors import UnsupportedSchema
+
+_N_CONSTRAINTS_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Constrained:
+    """A compiled constraint, when it begins, and what building it took."""
+
+    compiled: Compiled
+    trigger: str | None
+    compile_s: float
+
+
+@dataclass(slots=True)
+class _Flight:
+    """An item between its first prompt and its last parse."""
+
+    job: ItemJob
+    mode: Mode
+    format: ToolFormat
+    episode: Episode
+    started_s: float
+    prompt: Prompt | None = None
+    steps: list[StepRecord] = field(default_factory=list)
+
+
+class NotScored(Exception):
+    """Carries an item's error from where it is found to where the item is closed."""
+
+    def __init__(self, error: ItemError) -> None:
+        self.error = error
+
+
+class Player:
+    def __init__(self, model: LoadedModel, spec: ModelSpec, send: Callable[[Message], None]) -> None:
+        self.model, self.spec, self.send = model, spec, send
+        self._constraints: OrderedDict[tuple[str, ...], Constrained] = OrderedDict()
+
+    def play(self, jobs: Iterable[ItemJob]) -> None:
+        """Play all of them, as many at a time as the runtime has slots; a job marked `alone` is alone."""
+        waiting = deque(jobs)
+        flying: dict[str, _Flight] = {}
+        while waiting or flying:
+            while waiting and self._may_start(waiting[0], flying):
+                self._start(waiting.popleft(), flying)
+            for finished in self.model.runtime.step():
+                self._land(finished, flying)
+
+    def _may_start(self, job: ItemJob, flying: dict[str, _Flight]) -> bool:
+        if job.alone or any(flight.job.alone for flight in flying.values()):
+            return not flying
+        return len(flying) < self.model.runtime.n_slots
+
+    def _start(self, job: ItemJob, flying: dict[str, _Flight]) -> None:
+        self.send(Began(job.key))
+        mode = MODES[job.mode]
+        flight = _Flight(job, mode, self.format_of(mode), Episode(job.case), time.monotonic())
+        flying[job.key] = flight
+        self._submit(flight, flying)
+
+    def _submit(self, flight: _Flight, flying: dict[str, _Flight]) -> None:
+        step = len(flight.steps)
+        try:
+            request, flight.prompt = self.request(
+                flight.job.key,
+                flight.mode,
+                flight.job.backend,
+                flight.job.case,
+                flight.episode.messages,
+                # An application that requires a call gets one; after its result the model may answer.
+                required=flight.job.case.tool_choice == "required" and step == 0,
+                seed_of=("item", flight.job.trial, step),
+            )
+        except NotScored as reason:
+            self._close(flight, flying, EpisodeEnd.ERROR, reason.error)
+            return
+        self.model.runtime.submit(request)
+
+    def _land(self, finished: Finished, flying: dict[str, _Flight]) -> None:
+        flight = flying[str(finished.key)]
+        generation = finished.generation
+        if generation is None:
+            kind = ErrorKind.CONTEXT if finished.context_exceeded else ErrorKind.RUNTIME
+            error = ItemError(kind, finished.error or "the runtime gave no answer and no reason")
+            self._close(flight, flying, EpisodeEnd.ERROR, error)
+            return
+        assert flight.prompt is not None
+        parsed = flight.format.parse(
+            generation.text, flight.job.case.tools, reasoning_opened=flight.prompt.reasoning_opened
+        )
+        goes_on = flight.episode.advance(parsed, generation.stop)
+        flight.steps.append(StepRecord(generation, parsed, flight.episode.results, flight.prompt.text))
+        if generation.stop is StopReason.CONSTRAINT:
+            error = ItemError(ErrorKind.CONSTRAINT, f"the constraint allowed no token after {generation.text[-80:]!r}")
+            self._close(flight, flying, EpisodeEnd.ERROR, error)
+        elif goes_on:
+            self._submit(flight, flying)
+        else:
+            assert flight.episode.end is not None
+            self._close(flight, flying, flight.episode.end, None)
+
+    def _close(self, flight: _Flight, flying: dict[str, _Flight], end: EpisodeEnd, error: ItemError | None) -> None:
+        del flying[flight.job.key]
+        record = ItemRecord(
+            case_id=flight.job.case.id,
+            steps=tuple(flight.steps),
+            end=end,
+            error=error,
+            format_id=flight.format.id,
+            format_version=flight.format.version,
+        )
+        n_slots = 1 if flight.job.alone else self.model.runtime.n_slots
+        self.send(ItemFinished(flight.job.key, record, n_slots, time.monotonic() - flight.started_s))
+
+    def format_of(self, mode: Mode) -> ToolFormat:
+        if mode.style == "json":
+            return ENVELOPE
+        assert self.model.native is not None, "a plan with native modes has a native format"
+        return self.model.native
+
+    def request(
+        self,
+        key: str,
+        mode: Mode,
+        backend: str,
+        case: Case,
+        messages: Sequence[Turn],
+        *,
+        required: bool,
+        seed_of: tuple[object, ...],
+        watched: bool = False,
+    ) -> tuple[Request, Prompt]:
+        """The request for one step; raises `NotScored` when there is no prompt or no constraint."""
+        fmt = self.format_of(mode)
+        try:
+            prompt = self.model.prompt(messages, case.tools, mode.style)
+        except TemplateError as error:
+            raise NotScored(ItemError(ErrorKind.TEMPLATE, str(error))) from error
+        constrained = self._constraint(mode, backend, fmt, case.tools, required=required) if mode.constrained else None
+        request = Request(
+            key=key,
+            prompt=prompt.tokens,
+            n_shared=prompt.n_shared,
+            compiled=constrained.compiled if constrained else None,
+            trigger=constrained.trigger if constrained else None,
+            limits=self.spec.limits,
+            sampling=_sampling(self.spec.sampling, case, seed_of),
+            stop_tokens=self.model.stop_tokens(fmt),
+            reasoning=prompt.reasoning,
+            watcher=fmt.watcher(case.tools, reasoning_opened=prompt.reasoning_opened) if watched else None,
+            use_forced=self.spec.forced_tokens,
+            compile_s=constrained.compile_s if constrained else 0.0,
+        )
+        return request, prompt
+
+    def _constraint(
+        self, mode: Mode, backend: str, fmt: ToolFormat, tools: Sequence[Tool], *, required: bool
+    ) -> Constrained:
+        """Compiled once for each tool set; the time it took then stays with every item that uses it."""
+        key = (mode.id, backend, str(required), json.dumps([asdict(tool) for tool in tools]))
+        if key in self._constraints:
+            self._constraints.move_to_end(key)
+            return self._constraints[key]
+        try:
+            spec = _spec(mode, fmt, tools, required=required)
+            started_s = time.perf_counter()
+            compiled = self.model.backend(backend).compile(spec.root)
+            constrained = Constrained(compiled, spec.trigger, time.perf_counter() - started_s)
+        except (UnsupportedSchema, ConstraintError) as error:
+            raise NotScored(ItemError(ErrorKind.CONSTRAINT, str(error))) from error
+        self._constraints[key] = constrained
+        if len(self._constraints) > _N_CONSTRAINTS_KEPT:
+            self._constraints.popitem(last=False)
+        return constrained
+
+
+def _spec(mode: Mode, fmt: ToolFormat, tools: Sequence[Tool], *, required: bool) -> ConstraintSpec:
+    return ENVELOPE.syntax_constraint() if mode.constraint == "syntax" else fmt.constraint(tools, required=required)
+
+
+def _sampling(sampling: Sampling, case: Case, seed_of: tuple[object, ...]) -> Sampling:
+    """A seed of its own for each case, trial and step, the same in every mode and quant, whatever the order of work."""
+    text = json.dumps([sampling.seed, case.content_hash, *seed_of])
+    return replace(sampling, seed=int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little"))
