@@ -17,11 +17,16 @@ ToolChoice = Literal["auto", "required"]
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool as an application offers it; `parameters` is a JSON Schema of type object, normalised by `grammars`."""
+    """A tool as an application offers it.
+
+    `parameters` is a JSON Schema of type object, normalised (`grammars.schema`): what grammars and scores read.
+    `written` is the schema as the application wrote it, which is what a prompt shows; None: the same.
+    """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
+    written: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,11 +38,12 @@ _DIALECT: dict[str, str | None] = {
 
 @dataclass(frozen=True, slots=True)
 class ToolSchema:
-    """A tool whose `parameters` every part of toolgauge reads the same way."""
+    """A tool whose `parameters` every part of toolgauge reads the same way; `written` is what its author wrote."""
 
     name: str
     description: str
     parameters: Mapping[str, Any]
+    written: Mapping[str, Any]
 
 
 def normalise_tool(tool: Mapping[str, Any]) -> ToolSchema:
@@ -58,7 +59,8 @@ def normalise_tool(tool: Mapping[str, Any]) -> ToolSchema:
         raise InvalidSchema(f"tool '{name}': the description must be a string")
     spellings = ("parameters", "inputSchema", "input_schema")
     given = [inner[key] for key in spellings if inner.get(key) is not None]
-    return ToolSchema(name, description, normalise_parameters(given[0] if given else {}, f"tool '{name}'"))
+    written = given[0] if given else {}
+    return ToolSchema(name, description, normalise_parameters(written, f"tool '{name}'"), written)
 
 
 def normalise_tools(tools: Iterable[Mapping[str, Any]]) -> tuple[ToolSchema, ...]:

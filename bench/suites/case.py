@@ -213,7 +213,7 @@ class _Reader:
             tool = normalise_tool(raw)
         except InvalidSchema as error:
             raise self.wrong(place, str(error)) from error
-        return Tool(tool.name, tool.description, tool.parameters)
+        return Tool(tool.name, tool.description, tool.parameters, tool.written)
 
     def case(self, line: CaseLine, shared: Mapping[str, dict[str, Any]]) -> Case:
         raw_tools: list[Mapping[str, Any]] = []

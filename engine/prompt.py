@@ -1,0 +1,222 @@
+"""Messages and tools to the token ids of a prompt, in the model's own style or in the JSON style.
+
+    builder = PromptBuilder(model, ChatTemplate(source), fmt, style="native")
+    prompt = builder.build(messages, tools)
+    prompt.tokens, prompt.n_shared, prompt.reasoning
+
+The JSON style describes tools and envelope in the system message, in words that are the same for every model (the
+bundled one is trained on them). Text that people or tools wrote never becomes a structural token: where it contains a
+marker or a control token's text, the prompt is cut in the middle of it and tokenised piece by piece, because a
+tokenizer matches such tokens wherever their text stands. Knows no case and no cache.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, takewhile
+from typing import Any, Final, Literal, Protocol
+
+from engine.errors import TemplateError
+from engine.formats import FORMATS
+from engine.formats.protocol import ToolFormat
+from engine.formats.reasoning import THINK_CLOSE, THINK_OPEN
+from engine.runtime import Reasoning
+from engine.template import ChatTemplate
+from engine.types import Call, Message, PromptStyle, Tool
+from engine.vocabulary import Vocabulary
+from grammars.canonical import dumps
+
+Thinking = Literal["on", "off", "auto"]
+
+TOOLS_HEADING: Final = "You can call tools. Each line describes one:\n"
+ENVELOPE_RULES: Final = (
+    "\nAnswer with one JSON object and nothing else:\n"
+    '{"calls": [{"name": "tool name", "arguments": {}}], "reply": "text for the user"}\n'
+    "Leave calls empty when no tool is needed; use reply to answer, to ask for a missing value or to say that you "
+    "cannot help."
+)
+_PROBES: Final = ("0", "x")  # two user messages that share nothing
+
+
+class Tokenizer(Protocol):
+    """What a loaded model offers here; `engine.llama.Model` and `engine.fake.FakeModel` do."""
+
+    def vocabulary(self) -> Vocabulary: ...
+
+    def tokenize(self, text: str, *, parse_special: bool = True, add_special: bool = False) -> list[int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """`n_shared`: leading tokens that every case with the same system message and tools has, a hint for the cache."""
+
+    text: str
+    tokens: tuple[int, ...]
+    n_shared: int
+    reasoning: Reasoning | None  # None: the model does not reason, or the prompt has already ended its reasoning
+
+
+@dataclass
+class PromptBuilder:
+    """Builds prompts of one style for one model; keeps the shared prefixes it has worked out."""
+
+    tokenizer: Tokenizer
+    template: ChatTemplate | None
+    fmt: ToolFormat
+    style: PromptStyle
+    thinking: Thinking = "auto"
+    _prefixes: dict[str, list[int]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.template is None:
+            raise TemplateError("this model has no chat template; give one with --chat-template")
+        self._vocabulary = self.tokenizer.vocabulary()
+        self._structural = _StructuralTexts(self._vocabulary, self.template.source, self.fmt.markers)
+
+    def build(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Prompt:
+        """Raises `TemplateError` where the template refuses the conversation."""
+        text, tokens = self._render(messages, tools)
+        n_shared = min(_n_common(tokens, self._prefix(messages, tools)), len(tokens) - 1)
+        return Prompt(text, tuple(tokens), max(n_shared, 0), self._reasoning(text))
+
+    def _render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[str, list[int]]:
+        assert self.template is not None
+        if self.style == "json":
+            variables: dict[str, Any] = {"messages": list(json_messages(messages, tools)), "tools": None}
+        else:
+            variables = {"messages": list(native_messages(messages)), "tools": native_tools(tools) or None}
+        seam = _unused_character(variables)
+        variables = self._structural.cut(variables, seam)
+        if self.thinking != "auto":
+            variables["enable_thinking"] = self.thinking == "on"
+        rendered = self.template.render(
+            **variables,
+            documents=None,
+            add_generation_prompt=True,
+            bos_token=self._token_text(self._vocabulary.bos),
+            eos_token=self._token_text(self._vocabulary.eos),
+        )
+        pieces = re.split(f"{seam}|\\\\u{ord(seam):04x}", rendered)  # a template may escape what is not ASCII
+        tokens = [token for piece in pieces if piece for token in self.tokenizer.tokenize(piece, parse_special=True)]
+        bos = self._vocabulary.bos
+        if self._vocabulary.add_bos and bos is not None and tokens[:1] != [bos]:  # most templates write it themselves
+            tokens.insert(0, bos)
+        return "".join(pieces), tokens
+
+    def _prefix(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
+        system = [message for message in messages[:1] if message.role == "system"]
+        key = dumps([[message.content for message in system], native_tools(tools)])
+        if key not in self._prefixes:
+            try:
+                first, second = (self._render([*system, Message("user", probe)], tools)[1] for probe in _PROBES)
+            except TemplateError:  # it took the conversation itself, so only the hint is lost
+                first, second = [], []
+            self._prefixes[key] = first[: _n_common(first, second)]
+        return self._prefixes[key]
+
+    def _reasoning(self, text: str) -> Reasoning | None:
+        assert self.template is not None
+        end = text.rstrip()
+        if THINK_OPEN not in self.template.source or end.endswith(THINK_CLOSE):
+            return None
+        return Reasoning(THINK_OPEN, THINK_CLOSE, opened=end.endswith(THINK_OPEN))
+
+    def _token_text(self, token: int | None) -> str:
+        return "" if token is None else self._vocabulary.text([token])
+
+
+def native_messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
+    """As transformers' `apply_chat_template` takes them; arguments stay objects, which templates iterate."""
+    for message in messages:
+        turn: dict[str, Any] = {"role": message.role, "content": message.content}
+        if message.calls:
+            turn["tool_calls"] = [
+                {"type": "function", "function": {"name": call.name, "arguments": dict(call.arguments)}}
+                for call in message.calls
+            ]
+        if message.role == "tool":
+            turn["name"] = message.name
+        yield turn
+
+
+def native_tools(tools: Sequence[Tool]) -> list[dict[str, Any]]:
+    return [{"type": "function", "function": tool_description(tool)} for tool in tools]
+
+
+def tool_description(tool: Tool) -> dict[str, Any]:
+    shown = tool.parameters if tool.written is None else tool.written
+    return {"name": tool.name, "description": tool.description, "parameters": shown}
+
+
+def json_messages(messages: Sequence[Message], tools: Sequence[Tool]) -> Iterator[dict[str, Any]]:
+    """The same conversation with the tools in the system message, calls as envelopes, results as user messages."""
+    rest = list(messages)
+    system = rest.pop(0).content + "\n\n" if rest and rest[0].role == "system" else ""
+    lines = "\n".join(dumps(tool_description(tool)) for tool in tools)
+    yield {"role": "system", "content": f"{system}{TOOLS_HEADING}{lines}{ENVELOPE_RULES}"}
+    for is_result, group in groupby(rest, key=lambda message: message.role == "tool"):
+        turns = list(group)
+        if is_result:
+            content = "\n".join(f"Result of {turn.name}:\n{turn.content}" for turn in turns)
+            yield {"role": "user", "content": content}
+            continue
+        for turn in turns:
+            is_model = turn.role == "assistant"
+            yield {"role": turn.role, "content": envelope(turn.calls, turn.content) if is_model else turn.content}
+
+
+def envelope(calls: Sequence[Call], reply: str) -> str:
+    """An answer of the JSON style as the model is expected to write it."""
+    return dumps({"calls": [{"name": call.name, "arguments": call.arguments} for call in calls], "reply": reply})
+
+
+class _StructuralTexts:
+    """The texts that would become structural tokens: control tokens, formats' markers, the template's own markers."""
+
+    def __init__(self, vocabulary: Vocabulary, template: str, markers: Iterable[str]) -> None:
+        texts = {marker for fmt in FORMATS.values() for marker in fmt.markers}
+        texts |= {*markers, THINK_OPEN, THINK_CLOSE}
+        texts |= {_text(vocabulary, token) for token in vocabulary.control}
+        # A user-defined token may just as well be an indentation or a piece of JSON; those stay whole.
+        defined = (_text(vocabulary, token) for token in vocabulary.user_defined)
+        texts |= {text for text in defined if re.fullmatch(r"<\S+>|\[\S+\]", text) and text in template}
+        self._texts = {text for text in texts if len(text) > 1}  # a single character has no middle to cut
+        self._lengths: dict[str, set[int]] = {}
+        for text in self._texts:
+            self._lengths.setdefault(text[0], set()).add(len(text))
+        self._first = re.compile("[" + re.escape("".join(sorted(self._lengths))) + "]")
+
+    def cut(self, value: Any, seam: str) -> Any:
+        """`value` with `seam` put into every occurrence, in all its strings, keys too."""
+        if isinstance(value, str):
+            return self._cut_text(value, seam)
+        if isinstance(value, Mapping):
+            return {self.cut(key, seam): self.cut(item, seam) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.cut(item, seam) for item in value]
+        return value
+
+    def _cut_text(self, text: str, seam: str) -> str:
+        done, pieces = 0, []
+        for match in self._first.finditer(text):
+            start = match.start()
+            if any(text[start : start + length] in self._texts for length in self._lengths[match[0]]):
+                pieces.append(text[done : start + 1])
+                done = start + 1
+        return seam.join([*pieces, text[done:]])
+
+
+def _text(vocabulary: Vocabulary, token: int) -> str:
+    return vocabulary.pieces[token].decode("utf-8", errors="replace")
+
+
+def _unused_character(value: Any) -> str:
+    """One of Unicode's noncharacters, meant for internal use, that stands nowhere in the conversation."""
+    text = dumps(value)
+    return next(chr(code) for code in range(0xFDD0, 0xFDF0) if chr(code) not in text)
+
+
+def _n_common(first: Sequence[int], second: Sequence[int]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
