@@ -1,0 +1,389 @@
+"""One answer in the making: from rows of logits to tokens, phase by phase, until a stop rule ends it.
+
+An answer reasons first (if the model does), then runs free until its trigger, or is constrained from its first token.
+Knows neither llama.cpp nor the answers decoded beside it, so it can be tested with made-up logits.
+
+Three rules where the contract leaves room:
+
+- White space between reasoning and a constrained answer stays free: models write it, and no grammar mentions it.
+- A token that reaches over the end of a marker is kept if the constraint accepts the rest of it; otherwise it is
+  replaced by tokens that end with the marker.
+- A model that may open reasoning itself does so when its free choice begins the opening text and the constraint does
+  not allow it; the opening text is then completed for it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import time
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from typing import Final
+
+from engine.constraint.protocol import Mask
+from engine.errors import ConstraintError
+from engine.runtime import Request
+from engine.sampler import CandidateChecker, Logits, Sampler, Workspace
+from engine.stops import MarkerFinder, repeats
+from engine.timed import TimedConstraint, start_timed
+from engine.types import ConstraintStats, Generation, StopReason, Timings
+from engine.vocabulary import Vocabulary
+
+Tokenize = Callable[[str], list[int]]
+
+# White-space tokens that may stand between reasoning and a constrained answer.
+_MAX_LEAD: Final = 8
+_REPETITION_STEP: Final = 16  # repetition is looked for whenever so many tokens more have been written
+
+
+class _Phase(Enum):
+    OPENING = auto()  # the model may still open its reasoning
+    REASONING = auto()
+    LEAD_IN = auto()  # reasoning is over, the constrained answer has not begun
+    FREE = auto()
+    CONSTRAINED = auto()
+
+
+class Answer:
+    """The state of one request; `advance` is called with logits until it is `done`.
+
+    `measure`: find the removed mass, and whether forced tokens were what the model wanted; both cost time.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        vocabulary: Vocabulary,
+        workspace: Workspace,
+        tokenize: Tokenize,
+        *,
+        n_ctx: int,
+        measure: bool = False,
+    ) -> None:
+        self.request = request
+        self.tokens: list[int] = []
+        self.stop: StopReason | None = None
+        self._vocabulary, self._tokenize = vocabulary, tokenize
+        self._room = n_ctx - len(request.prompt)
+        self._measure = measure
+        self._sampler = Sampler(request.sampling, workspace)
+        self._stop_tokens = vocabulary.eog | request.stop_tokens
+        self._formal = request.stop_tokens - vocabulary.eog  # ends answers of this format; a grammar does not know it
+        self._constraint: TimedConstraint | None = None
+        self._discarded_s = 0.0  # spent in constraints that were started in vain
+        self._text = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._head = b""  # what was written while reasoning might still be opened
+        self._n_answer = self._n_reasoning = self._n_lead = 0
+        self._n_masked = self._n_interventions = self._n_forced = 0
+        self._removed_mass = 0.0
+        self._intervened = False  # at the last choice under the constraint
+        self._forced: list[bool] = []  # for each token of the last `advance`
+        self._unmeasured = False
+        self._first_s = self._last_s = self._name_s = self._call_s = None  # type: float | None
+        self._begin()
+
+    def _begin(self) -> None:
+        reasoning, request = self.request.reasoning, self.request
+        self._open = reasoning.open.encode() if reasoning else b""
+        self._close = MarkerFinder(reasoning.close) if reasoning else None
+        self._trigger = MarkerFinder(request.trigger) if request.compiled and request.trigger else None
+        if request.compiled and not self._trigger:
+            self._constraint = start_timed(request.compiled)
+        if reasoning:
+            self._phase = _Phase.REASONING if reasoning.opened else _Phase.OPENING
+        else:
+            self._phase = _Phase.CONSTRAINED if self._constraint else _Phase.FREE
+        self._force_first = self._phase is _Phase.CONSTRAINED and request.use_forced
+
+    # What the runtime asks
+
+    @property
+    def done(self) -> bool:
+        return self.stop is not None and not self._unmeasured
+
+    @property
+    def wants_all_rows(self) -> bool:
+        """Logits are wanted behind every token of the last `advance`, not only behind its last one."""
+        return self._measure and any(self._forced)
+
+    @property
+    def wants_mask(self) -> bool:
+        """Computing the constraint's mask while the device works will probably save time."""
+        constraint = self._constraint
+        if constraint is None or self.stop or self._force_first or self._phase in (_Phase.REASONING, _Phase.FREE):
+            return False
+        if self._measure or self._sampler.needs_mask:
+            return True
+        # refusals come in runs: after one, the next is likely
+        return self._intervened and not isinstance(constraint, CandidateChecker)
+
+    def mask(self) -> Mask:
+        """The mask of the next position; may be called on another thread, while nothing else is asked."""
+        assert self._constraint is not None
+        return self._constraint.mask()
+
+    def best(self, logits: Logits) -> int:
+        """The free argmax of a row behind a token that was not the last one; `advance` wants them in order."""
+        return self._sampler.best(logits)
+
+    def advance(self, logits: Logits, mask: Mask | None = None, best: Sequence[int] = ()) -> list[int]:
+        """Take the logits behind the last token; returns the new tokens, which are to be decoded unless `done`.
+
+        `best`: if all rows were wanted, the free choices behind the tokens before the last one.
+        """
+        self._measure_forced(self.tokens[len(self.tokens) - len(self._forced) :], self._forced, best, offset=1)
+        self._unmeasured = False
+        if self.stop:
+            return []
+        n_before, self._forced = len(self.tokens), []
+        if self._force_first:
+            self._force_first = False
+            first_choice = [self._sampler.best(logits)] if self._measure else []
+            self._force()
+            self._measure_forced(self.tokens[n_before:], self._forced, first_choice, offset=0)
+        if len(self.tokens) == n_before and not self.stop:
+            self._choose(logits, mask)
+        # The last forced tokens need no decoding for the answer's sake, only to see what the model would have written.
+        self._unmeasured = self.stop is not None and self._measure and any(self._forced[1:])
+        return self.tokens[n_before:]
+
+    def generation(self, *, submitted_s: float, prefill_s: float, decoding_s: float, n_cached: int) -> Generation:
+        """The finished answer. `decoding_s`: time spent in llama.cpp since the first token was there."""
+        first, last = self._first_s, self._last_s
+        decode_s = last - first if first is not None and last is not None else 0.0
+        timings = Timings(
+            prefill_s=prefill_s,
+            ttft_s=_since(submitted_s, first),
+            ttfn_s=_since(submitted_s, self._name_s),
+            ttfc_s=_since(submitted_s, self._call_s),
+            decode_s=decode_s,
+            mask_s=self._discarded_s + (self._constraint.seconds if self._constraint else 0.0),
+            host_s=max(0.0, decode_s - decoding_s),
+            compile_s=self.request.compile_s,
+            total_s=time.perf_counter() - submitted_s,
+        )
+        return Generation(
+            tokens=tuple(self.tokens),
+            text=self._vocabulary.text(self.tokens),
+            stop=self.stop or StopReason.CONSTRAINT,
+            n_prompt=len(self.request.prompt),
+            n_cached=n_cached,
+            n_reasoning=self._n_reasoning,
+            timings=timings,
+            constraint=self._stats(),
+        )
+
+    def _stats(self) -> ConstraintStats | None:
+        if self.request.compiled is None:
+            return None
+        removed = self._removed_mass / self._n_masked if self._measure and self._n_masked else None
+        return ConstraintStats(self._n_masked, self._n_interventions, removed, self._n_forced)
+
+    # One token
+
+    def _choose(self, logits: Logits, mask: Mask | None) -> None:
+        constraint = self._constraint
+        if constraint is None or self._phase in (_Phase.REASONING, _Phase.FREE):
+            self._write(self._sampler.free(logits))
+        elif self._phase is _Phase.CONSTRAINED:
+            self._choose_constrained(constraint, logits, mask)
+        else:
+            token = self._sampler.free(logits)
+            piece = self._vocabulary.pieces[token]
+            if self._phase is _Phase.OPENING and self._opens(piece) and not constraint.allows(token):
+                self._open_reasoning(token)
+            elif self._phase is _Phase.LEAD_IN and self._leads(piece) and not constraint.allows(token):
+                self._n_lead += 1
+                self._emit(token)
+            else:
+                self._phase = _Phase.CONSTRAINED
+                self._choose_constrained(constraint, logits, mask)
+
+    def _choose_constrained(self, constraint: TimedConstraint, logits: Logits, mask: Mask | None) -> None:
+        if self._formal and constraint.complete and self._sampler.best(logits) in self._formal:
+            self.stop = StopReason.EOG
+            return
+        pick = self._sampler.constrained(logits, constraint, mask, measure=self._measure)
+        self._n_masked += 1
+        self._n_interventions += pick.intervened
+        self._intervened = pick.intervened
+        self._removed_mass += pick.removed_mass or 0.0
+        if pick.token is None:
+            self.stop = StopReason.CONSTRAINT
+        elif pick.token in self._vocabulary.eog:
+            self.stop = StopReason.EOG
+        else:
+            constraint.accept(pick.token)
+            self._emit(pick.token)
+            self._end_or_force(constraint)
+
+    def _end_or_force(self, constraint: TimedConstraint) -> None:
+        """After the constraint has moved: it may have nothing more to say, or only one thing."""
+        if constraint.complete and constraint.finished:
+            self.stop = StopReason.EOG
+        elif self.request.use_forced and not self.stop:
+            self._force()
+
+    def _force(self) -> None:
+        constraint = self._constraint
+        assert constraint is not None
+        while not self.stop and (forced := constraint.forced()):
+            for token in forced:
+                if token in self._vocabulary.eog:
+                    self.stop = StopReason.EOG
+                    return
+                if not constraint.allows(token):  # accepting it could end the process
+                    raise ConstraintError(f"the constraint forces token {token} and does not allow it")
+                constraint.accept(token)
+                self._n_forced += 1
+                self._emit(token, forced=True)
+                if self.stop:
+                    break
+            if constraint.complete and constraint.finished:
+                self.stop = StopReason.EOG
+
+    def _write(self, token: int) -> None:
+        """A token of free text or reasoning, which may end a phase."""
+        if token in self._stop_tokens:
+            self.stop = StopReason.EOG
+            return
+        piece = self._vocabulary.pieces[token]
+        if self._phase is _Phase.OPENING:
+            self._watch_opening(piece)
+        finder = self._close if self._phase is _Phase.REASONING else self._trigger
+        overflow = finder.overflow(piece) if finder and self._phase is not _Phase.OPENING else None
+        if overflow is None:
+            if finder:
+                finder.feed(piece)
+            self._emit(token)
+        elif self._phase is _Phase.REASONING:
+            self._end_reasoning(token, piece, overflow)
+        else:
+            self._begin_constrained(token, piece, overflow)
+
+    def _emit(self, token: int, *, forced: bool = False, ends_reasoning: bool = False) -> None:
+        """Append a token, tell the watcher, and apply the stop rules."""
+        self.tokens.append(token)
+        self._forced.append(forced)
+        self._last_s = time.perf_counter()
+        if self._first_s is None:
+            self._first_s = self._last_s
+        self._tell_watcher(token)
+        limits = self.request.limits
+        if self._phase is _Phase.REASONING:
+            self._n_reasoning += 1
+            if self._n_reasoning >= limits.reasoning and not ends_reasoning:
+                self.stop = StopReason.REASONING_LENGTH
+        else:
+            self._n_answer += 1
+            if self._n_answer >= limits.answer:
+                self.stop = StopReason.LENGTH
+        if not self.stop and len(self.tokens) >= self._room:
+            self.stop = StopReason.CONTEXT
+        if not self.stop and len(self.tokens) % _REPETITION_STEP == 0 and repeats(self.tokens):
+            self.stop = StopReason.REPETITION
+
+    def _tell_watcher(self, token: int) -> None:
+        watcher = self.request.watcher
+        if watcher is None or self._call_s is not None:
+            return
+        watcher.feed(self._text.decode(self._vocabulary.pieces[token]))
+        if self._name_s is None and watcher.name_known:
+            self._name_s = time.perf_counter()
+        if watcher.call_complete:
+            self._call_s = time.perf_counter()
+
+    # Reasoning and triggers
+
+    def _opens(self, piece: bytes) -> bool:
+        text = piece.lstrip()
+        return bool(text) and (self._open.startswith(text) or text.startswith(self._open))
+
+    def _leads(self, piece: bytes) -> bool:
+        return bool(piece) and piece.isspace() and self._n_lead < _MAX_LEAD
+
+    def _open_reasoning(self, token: int) -> None:
+        self._write(token)
+        missing = self._open[len(self._head.lstrip()) :].decode()
+        for part in self._tokenize(missing) if self._phase is _Phase.OPENING else ():
+            if self.stop:
+                return
+            self._n_forced += 1
+            self._write(part)
+            self._forced[-1] = True
+
+    def _watch_opening(self, piece: bytes) -> None:
+        """Decide, before it is counted, whether `piece` opens reasoning or shows that there will be none."""
+        before, self._head = self._head, self._head + piece
+        text = self._head.lstrip()
+        if text.startswith(self._open):
+            self._phase = _Phase.REASONING
+            self._n_reasoning, self._n_answer = self._n_answer, 0
+        elif not self._open.startswith(text):
+            self._phase = _Phase.FREE
+            if self._trigger:
+                self._trigger.feed(before)
+
+    def _end_reasoning(self, token: int, piece: bytes, overflow: int) -> None:
+        rest = piece[len(piece) - overflow :]
+        if self._constraint and rest.strip():
+            self._begin_constrained(token, piece, overflow)
+            return
+        self._emit(token, ends_reasoning=True)
+        self._phase = _Phase.LEAD_IN if self._constraint else _Phase.FREE
+        if self._trigger:
+            self._trigger.feed(rest)
+
+    def _begin_constrained(self, token: int, piece: bytes, overflow: int) -> None:
+        """A marker ends `overflow` bytes before the end of `piece`, and the constraint begins behind it."""
+        marker, rest = piece[: len(piece) - overflow], piece[len(piece) - overflow :]
+        constraint = self._start()
+        written = [token]
+        if rest and not self._absorb(constraint, rest):
+            constraint = self._start()
+            written = self._tokenize(marker.decode("utf-8", errors="replace"))
+        for part in written:
+            if not self.stop:
+                self._emit(part, ends_reasoning=True)
+        self._phase = _Phase.CONSTRAINED
+        self._end_or_force(constraint)
+
+    def _start(self) -> TimedConstraint:
+        assert self.request.compiled is not None
+        if self._constraint:
+            self._discarded_s += self._constraint.seconds
+        self._constraint = start_timed(self.request.compiled)
+        return self._constraint
+
+    def _absorb(self, constraint: TimedConstraint, rest: bytes) -> bool:
+        """Let the constraint accept text that belongs to a token which began before it; False if it does not."""
+        try:
+            tokens = self._tokenize(rest.decode())
+        except UnicodeDecodeError:
+            return False
+        for token in tokens:
+            if not constraint.allows(token):
+                return False
+            constraint.accept(token)
+        return True
+
+    # Forced tokens
+
+    def _measure_forced(self, tokens: list[int], forced: list[bool], best: Sequence[int], *, offset: int) -> None:
+        """Count the forced tokens where the model would have written something else.
+
+        `best[i]` is the free choice in the place of `tokens[i + offset]`. Another segmentation of the text that is
+        forced anyway is no intervention.
+        """
+        pieces = self._vocabulary.pieces
+        for index, choice in enumerate(best, start=offset):
+            if not forced[index] or choice == tokens[index]:
+                continue
+            due = b"".join(pieces[token] for token in tokens[index:])
+            piece = pieces[choice]
+            if not piece or not (due.startswith(piece) or piece.startswith(due)):
+                self._n_interventions += 1
+
+
+def _since(start: float, moment: float | None) -> float | None:
+    return None if moment is None else moment - start

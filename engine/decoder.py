@@ -1,0 +1,341 @@
+"""The decoding loop over llama.cpp: slots, shared prefixes, batches. Implements `engine.runtime.Runtime`.
+
+Each step decodes one batch: first the new tokens of all answers in the making, then as much of the waiting prompts as
+still fits. While the device works, the masks of the next position are computed on other threads. What a token means is
+`engine.answer`'s business; what is in the cache is this module's.
+
+With one slot no state is kept from one request to the next: the cache is cleared, nothing is shared, and every prompt
+is cut into the same batches. That is the exact reference. With more slots the shape of the batches, and with it the
+last bits of the logits, depends on what runs beside (`engine.divergence` tells such differences from real ones).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.answer import Answer
+from engine.constraint.protocol import Mask
+from engine.errors import ConstraintError, ToolgaugeError
+from engine.llama import Context, ContextParams, Model
+from engine.llama.context import DecodeError
+from engine.prefix import Prefix, PrefixPool
+from engine.runtime import Finished, Request
+from engine.sampler import Workspace
+from engine.types import Generation
+
+N_PREFIXES: Final = 2
+# Rows of logits beside one for each slot, when forced tokens are measured; longer runs are cut into several batches.
+_MEASURED_ROWS: Final = 64
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """An answer in the making, and where its tokens stand in the cache."""
+
+    sequence: int
+    answer: Answer
+    submitted_s: float
+    prefix: Prefix | None
+    n_cached: int
+    n_cells: int  # reserved, beside those of the prefix
+    pending: Sequence[int] | NDArray[np.int32]  # not decoded yet
+    n_past: int = 0
+    n_batched: int = 0  # of `pending`, in the current batch
+    rows: range = range(0)  # positions in the current batch with logits for this answer
+    best: list[int] = field(default_factory=list)  # free choices behind the tokens decoded since the last `advance`
+    mask: Future[Mask] | None = None
+    prefill_s: float = 0.0
+    decoding_s: float = 0.0
+
+    @property
+    def writing(self) -> bool:
+        return bool(self.answer.tokens)
+
+
+class LlamaRuntime:
+    """Answers requests with one model.
+
+    `context_params.n_ctx` is the room of each answer, whatever the number of slots; `n_seq_max` is set here. Slots
+    wait where `n_cells` is too small for all of them. `measure_constraint` finds the removed mass and looks at forced
+    positions too: for the accuracy pass, never for the latency pass.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        context_params: ContextParams | None = None,
+        n_slots: int = 1,
+        *,
+        measure_constraint: bool = False,
+        share_prefixes: bool = True,
+    ) -> None:
+        params = context_params or ContextParams()
+        self.n_slots = n_slots
+        self.n_ctx = params.n_ctx or model.n_ctx_train
+        n_prefixes = N_PREFIXES if share_prefixes and n_slots > 1 else 0
+        self.context = _context(model, params, self.n_ctx, n_slots, n_prefixes, measure_constraint)
+        self._model, self._measure = model, measure_constraint
+        self._vocabulary = model.vocabulary()
+        self._workspace = Workspace(self._vocabulary)
+        self._batch = self.context.batch()
+        self._prefixes = PrefixPool(range(n_slots, n_slots + n_prefixes))
+        self._shares = n_prefixes > 0
+        self._prefix_chunks: list[tuple[Prefix, int]] = []
+        self._queue: deque[tuple[Request, float]] = deque()
+        self._refused: list[Finished] = []
+        self._active: list[_Slot] = []
+        self._free = list(range(n_slots))
+        self._spare_rows = 0
+        self._masks = ThreadPoolExecutor(min(n_slots, os.cpu_count() or 1), thread_name_prefix="mask")
+
+    def __enter__(self) -> LlamaRuntime:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop what is pending and free the context."""
+        self._masks.shutdown(wait=True, cancel_futures=True)
+        self._queue.clear()
+        self._active.clear()
+        self._refused.clear()
+        self.context.close()
+
+    @property
+    def n_pending(self) -> int:
+        return len(self._queue) + len(self._active) + len(self._refused)
+
+    def submit(self, request: Request) -> None:
+        n_prompt = len(request.prompt)
+        if not n_prompt:
+            self._refused.append(Finished(request.key, None, "the prompt is empty"))
+        elif n_prompt + 1 > self.n_ctx:
+            error = f"the prompt's {n_prompt:,} tokens leave no room for an answer in a context of {self.n_ctx:,}"
+            self._refused.append(Finished(request.key, None, error, context_exceeded=True))
+        else:
+            self._queue.append((request, time.perf_counter()))
+
+    def cancel(self, key: Hashable) -> bool:
+        """Forget a request; no `Finished` will come for it. False if it is not pending."""
+        for slot in self._active:
+            if slot.answer.request.key == key:
+                self._release(slot)
+                return True
+        n_before = self.n_pending
+        self._queue = deque(entry for entry in self._queue if entry[0].key != key)
+        self._refused = [finished for finished in self._refused if finished.key != key]
+        return self.n_pending < n_before
+
+    def step(self) -> list[Finished]:
+        finished, self._refused = self._refused, []
+        while self._queue and self._free and self._admit(*self._queue[0], finished):
+            self._queue.popleft()
+        if not self._active:
+            return finished
+        self._fill()
+        self._start_masks()
+        started = time.perf_counter()
+        try:
+            self.context.decode(self._batch)
+            self.context.synchronize()
+        except DecodeError as error:
+            return finished + self._give_up(str(error))
+        self._collect(time.perf_counter() - started, finished)
+        return finished
+
+    # Admission
+
+    def _admit(self, request: Request, submitted_s: float, finished: list[Finished]) -> bool:
+        """Give the request a slot; False if the cache has no room for it yet."""
+        budget = request.limits.answer + (request.limits.reasoning if request.reasoning else 0)
+        n_cells = min(self.n_ctx, len(request.prompt) + budget)
+        n_shared = min(request.n_shared, len(request.prompt) - 1) if self._shares else 0
+        tokens = request.prompt[:n_shared]
+        prefix = self._prefixes.find(tokens) if n_shared else None
+        n_cached = len(prefix.tokens) if prefix else 0
+        if not self._make_room(n_cells - n_cached, keep=prefix):
+            return False
+        try:
+            answer = Answer(
+                request,
+                self._vocabulary,
+                self._workspace,
+                self._tokenize,
+                n_ctx=self.n_ctx,
+                measure=self._measure,
+            )
+        except ToolgaugeError as error:
+            finished.append(Finished(request.key, None, str(error)))
+            return True
+        prefix = prefix or (self._new_prefix(tokens) if n_shared else None)
+        n_own_cells, pending = n_cells, np.array(request.prompt, dtype=np.int32)
+        if prefix:
+            prefix.n_users += 1
+            n_own_cells, pending = n_cells - n_shared, pending[n_shared:]
+        if self.n_slots == 1:
+            self.context.clear()
+        self._active.append(_Slot(self._free.pop(0), answer, submitted_s, prefix, n_cached, n_own_cells, pending))
+        return True
+
+    def _tokenize(self, text: str) -> list[int]:
+        return self._model.tokenize(text, parse_special=False)
+
+    def _make_room(self, n_cells: int, keep: Prefix | None) -> bool:
+        """Whether so many cells can be reserved, if need be by forgetting prefixes other than `keep`."""
+        if keep:
+            keep.n_users += 1
+        try:
+            while self._n_reserved + n_cells > self.context.n_cells:
+                if not self._evict():
+                    return False
+            return True
+        finally:
+            if keep:
+                keep.n_users -= 1
+
+    @property
+    def _n_reserved(self) -> int:
+        return self._prefixes.n_cells + sum(slot.n_cells for slot in self._active)
+
+    def _new_prefix(self, tokens: tuple[int, ...]) -> Prefix | None:
+        """None when every prefix that is kept is in use: the request then decodes its whole prompt itself."""
+        prefix = self._prefixes.add(tokens)
+        return prefix or (self._prefixes.add(tokens) if self._evict() else None)
+
+    def _evict(self) -> bool:
+        evicted = self._prefixes.evict()
+        if evicted:
+            self.context.remove_sequence(evicted.sequence)
+        return evicted is not None
+
+    # One batch
+
+    def _fill(self) -> None:
+        """New tokens first, so that prompts never hold up answers; then prefixes and prompts, as much as fits."""
+        self._batch.clear()
+        self._spare_rows = self._batch.n_outputs_max - self.n_slots
+        self._prefix_chunks = []
+        for slot in self._active:
+            slot.n_batched, slot.rows = 0, range(0)
+            if slot.writing:
+                self._add(slot)
+        for prefix in self._prefixes.incomplete:
+            chunk = prefix.tokens[prefix.n_decoded : prefix.n_decoded + self._batch.room]
+            if chunk:
+                self._batch.add(chunk, position=prefix.n_decoded, sequence=prefix.sequence)
+                self._prefix_chunks.append((prefix, len(chunk)))
+        for slot in self._active:
+            if not slot.writing and self._branched(slot):
+                self._add(slot)
+
+    def _branched(self, slot: _Slot) -> bool:
+        """Whether the slot's sequence holds its prefix; copies it as soon as that is decoded."""
+        if slot.prefix is None or slot.n_past:
+            return True
+        if not slot.prefix.complete:
+            return False
+        self.context.copy_sequence(slot.prefix.sequence, slot.sequence)
+        slot.n_past = len(slot.prefix.tokens)
+        return True
+
+    def _add(self, slot: _Slot) -> None:
+        """Put as many of the slot's tokens into the batch as there is room and rows of logits for."""
+        n_pending = len(slot.pending)
+        n_tokens = min(n_pending, self._batch.room)
+        all_rows = slot.writing and slot.answer.wants_all_rows
+        if all_rows:
+            n_tokens = min(n_tokens, self._spare_rows + (self._spare_rows >= n_pending - 1))
+        if not n_tokens:
+            return
+        whole = n_tokens == n_pending
+        n_rows = n_tokens if all_rows else int(whole)
+        self._spare_rows -= n_rows - whole
+        last = self._batch.add(slot.pending[:n_tokens], position=slot.n_past, sequence=slot.sequence, n_outputs=n_rows)
+        slot.n_batched, slot.rows = n_tokens, range(last + 1 - n_rows, last + 1)
+
+    def _start_masks(self) -> None:
+        for slot in self._active:
+            if slot.n_batched == len(slot.pending) and slot.answer.wants_mask:
+                slot.mask = self._masks.submit(slot.answer.mask)
+
+    def _collect(self, spent_s: float, finished: list[Finished]) -> None:
+        """Hand the logits of the batch to the answers they belong to."""
+        for prefix, n_tokens in self._prefix_chunks:
+            prefix.n_decoded += n_tokens
+        for slot in list(self._active):
+            if not slot.writing:
+                slot.prefill_s += spent_s
+            elif not slot.answer.stop:
+                slot.decoding_s += spent_s
+            if not slot.n_batched:
+                continue
+            slot.n_past += slot.n_batched
+            slot.pending = slot.pending[slot.n_batched :]
+            rows = slot.rows if len(slot.pending) else slot.rows[:-1]
+            slot.best += [slot.answer.best(self.context.logits(row)) for row in rows]
+            if not len(slot.pending):
+                self._advance(slot, slot.rows[-1], finished)
+
+    def _advance(self, slot: _Slot, row: int, finished: list[Finished]) -> None:
+        generation, error = None, None
+        try:
+            mask = slot.mask.result() if slot.mask else None
+            slot.pending = slot.answer.advance(self.context.logits(row), mask, slot.best)
+            slot.best, slot.mask = [], None
+            if not slot.answer.done:
+                return
+            generation = self._generation(slot)
+        except ConstraintError as broken:  # what was written until then is worth keeping
+            generation, error = self._generation(slot), str(broken)
+        except ToolgaugeError as broken:
+            error = str(broken)
+        finished.append(Finished(slot.answer.request.key, generation, error))
+        self._release(slot)
+
+    def _generation(self, slot: _Slot) -> Generation:
+        return slot.answer.generation(
+            submitted_s=slot.submitted_s,
+            prefill_s=slot.prefill_s,
+            decoding_s=slot.decoding_s,
+            n_cached=slot.n_cached,
+        )
+
+    def _release(self, slot: _Slot) -> None:
+        self._active.remove(slot)
+        self._free.append(slot.sequence)
+        self._free.sort()
+        if slot.prefix:
+            slot.prefix.n_users -= 1
+        self.context.remove_sequence(slot.sequence)
+
+    def _give_up(self, error: str) -> list[Finished]:
+        """After a failed decode the cache cannot be trusted: everything in flight is lost, what is queued is not."""
+        lost = [Finished(slot.answer.request.key, None, error) for slot in self._active]
+        for slot in list(self._active):
+            if slot.mask:
+                slot.mask.exception()  # wait for it
+            self._release(slot)
+        self._prefixes.clear()
+        self.context.clear()
+        return lost
+
+
+def _context(model: Model, params: ContextParams, n_ctx: int, n_slots: int, n_prefixes: int, measure: bool) -> Context:
+    if n_slots < 1:
+        raise ToolgaugeError("at least one answer has to be decoded at a time (--parallel 1)")
+    n_cells = params.n_cells or n_ctx * n_slots
+    if n_cells < n_ctx:
+        raise ToolgaugeError(f"a cache of {n_cells:,} cells cannot hold one context of {n_ctx:,} tokens")
+    n_sequences = n_slots + n_prefixes
+    n_rows = n_sequences + (_MEASURED_ROWS if measure else 0)
+    return model.context(replace(params, n_ctx=n_ctx, n_seq_max=n_sequences, n_cells=n_cells, n_outputs_max=n_rows))
