@@ -51,7 +51,12 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         batch, length, _ = x.shape
-        q, k, v = self.qkv(self.attn_norm(x)).view(batch, length, 3, self.shape.n_heads, self.shape.d_head).transpose(1, 3).unbind(2)
+        q, k, v = (
+            self.qkv(self.attn_norm(x))
+            .view(batch, length, 3, self.shape.n_heads, self.shape.d_head)
+            .transpose(1, 3)
+            .unbind(2)
+        )
         q, k = _rotate(self.q_norm(q), cos, sin), _rotate(self.k_norm(k), cos, sin)
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(attended.transpose(1, 2).reshape(batch, length, -1))
@@ -87,7 +92,10 @@ class NanoModel(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
                 residual = name.endswith(("out.weight", "down.weight"))
-                nn.init.normal_(parameter, std=0.02 if "embedding" in name else parameter.shape[1] ** -0.5 * (deep if residual else 1.0))
+                nn.init.normal_(
+                    parameter,
+                    std=0.02 if "embedding" in name else parameter.shape[1] ** -0.5 * (deep if residual else 1.0),
+                )
 
     def forward(self, tokens: Tensor, wanted: Tensor) -> Tensor:
         """`tokens` int64 (batch, length); `wanted` int64 (n,), flat positions. Returns logits (n, n_vocab)."""

@@ -84,12 +84,19 @@ class Optimiser:
         return {"master": self.master, "first": self.first, "second": self.second, "n_steps": self.n_steps}
 
     def restore(self, state: dict[str, object]) -> None:
-        self.master, self.first, self.second, self.n_steps = state["master"], state["first"], state["second"], state["n_steps"]  # type: ignore[assignment]
+        self.master, self.first, self.second, self.n_steps = (
+            state["master"],
+            state["first"],
+            state["second"],
+            state["n_steps"],
+        )  # type: ignore[assignment]
         for live, master in zip(self.live, self.master, strict=True):
             live.data.copy_(master)
 
 
-def batches(data: Path, rank: int, n_ranks: int, n_tokens: int, seed: int, progress: list[float]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def batches(
+    data: Path, rank: int, n_ranks: int, n_tokens: int, seed: int, progress: list[float]
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Endless batches of documents of like length: tokens (batch, length), flat positions, the tokens to predict there.
 
     `progress[0]`, the share of the run that is over, is read to prefer short documents early.
@@ -128,7 +135,11 @@ def _batch(tokens: np.ndarray, learned: np.ndarray, spans: list[tuple[int, int]]
         where = np.nonzero(learned[start + 1 : end])[0]
         positions.append(row * length + where)
         targets.append(tokens[start + 1 : end][where])
-    return torch.from_numpy(padded), torch.from_numpy(np.concatenate(positions)), torch.from_numpy(np.concatenate(targets))
+    return (
+        torch.from_numpy(padded),
+        torch.from_numpy(np.concatenate(positions)),
+        torch.from_numpy(np.concatenate(targets)),
+    )
 
 
 def rate_at(share: float, step: int) -> float:
@@ -176,14 +187,22 @@ def run(rank: int, args: argparse.Namespace) -> None:
             _log(args.out, optimiser.n_steps, progress[0] * budget, seen, losses[-50:])
         if rank == 0 and (finished or time.monotonic() - last_saved > 120):
             last_saved = time.monotonic()
-            state = {"optimiser": optimiser.state(), "spent_s": progress[0] * budget, "n_tokens": seen, "names": optimiser.names, "shape": asdict(Shape())}
+            state = {
+                "optimiser": optimiser.state(),
+                "spent_s": progress[0] * budget,
+                "n_tokens": seen,
+                "names": optimiser.names,
+                "shape": asdict(Shape()),
+            }
             torch.save(state, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").rename(checkpoint)
     dist.destroy_process_group()
 
 
 def _log(out: Path, step: int, spent_s: float, n_tokens: int, losses: list[float]) -> None:
-    line = json.dumps({"step": step, "spent_s": round(spent_s, 1), "n_tokens": n_tokens, "loss": round(sum(losses) / len(losses), 4)})
+    line = json.dumps(
+        {"step": step, "spent_s": round(spent_s, 1), "n_tokens": n_tokens, "loss": round(sum(losses) / len(losses), 4)}
+    )
     with (out / "log.jsonl").open("a") as log:
         log.write(line + "\n")
 
