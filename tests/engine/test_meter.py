@@ -1,0 +1,261 @@
+"""The meters against a made-up NVML: processes, containers, cards that keep things to themselves."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from engine import meter
+from engine.meter import NvmlMeter, Reading, RssMeter, gpus, make_meter
+
+MIB = 1 << 20
+
+
+class FakeNvml:
+    """As much of pynvml as the meter calls; `refused` names the functions that this card does not support."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, n_cards: int = 1) -> None:
+        self.used = [1000 * MIB] * n_cards
+        self.processes: list[list[tuple[int, int | None]]] = [[] for _ in range(n_cards)]
+        self.millijoules, self.milliwatts = 5_000, 100_000
+        self.refused: set[str] = set()
+        self.n_shutdowns = 0
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("nvml"):
+            raise AttributeError(name)
+
+        def call(*arguments: Any) -> Any:
+            if name in self.refused:
+                raise self.NVMLError(name)
+            return getattr(self, "_" + name.removeprefix("nvml").removeprefix("Device"))(*arguments)
+
+        return call
+
+    def _Init(self) -> None: ...
+
+    def _Shutdown(self) -> None:
+        self.n_shutdowns += 1
+
+    def _SystemGetDriverVersion(self) -> str:
+        return "570.1"
+
+    def _GetCount(self) -> int:
+        return len(self.used)
+
+    def _GetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def _GetUUID(self, card: int) -> str:
+        return f"GPU-{card}abc"
+
+    def _GetName(self, card: int) -> bytes:
+        return b"Card %d" % card
+
+    def _GetMemoryInfo(self, card: int) -> Any:
+        return SimpleNamespace(used=self.used[card], total=8000 * MIB, free=8000 * MIB - self.used[card])
+
+    def _GetComputeRunningProcesses(self, card: int) -> list[Any]:
+        return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in self.processes[card]]
+
+    def _GetTotalEnergyConsumption(self, card: int) -> int:
+        return self.millijoules
+
+    def _GetPowerUsage(self, card: int) -> int:
+        return self.milliwatts
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
+    fake = FakeNvml()
+    monkeypatch.setitem(sys.modules, "pynvml", fake)  # type: ignore[arg-type]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return fake
+
+
+@pytest.fixture
+def running(nvml: FakeNvml) -> Iterator[NvmlMeter]:
+    running = make_meter()
+    assert isinstance(running, NvmlMeter)
+    running.start()
+    yield running
+    running.stop()
+
+
+def test_the_memory_of_this_process_and_its_peak(nvml: FakeNvml, running: NvmlMeter) -> None:
+    before = running.read()
+    assert (before.vram_bytes, before.vram_peak_bytes, before.vram_scope) == (None, None, None)
+    nvml.processes[0] = [(1, 9 * MIB), (os.getpid(), 700 * MIB)]
+    assert running.read().vram_bytes == 700 * MIB
+    nvml.processes[0] = [(os.getpid(), 300 * MIB)]
+    reading = running.read()
+    assert (reading.vram_bytes, reading.vram_peak_bytes, reading.vram_scope) == (300 * MIB, 700 * MIB, "process")
+    nvml.processes[0] = []
+    assert running.read().vram_bytes == 0
+    assert running.read().vram_peak_bytes == 700 * MIB
+
+
+def test_a_peak_between_two_readings_is_seen(nvml: FakeNvml) -> None:
+    meter = NvmlMeter(nvml, [0], sample_every_s=0.001)
+    meter.start()
+    seen = threading.Event()
+
+    def one_moment(card: int) -> list[Any]:
+        seen.set()
+        return [SimpleNamespace(pid=os.getpid(), usedGpuMemory=900 * MIB)]
+
+    nvml._GetComputeRunningProcesses = one_moment  # type: ignore[method-assign]
+    assert seen.wait(10)
+    time.sleep(0.01)
+    nvml._GetComputeRunningProcesses = lambda card: []  # type: ignore[method-assign]
+    meter.stop()
+    assert meter.read().vram_peak_bytes == 900 * MIB
+    assert meter.read().vram_bytes == 0
+
+
+def test_what_this_process_held_before_is_not_counted(nvml: FakeNvml) -> None:
+    nvml.processes[0] = [(os.getpid(), 200 * MIB)]
+    meter = NvmlMeter(nvml, [0])
+    meter.start()
+    nvml.processes[0] = [(os.getpid(), 500 * MIB)]
+    assert meter.read().vram_peak_bytes == 300 * MIB
+    meter.stop()
+
+
+@pytest.mark.parametrize("processes", [[], [(4711, 600 * MIB)], [(os.getpid(), None)]], ids=["none", "other", "secret"])
+def test_where_the_driver_does_not_name_us_the_card_stands_in(
+    nvml: FakeNvml, running: NvmlMeter, processes: list[tuple[int, int | None]]
+) -> None:
+    nvml.processes[0] = processes
+    nvml.used[0] += 600 * MIB
+    reading = running.read()
+    assert (reading.vram_bytes, reading.vram_peak_bytes, reading.vram_scope) == (600 * MIB, 600 * MIB, "device")
+
+
+def test_energy_comes_from_the_counter(nvml: FakeNvml, running: NvmlMeter) -> None:
+    assert running.read().joules == 0
+    nvml.millijoules += 2_500
+    assert running.read().joules == 2.5
+
+
+def test_without_a_counter_power_is_added_up(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml.refused = {"nvmlDeviceGetTotalEnergyConsumption"}
+    clock = iter((10.0, 12.0, 13.0))
+    monkeypatch.setattr(meter.time, "monotonic", lambda: next(clock))
+    watched = NvmlMeter(nvml, [0])
+    for milliwatts in (100_000, 200_000, 0):  # 2 s at 150 W on average, then 1 s at 100 W
+        nvml.milliwatts = milliwatts
+        watched._sample()
+    assert watched._joules == 400.0
+
+
+def test_what_the_card_does_not_tell_is_none(nvml: FakeNvml) -> None:
+    nvml.refused = {
+        "nvmlDeviceGetTotalEnergyConsumption",
+        "nvmlDeviceGetPowerUsage",
+        "nvmlDeviceGetMemoryInfo",
+        "nvmlDeviceGetComputeRunningProcesses",
+    }
+    mute = make_meter()
+    mute.start()
+    reading = mute.read()
+    mute.stop()
+    assert reading == Reading(reading.rss_bytes, reading.rss_peak_bytes)
+    assert reading.rss_bytes
+
+
+def test_several_cards_are_added_up_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = FakeNvml(n_cards=2)
+    meter = NvmlMeter(nvml, [0, 1])
+    meter.start()
+    nvml.processes = [[(os.getpid(), 100 * MIB)], [(os.getpid(), 200 * MIB)]]
+    nvml.millijoules += 1_000
+    reading = meter.read()
+    meter.stop()
+    assert (reading.vram_bytes, reading.joules) == (300 * MIB, 2.0)
+    refused = FakeNvml(n_cards=2)
+    refused._GetPowerUsage = lambda card: None if card else 5  # type: ignore[method-assign,assignment,return-value]
+    assert NvmlMeter(refused, [0, 1])._milliwatts() is None
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [
+        (None, ["Card 0", "Card 1", "Card 2"]),
+        ("2,0", ["Card 2", "Card 0"]),
+        ("GPU-1a", ["Card 1"]),
+        ("", []),
+        ("-1", []),
+        ("1,-1,2", ["Card 1"]),
+        ("7", []),
+    ],
+)
+def test_only_visible_cards_count(visible: str | None, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(n_cards=3))  # type: ignore[arg-type]
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = gpus()
+    assert [gpu.name for gpu in found.devices] == names
+    assert (found.driver, found.problem is None) == ("570.1", bool(names))
+    assert isinstance(make_meter(), NvmlMeter if names else RssMeter)
+
+
+@pytest.mark.parametrize(
+    ("broken", "problem"), [(None, "nvidia-ml-py is not installed"), ("nvmlInit", "NVML does not start: nvmlInit")]
+)
+def test_without_nvml_there_is_rss_and_no_video_memory(
+    broken: str | None, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeNvml()
+    fake.refused = {broken or ""}
+    monkeypatch.setitem(sys.modules, "pynvml", fake if broken else None)  # type: ignore[arg-type]
+    assert problem in (gpus().problem or "")
+    meter = make_meter()
+    assert isinstance(meter, RssMeter)
+    meter.start()
+    reading = meter.read()
+    meter.stop()
+    assert reading.vram_bytes is None
+    assert reading.vram_peak_bytes is None
+    assert reading.joules is None
+    assert reading.rss_bytes
+    assert reading.rss_peak_bytes
+    assert reading.rss_peak_bytes >= reading.rss_bytes * 0.9  # the kernel counts both in batches
+
+
+def test_the_peak_remembers_what_was_given_back() -> None:
+    before = RssMeter().read()
+    ballast = bytearray(64 * MIB)
+    ballast[::4096] = b"x" * len(ballast[::4096])  # touch every page
+    del ballast
+    after = RssMeter().read()
+    assert before.rss_bytes
+    assert after.rss_peak_bytes
+    assert after.rss_peak_bytes >= before.rss_bytes + 60 * MIB
+
+
+def test_the_peak_has_a_second_source(tmp_path: Any) -> None:
+    peak = meter._rss_peak_bytes(tmp_path / "no such file")
+    assert peak
+    assert peak > MIB
+
+
+def test_stopping_twice_or_never_starting_is_fine(nvml: FakeNvml) -> None:
+    watched = NvmlMeter(nvml, [0])
+    watched.stop()
+    watched.start()
+    watched.stop()
+    watched.stop()
+    assert nvml.n_shutdowns == 1
