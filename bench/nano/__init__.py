@@ -1,1 +1,1 @@
-"""The bundled model: its word lists, data generator, training, export and card. Needed to rebuild it, never to run it."""
+"""The bundled model: its word lists, data generator, training and export. Needed to rebuild it, never to run it."""

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+from bench.nano.everyday import catalog, concrete, small_talk
 from bench.nano.exclusions import Exclusions
-from bench.nano.tools import Asked, ConcreteTool, World, catalog, concrete, listed, made_up, result_of, small_talk
+from bench.nano.made_up import made_up
+from bench.nano.tools import Asked, ConcreteTool, World, listed, result_of
 from bench.nano.words import Lexicon
 
 # Share of each category in the training data. Calls come first, for they are what is hard to learn.

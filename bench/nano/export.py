@@ -1,6 +1,6 @@
 """From a training checkpoint to the bundled GGUF: F16 weights, tokenizer, chat template and metadata.
 
-    python -m bench.nano.export --checkpoint RUN/checkpoint.pt --tokenizer DATA/tokenizer.json --out bench/nano/nano-f16.gguf
+    python -m bench.nano.export --checkpoint RUN/checkpoint.pt --tokenizer DATA/tokenizer.json --out nano-f16.gguf
 
 Needs the `nano` extra, for the checkpoint is PyTorch's.
 """

@@ -12,13 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.nano.conversation import Conversation, Turn
-
-JSON_TOOLS = "You can call tools. Each line describes one:\n"
-JSON_INSTRUCTIONS = (
-    "\nAnswer with one JSON object and nothing else:\n"
-    '{"calls": [{"name": "tool name", "arguments": {}}], "reply": "text for the user"}\n'
-    "Leave calls empty when no tool is needed; use reply to answer, to ask for a missing value or to say that you cannot help."
-)
+from engine.prompt import ENVELOPE_RULES, TOOLS_HEADING
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +37,7 @@ def native(conversation: Conversation) -> Iterator[Piece]:
 def enveloped(conversation: Conversation) -> Iterator[Piece]:
     """The conversation in the JSON style: tools in the system message, answers in one JSON object."""
     tools = "\n".join(_dumps(tool) for tool in conversation.tools)
-    yield from _chat(conversation.turns, f"{JSON_TOOLS}{tools}{JSON_INSTRUCTIONS}", _json_answer, _json_results)
+    yield from _chat(conversation.turns, f"{TOOLS_HEADING}{tools}{ENVELOPE_RULES}", _json_answer, _json_results)
 
 
 def _native_answer(turn: Turn) -> str:

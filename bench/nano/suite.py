@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.nano import exclusions
 from bench.nano.conversation import Conversation, Generator, Turn
-from bench.nano.tools import small_talk
+from bench.nano.everyday import small_talk
 from bench.nano.words import HELD_OUT
 
 SUITE = Path(__file__).parents[1] / "suites" / "nano.jsonl"

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def _merges(counts: Counter[str], wanted: int) -> list[tuple[str, str]]:
     pairs: Counter[tuple[str, str]] = Counter()
     where: dict[tuple[str, str], set[int]] = {}
     for index, word in enumerate(words):
-        for pair in zip(word, word[1:], strict=False):
+        for pair in pairwise(word):
             pairs[pair] += weights[index]
             where.setdefault(pair, set()).add(index)
     merges: list[tuple[str, str]] = []
@@ -145,10 +146,10 @@ def _apply(words: list[list[str]], index: int, best: tuple[str, str], weight: in
         else:
             new.append(letter)
     words[index] = new
-    for pair in zip(old, old[1:], strict=False):
+    for pair in pairwise(old):
         if pair != best:
             pairs[pair] -= weight
-    for pair in zip(new, new[1:], strict=False):
+    for pair in pairwise(new):
         pairs[pair] += weight
         where.setdefault(pair, set()).add(index)
 

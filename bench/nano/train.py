@@ -103,7 +103,7 @@ def batches(
     """
     rng = np.random.default_rng(seed + rank)
     paths = sorted(data.glob("shard-*.npz"))
-    for epoch in range(1_000_000):
+    while True:
         for path in paths[rank::n_ranks]:
             with np.load(path) as shard:
                 tokens, learned, ends = shard["tokens"].astype(np.int64), shard["learned"], shard["ends"]

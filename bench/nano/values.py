@@ -24,9 +24,36 @@ class Value:
 
 Maker = Callable[[random.Random, Lexicon], Value]
 
-_MONTHS = ("January February March April May June July August September October November December").split()
-_WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-_NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_NUMBER_WORDS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
 _CURRENCIES = {
     "USD": ("dollars", "US dollars", "bucks"),
     "EUR": ("euros", "euro"),
@@ -54,7 +81,8 @@ _CURRENCIES = {
     "SGD": ("Singapore dollars",),
 }
 _ZONES = {
-    "Europe": "London Paris Berlin Madrid Rome Vienna Oslo Stockholm Athens Dublin Lisbon Prague Warsaw Budapest Moscow Istanbul Zurich",
+    "Europe": "London Paris Berlin Madrid Rome Vienna Oslo Stockholm Athens Dublin Lisbon Prague Warsaw Budapest Moscow "
+    "Istanbul Zurich",
     "America": "New York|Los Angeles|Chicago|Denver|Toronto|Vancouver|Mexico City|Lima|Bogota|Santiago|Havana|Phoenix",
     "Asia": "Tokyo Seoul Shanghai Singapore Bangkok Dubai Kolkata Manila Jakarta",
     "Australia": "Sydney Melbourne Brisbane Perth",
@@ -78,8 +106,8 @@ _DURATIONS = (
     ("three hours", 180),
 )
 _POOLS = {
-    "language": "English French German Spanish Italian Portuguese Dutch Swedish Polish Turkish Arabic Hindi Japanese Korean "
-    "Chinese Russian Greek Czech Danish Finnish",
+    "language": "English French German Spanish Italian Portuguese Dutch Swedish Polish Turkish Arabic Hindi Japanese "
+    "Korean Chinese Russian Greek Czech Danish Finnish",
     "song": "Yesterday|Blue Moon|River Song|Summer Rain|Golden Hour|Night Train|Wild Horses|Hello Again|City Lights",
     "artist": "Queen|Adele|The Beatles|Miles Davis|Nina Simone|Radiohead|Bach|Daft Punk|Abba|Bob Marley|Coldplay",
     "book": "Dune|Emma|The Hobbit|Dracula|Moby Dick|War and Peace|The Trial|Jane Eyre|Frankenstein|Great Expectations",
@@ -200,9 +228,8 @@ def _phone(rng: random.Random, lexicon: Lexicon) -> Value:
 
 
 def _url(rng: random.Random, lexicon: Lexicon) -> Value:
-    return _copy(
-        f"https://{rng.choice(('www.', ''))}{lexicon.invented(rng)}.{rng.choice(('com', 'org', 'net'))}/{rng.choice(lexicon.nouns)}"
-    )
+    host = f"{rng.choice(('www.', ''))}{lexicon.invented(rng)}.{rng.choice(('com', 'org', 'net'))}"
+    return _copy(f"https://{host}/{rng.choice(lexicon.nouns)}")
 
 
 def dated(day: date, rng: random.Random) -> str:

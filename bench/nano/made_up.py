@@ -1,0 +1,242 @@
+"""Made-up tools: verb, noun and parameters at random, with phrasings that name every required parameter.
+
+Knows no conversation.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from bench.nano.tools import ConcreteTool, Param, World, decorate
+
+_KINDS = [
+    "word",
+    "word",
+    "word",
+    "title",
+    "title",
+    "message",
+    "medium_int",
+    "medium_int",
+    "small_int",
+    "decimal",
+    "amount",
+    "date",
+    "time",
+    "city",
+    "person",
+    "code",
+    "email",
+    "color",
+    "first_name",
+    "product",
+    "filename",
+    "percent",
+    "topic",
+    "duration_minutes",
+]
+_NUMERIC = frozenset(["medium_int", "small_int", "percent", "duration_minutes", "large_int"])
+_DECIMAL = frozenset(("decimal", "amount"))
+_PLAIN_PARAMS = [
+    "size",
+    "owner",
+    "label",
+    "mode",
+    "limit",
+    "target",
+    "source",
+    "level",
+    "color",
+    "weight",
+    "speed",
+    "region",
+    "group",
+    "topic",
+    "count",
+    "name",
+    "title",
+    "date",
+    "time",
+    "city",
+    "email",
+    "price",
+    "amount",
+    "code",
+    "status",
+    "kind",
+    "language",
+    "format",
+    "note",
+    "duration",
+    "user",
+    "place",
+    "subject",
+    "priority",
+    "reason",
+    "value",
+    "id",
+]
+
+
+def _made_up_param(world: World, name: str) -> Param:
+    rng, shown = world.rng, name.replace("_", " ")
+    description = rng.choice(
+        (
+            f"The {shown}.",
+            f"{shown.capitalize()} to use.",
+            f"{shown.capitalize()}.",
+            f"Which {shown}",
+            f"the {shown} to set",
+        )
+    )
+    draw, required = rng.random(), rng.random() < 0.75
+    if draw < 0.10:
+        options = list(
+            dict.fromkeys(
+                rng.choice((rng.choice(world.lexicon.adjectives), world.lexicon.invented(rng)))
+                for _ in range(rng.randint(2, 4))
+            )
+        )
+        return Param(
+            name, name, decorate({"type": "string", "description": description, "enum": options}, rng), None, required
+        )
+    kind = rng.choice(_KINDS)
+    if draw < 0.18:
+        items = "integer" if kind in _NUMERIC else "string"
+        kind = kind if kind not in _DECIMAL else "word"
+        return Param(
+            name,
+            name,
+            decorate({"type": "array", "items": {"type": items}, "description": description}, rng),
+            kind,
+            required,
+        )
+    kind_of_json = "integer" if kind in _NUMERIC else "number" if kind in _DECIMAL else "string"
+    schema: dict[str, Any] = {"type": kind_of_json, "description": description}
+    if kind == "date" and rng.random() < 0.5:
+        schema["description"] = f"{description.rstrip('.')} as YYYY-MM-DD."
+    if kind_of_json == "integer" and rng.random() < 0.1:
+        schema["minimum"] = rng.choice((0, 1))
+    return Param(name, name, decorate(schema, rng), kind, required)
+
+
+def _styled(words: list[str], rng: random.Random) -> str:
+    draw = rng.random()
+    if draw < 0.7:
+        return "_".join(words)
+    if draw < 0.85:
+        return words[0] + "".join(word.capitalize() for word in words[1:])
+    return f"{words[-1]}.{'_'.join(words[:-1])}" if draw < 0.95 else "".join(word.capitalize() for word in words)
+
+
+_OPENINGS = (
+    "{verb} {noun}",
+    "{verb} the {noun}",
+    "{verb} a {noun}",
+    "please {verb} the {noun}",
+    "can you {verb} the {noun}",
+    "I want to {verb} a {noun}",
+    "could you {verb} {noun}",
+    "I need you to {verb} the {noun}",
+    "go {verb} my {noun}",
+    "time to {verb} the {noun}",
+    "let's {verb} the {noun}",
+)
+_NAMED = (
+    "{shown} {slot}",
+    "{shown} {slot}",
+    "{shown} {slot}",
+    "{shown}: {slot}",
+    "{shown} = {slot}",
+    "the {shown} is {slot}",
+    "{slot} as {shown}",
+    "a {shown} of {slot}",
+)
+
+
+def _made_up_requests(verb: str, noun: str, params: list[Param], rng: random.Random) -> tuple[Mapping[str, Any], ...]:
+    """Three phrasings that mention every required parameter by its name, optional ones sometimes."""
+    requests = []
+    for _ in range(3):
+        said = [param for param in params if param.required or rng.random() < 0.4]
+        if rng.random() < 0.3:
+            rng.shuffle(said)
+        bare = len(said) == 1 and rng.random() < 0.4
+        parts = (
+            ["{" + said[0].key + "}"]
+            if bare
+            else [
+                rng.choice(_NAMED).format(shown=param.name.replace("_", " "), slot="{" + param.key + "}")
+                for param in said
+            ]
+        )
+        opening = rng.choice(_OPENINGS).format(verb=verb, noun=noun)
+        if not parts:
+            requests.append({"t": opening})
+            continue
+        joined = rng.choice((", ", " and ", ", ")).join(parts)
+        link = rng.choice((" for ", " ", ": ")) if bare else rng.choice((" with ", ", ", " using ", ": ", " where "))
+        requests.append(
+            {
+                "t": f"{opening}{link}{joined}"
+                if rng.random() < 0.85
+                else f"{joined[0].upper()}{joined[1:]}; {opening}"
+                if not joined.startswith("{")
+                else f"{opening}{link}{joined}"
+            }
+        )
+    return tuple(requests)
+
+
+def made_up(world: World, *, like: ConcreteTool | None = None) -> ConcreteTool:
+    """A tool nobody has: verb and noun at random; with `like`, a near neighbour that shares its verb or its noun."""
+    rng, lexicon = world.rng, world.lexicon
+    verb = rng.choice(lexicon.verbs) if rng.random() < 0.85 else lexicon.invented(rng)
+    noun = rng.choice(lexicon.nouns) if rng.random() < 0.75 else lexicon.invented(rng)
+    if like is not None and like.domain.count(" ") == 1:
+        its_verb, its_noun = like.domain.split(" ")
+        verb, noun = (its_verb, noun) if rng.random() < 0.5 else (verb, its_noun)
+    shown = f"{rng.choice(lexicon.adjectives)} {noun}" if rng.random() < 0.2 else noun
+    wanted = rng.choice((0, 1, 1, 1, 2, 2, 2, 3, 3, 4))
+    pool = [*_PLAIN_PARAMS] if not lexicon.held_out else []
+    names = rng.sample([*pool, *lexicon.nouns[:: 1 if lexicon.held_out else 5]], wanted)
+    names = [f"{name}_{rng.choice(lexicon.nouns)}" if rng.random() < 0.15 else name for name in names]
+    params = [_made_up_param(world, name) for name in dict.fromkeys(names)]
+    description = rng.choice(
+        (
+            f"{verb.capitalize()} a {shown}.",
+            f"{verb.capitalize()} the {shown}",
+            f"Use this to {verb} a {shown}.",
+            f"{verb} {shown}",
+        )
+    )
+    result = rng.choice(
+        (
+            {"status": "word"},
+            {"id": "code"},
+            {rng.choice(lexicon.nouns): rng.choice(_KINDS)},
+            {"value": "medium_int", "note": "title"},
+        )
+    )
+    key = next(iter(result))
+    answers = (f"The {key} is {{{key}}}.", f"Done, {key} {{{key}}}.")
+    ask = [
+        {
+            "t": rng.choice(_OPENINGS).format(verb=verb, noun=shown),
+            "reply": f"What is the {param.name.replace('_', ' ')}?",
+        }
+        for param in params
+        if param.required
+    ]
+    return ConcreteTool(
+        f"{verb} {noun}",
+        _styled([verb, *shown.split(" ")], rng),
+        description,
+        tuple(params),
+        _made_up_requests(verb, shown, params, rng),
+        tuple(ask[:1] if sum(p.required for p in params) == 1 else ()),
+        result,
+        answers,
+    )
