@@ -27,6 +27,7 @@ from bench.nano.model import NanoModel, Shape
 
 MUON_LR, EMBEDDING_LR, NORM_LR, WEIGHT_DECAY = 0.02, 3e-3, 2e-3, 0.01
 WARM_UP_STEPS, CONSTANT_UNTIL = 60, 0.45
+FUSED = {"qkv": 3, "gate_up": 2}
 EASY_UNTIL = 0.25  # share of the run in which short documents are preferred
 
 
@@ -65,7 +66,9 @@ class Optimiser:
             if self._is_matrix(index):
                 first.mul_(0.95).add_(gradient)
                 master.mul_(1 - MUON_LR * scale * WEIGHT_DECAY)
-                master.sub_(MUON_LR * scale * orthogonalised(gradient + 0.95 * first))
+                # Fused matrices are several in one: each is made orthogonal by itself.
+                parts = (gradient + 0.95 * first).chunk(FUSED.get(self.names[index].split(".")[-2], 1))
+                master.sub_(MUON_LR * scale * torch.cat([orthogonalised(part) for part in parts]))
             else:
                 self._adam(index, gradient, scale)
             live.data.copy_(master)

@@ -81,8 +81,8 @@ _CURRENCIES = {
     "SGD": ("Singapore dollars",),
 }
 _ZONES = {
-    "Europe": "London Paris Berlin Madrid Rome Vienna Oslo Stockholm Athens Dublin Lisbon Prague Warsaw Budapest Moscow "
-    "Istanbul Zurich",
+    "Europe": "London Paris Berlin Madrid Rome Vienna Oslo Stockholm Athens Dublin Lisbon Prague Warsaw Budapest "
+    "Moscow Istanbul Zurich",
     "America": "New York|Los Angeles|Chicago|Denver|Toronto|Vancouver|Mexico City|Lima|Bogota|Santiago|Havana|Phoenix",
     "Asia": "Tokyo Seoul Shanghai Singapore Bangkok Dubai Kolkata Manila Jakarta",
     "Australia": "Sydney Melbourne Brisbane Perth",
