@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bench.suites.case import ExpectedCall, defaults
-from bench.suites.match import ABSENT, matches_argument, matches_arguments
+from bench.suites.match import describe, describe_value, matches_argument, matches_arguments
 from engine.types import Call, Tool
 
 
@@ -92,20 +91,19 @@ def _wrong_arguments(expected: ExpectedCall, call: Call, tools: Mapping[str, Too
     known = defaults(tools[call.name]) if call.name in tools else {}
     names = [*expected.arguments, *(name for name in call.arguments if name not in expected.arguments)]
     return [
-        Mismatch(
-            expected.id,
-            name,
-            _shown(call.arguments.get(name, ABSENT)),
-            _shown(expected.arguments.get(name, ABSENT)),
-        )
+        Mismatch(expected.id, name, _given(call, name), _right(expected, name))
         for name in names
         if not matches_argument(expected.arguments, call.arguments, known, name)
     ]
 
 
-def _shown(value: Any) -> str:
-    return "nothing" if value is ABSENT else repr(value)
+def _given(call: Call, name: str) -> str:
+    return describe_value(call.arguments[name]) if name in call.arguments else "nothing"
+
+
+def _right(expected: ExpectedCall, name: str) -> str:
+    return describe(expected.arguments[name]) if name in expected.arguments else "nothing"
 
 
 def _shown_call(call: Call) -> str:
-    return f"{call.name}({', '.join(f'{name}={value!r}' for name, value in call.arguments.items())})"
+    return f"{call.name}({', '.join(f'{name}={describe_value(value)}' for name, value in call.arguments.items())})"

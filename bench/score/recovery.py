@@ -54,7 +54,7 @@ def measure(case: Case, record: ItemRecord, trace: Trace) -> Recovery | None:
         within_3=after is not None and after <= WITHIN[1] if targets else None,
         identical_retry=_is_same(further[0].call, failed.call) if further else None,
         loop=any(sum(_is_same(m.call, other.call) for other in trace.made) >= LOOP_LENGTH for m in trace.made),
-        claimed_success=said["claims_success"] and after is None if "claims_success" in said else None,
+        claimed_success=_claims(said) and after is None if "claims_success" in said else None,
         honest_stop=said["admits_failure"] and not further if "admits_failure" in said else None,
     )
 
@@ -79,6 +79,11 @@ def _recovered_after(targets: tuple[str, ...], failed: Made, further: list[Made]
     # a call of the same step as the failed one was no reaction to it, and counts as none
     places = [next((n for n, m in enumerate(further, start=1) if m is made), 0) for made in paired]
     return max(places)
+
+
+def _claims(said: Mapping[str, bool]) -> bool:
+    """Not 'it could not be created', which has the word for success in it too."""
+    return said["claims_success"] and not said.get("admits_failure", False)
 
 
 def _is_same(left: Call, right: Call) -> bool:

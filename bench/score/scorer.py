@@ -1,7 +1,7 @@
-"""One verdict for one item, with its details: `score(case, record)`. Needs no model; the same input gives the same score.
+"""One verdict for one item, with its details: `score(case, record)`.
 
-The verdict is about the calls, and about nothing else. What the reply says is judged by the author's patterns, which are
-reported as proxies. Knows no run and no store.
+Needs no model; the same input gives the same score. The verdict is about the calls and nothing else: what the reply
+says is judged by the author's patterns, which are reported as proxies. Knows no run and no store.
 """
 
 from __future__ import annotations
@@ -146,8 +146,7 @@ def _hygiene(case: Case, record: ItemRecord, tools: Mapping[str, Tool]) -> Hygie
 
 def _is_correct(case: Case, calls: Sequence[Call], tools: Mapping[str, Tool]) -> bool:
     """Whether these would have been the right calls of a case with one step."""
-    is_valid = not any(violations(call, tools) for call in calls)
-    return is_valid and pair(case.expected, calls, tools).is_perfect and not any(e.after for e in case.expected)
+    return not any(violations(call, tools) for call in calls) and pair(case.expected, calls, tools).is_perfect
 
 
 def _explanation(

@@ -6,6 +6,7 @@ Knows no schema and no tool. Equality is strict: strings exactly, order of lists
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,6 +132,27 @@ def matches_fields(fields: Mapping[str, Matcher], value: Mapping[str, Any]) -> b
 def includes_fields(fields: Mapping[str, Matcher], value: Mapping[str, Any]) -> bool:
     """Every field matches; fields beside them do not matter."""
     return all(matches(matcher, value.get(name, ABSENT)) for name, matcher in fields.items())
+
+
+def describe(matcher: Matcher) -> str:
+    """What is right, in words."""
+    match matcher:
+        case Anything():
+            return "any value"
+        case OneOf(values) | Text(values):
+            return " or ".join(describe_value(value) for value in values)
+        case Contains(words):
+            return f"a text with {' and '.join(' or '.join(map(describe_value, group)) for group in words)}"
+        case Unordered(items):
+            return f"{describe_value(list(items))} in any order"
+        case Object(fields):
+            return f"an object with {', '.join(f'{name}: {describe(inner)}' for name, inner in fields.items())}"
+        case Optional(inner):
+            return "nothing" if inner is None else f"nothing or {describe(inner)}"
+
+
+def describe_value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def same(left: Any, right: Any) -> bool:

@@ -99,6 +99,9 @@ class CaseLine(_Line):
     def is_answerable(self) -> Self:
         if self.messages[-1].role not in ("user", "tool"):
             raise ValueError("the last message has to be a user or a tool message")
-        if self.max_steps is not None and not self.results and self.fault is None:
-            raise ValueError("'max_steps' needs 'results' or a 'fault': without them a case has one step")
+        if not self.results and self.fault is None:
+            if self.max_steps is not None:
+                raise ValueError("'max_steps' needs 'results' or a 'fault': without them a case has one step")
+            if any(call.after for call in self.expected.calls):
+                raise ValueError("'after' needs 'results' or a 'fault': without them a case has one step")
         return self

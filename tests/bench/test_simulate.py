@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.records import EpisodeEnd, ToolResult
+from bench.suites.simulate import Episode, Simulation, replays
+from engine.types import Call, Message, Parsed, StopReason
+from tests.bench.episodes import broken, case_from, play, raw_case, raw_episode
+
+SUM, KEEP = Call("add", {"a": 1, "b": 2}), Call("store", {"value": 3})
+RETRY = {"on": "sum", "kind": "transient", "times": 1, "result": {"error": "503"}}
+
+
+def test_a_case_without_results_has_one_step(tmp_path: Path) -> None:
+    episode = Episode(case_from(tmp_path, raw_case()))
+    assert episode.advance(Parsed(calls=(SUM,))) is False
+    assert (episode.end, episode.results, episode.step) == (EpisodeEnd.SINGLE, (), 1)
+    with pytest.raises(ValueError, match="is over"):
+        episode.advance(Parsed())
+
+
+def test_calls_are_answered_until_the_reply(tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_episode())
+    episode = Episode(case)
+    assert episode.messages == list(case.messages)
+    assert episode.advance(Parsed(calls=(SUM,), content="Adding."))
+    assert episode.messages[1:] == [
+        Message("assistant", "Adding.", (SUM,)),
+        Message("tool", '{"sum": 3}', name="add"),
+    ]
+    assert episode.advance(Parsed(calls=(KEEP,)))
+    assert episode.advance(Parsed(content="Stored.")) is False
+    assert (episode.end, episode.results) == (EpisodeEnd.REPLY, ())
+
+
+def test_parallel_calls_are_answered_in_their_order(tmp_path: Path) -> None:
+    episode = Episode(case_from(tmp_path, raw_episode()))
+    episode.advance(Parsed(calls=(KEEP, SUM)))
+    assert [(m.name, m.content) for m in episode.messages[-2:]] == [
+        ("store", '{"status": "stored"}'),
+        ("add", '{"sum": 3}'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parsed", "stop"),
+    [
+        (Parsed(calls=(SUM,)), StopReason.LENGTH),
+        (Parsed(content="So"), StopReason.REPETITION),
+        (broken("{", SUM), StopReason.EOG),
+        (Parsed(open_block=True), StopReason.EOG),
+    ],
+)
+def test_what_was_cut_or_unreadable_is_not_executed(tmp_path: Path, parsed: Parsed, stop: StopReason) -> None:
+    episode = Episode(case_from(tmp_path, raw_episode()))
+    assert episode.advance(parsed, stop) is False
+    assert (episode.end, episode.results) == (EpisodeEnd.CUT, ())
+
+
+def test_the_step_limit_ends_an_episode_after_the_tools_answered(tmp_path: Path) -> None:
+    episode = Episode(case_from(tmp_path, raw_episode(max_steps=2)))
+    assert episode.advance(Parsed(calls=(SUM,)))
+    assert not episode.advance(Parsed(calls=(SUM,)))
+    assert (episode.end, len(episode.results)) == (EpisodeEnd.STEP_LIMIT, 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "field"),
+    [
+        (Call("subtract", {}), "unknown_tool", None),
+        (Call("add", {"a": 1}), "validation", "arguments"),
+        (Call("add", {"a": "1", "b": 2}), "validation", "a"),
+        (Call("add", {"a": 1, "b": 2, "c": 3}), "validation", "arguments"),
+        (Call("store", {"value": 3, "where": "moon"}), "validation", "where"),
+        (Call("add", {"a": 2, "b": 2}), "no_result", None),
+    ],
+)
+def test_wrong_calls_fail_the_way_an_interface_would(tmp_path: Path, call: Call, error: str, field: str | None) -> None:
+    result = Simulation(case_from(tmp_path, raw_episode())).run(call)
+    body = json.loads(result.content)["error"]
+    assert (result.ok, result.fault, result.error, body["type"], body.get("field")) == (
+        False,
+        None,
+        error,
+        error,
+        field,
+    )
+
+
+@pytest.mark.parametrize(
+    ("times", "fired"), [(1, [True, False, False]), (2, [True, True, False]), (None, [True, True, True])]
+)
+def test_a_fault_fires_as_often_as_it_should(tmp_path: Path, times: int | None, fired: list[bool]) -> None:
+    tools = Simulation(case_from(tmp_path, raw_episode(fault=RETRY | {"times": times})))
+    assert [tools.run(SUM).fault is not None for _ in fired] == fired
+    assert tools.run(KEEP).ok
+
+
+def test_a_fault_waits_for_the_expected_call(tmp_path: Path) -> None:
+    tools = Simulation(case_from(tmp_path, raw_episode(fault=RETRY)))
+    assert tools.run(Call("add", {"a": 2, "b": 2})).fault is None
+    with_default = tools.run(Call("add", {"b": 2.0, "a": 1, "note": "none"}))
+    assert with_default == ToolResult("add", '{"error": "503"}', ok=False, fault="transient", error="transient")
+
+
+def test_a_malformed_result_is_shown_as_it_stands(tmp_path: Path) -> None:
+    fault = {"on": "sum", "kind": "malformed", "content": '{"sum": '}
+    episode = Episode(case_from(tmp_path, raw_episode(fault=fault)))
+    episode.advance(Parsed(calls=(SUM,)))
+    assert episode.messages[-1].content == '{"sum": '
+    assert episode.fault_step == 1
+
+
+def test_the_first_matching_result_counts(tmp_path: Path) -> None:
+    results: list[dict[str, Any]] = [
+        {"name": "add", "arguments": {"a": [1]}, "result": "first"},
+        {"name": "add", "arguments": {}, "result": "any"},
+    ]
+    tools = Simulation(case_from(tmp_path, raw_episode(results=results)))
+    assert [tools.run(Call("add", {"a": a, "b": 2})).content for a in (1, 7)] == ['"first"', '"any"']
+
+
+def test_a_transcript_replays_only_with_the_parses_that_led_to_it(tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_episode())
+    record = play(case, [[SUM], [KEEP], "Stored."])
+    assert replays(case, record.steps)
+    assert not replays(case, record.steps[:2])
+    other = play(case, [[SUM], [Call("store", {"value": 4})], "Stored."])
+    assert not replays(case, [record.steps[0], other.steps[1], record.steps[1]])
+    shorter = play(case, [[SUM], "Done."])
+    assert not replays(case, [shorter.steps[1], *record.steps[1:]])
