@@ -15,17 +15,29 @@ from bench import events, writer
 from bench.estimate import Pace
 from bench.latency import nothing
 from bench.loading import LoadedModel
-from bench.messages import Began, Done, ItemFinished, Loaded, LoadFailed, Message, ModelSpec, SampleFinished
-from bench.plan import PlannedCell, PlannedItem, PlannedModel
+from bench.messages import (
+    Began,
+    Done,
+    ItemFinished,
+    Loaded,
+    LoadFailed,
+    Measured,
+    Message,
+    ModelSpec,
+    SampleFinished,
+    Work,
+)
+from bench.plan import PlannedCell, PlannedModel
 from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
 from bench.store import Store
+from bench.suites.case import Case
 from bench.supervisor import Worker, WorkerDied
 from bench.todo import Todo
-from bench.writer import NewLoad, NewReading, NewScore
+from bench.writer import NewLoad, NewScore
 from grammars.errors import ToolgaugeError
 
-Opener = Callable[[ModelSpec], LoadedModel]
-Scorer = Callable[[PlannedItem, ItemRecord], NewScore]
+Opener = Callable[[ModelSpec, Work], LoadedModel]
+Scorer = Callable[[Case, ItemRecord], NewScore]
 
 MAX_DEATHS = 3  # of a worker, without anything finished in between
 _POLL_S = 0.2  # how long a wish to stop may go unnoticed
@@ -93,24 +105,26 @@ class Driver:
         return None
 
     def _converse(self, worker: Worker) -> None:
+        worker.send(self._todo.work())
         while True:
             if self._desk.stop_wanted():
                 raise Stopped
             message = worker.receive(_POLL_S)
             if isinstance(message, Done):
-                self._end_load(message)
                 return
             if message is not None:
-                self._handle(message, worker)
+                self._handle(message)
 
-    def _handle(self, message: Message, worker: Worker) -> None:
+    def _handle(self, message: Message) -> None:
         match message:
             case Loaded():
                 self._loaded(message)
-                worker.send(self._todo.work())
             case LoadFailed(text):
-                writer.put_load(self._desk.store, self._desk.run_id, self._model_id, NewLoad(None, error=text))
+                self._fail_load(text)
                 raise LoadError(text)
+            case Measured(readings):
+                assert self._load_id is not None
+                writer.put_readings(self._desk.store, self._load_id, readings)
             case Began(key):
                 self._in_flight[key] = None
             case ItemFinished():
@@ -123,8 +137,7 @@ class Driver:
     def _loaded(self, message: Loaded) -> None:
         desk = self._desk
         self._check_build(message.llama_build)
-        readings = tuple(NewReading(r.moment, r.source, r.device, r.n_bytes) for r in message.readings)
-        load = NewLoad(message.load_s, message.n_ctx, message.n_slots, message.llama_build, readings=readings)
+        load = NewLoad(message.load_s, message.n_ctx, message.n_slots, message.llama_build)
         self._load_id = writer.put_load(desk.store, desk.run_id, self._model_id, load)
         desk.pace.begin(time.monotonic())
         desk.listener(events.ModelLoaded(self._model, message.load_s, message.n_ctx, message.n_slots))
@@ -138,15 +151,17 @@ class Driver:
                 "start anew with --new"
             )
 
-    def _end_load(self, message: Done) -> None:
-        assert self._load_id is not None
-        readings = [NewReading(r.moment, r.source, r.device, r.n_bytes) for r in message.readings]
-        writer.end_load(self._desk.store, self._load_id, readings)
+    def _fail_load(self, reason: str) -> None:
+        store = self._desk.store
+        if self._load_id is None:
+            writer.put_load(store, self._desk.run_id, self._model_id, NewLoad(None, error=reason))
+        else:
+            writer.put_load_error(store, self._load_id, reason)
 
     def _store_item(self, key: str, record: ItemRecord, n_slots: int, total_s: float) -> None:
         desk = self._desk
         cell, item = self._todo.items[key]
-        score = desk.scorer(item, record) if desk.scorer else None
+        score = desk.scorer(item.case, record) if desk.scorer else None
         writer.put_item(
             desk.store,
             desk.run_id,
@@ -178,10 +193,7 @@ class Driver:
         """Store what the dead worker had in flight as the errors that they are."""
         desk = self._desk
         in_flight = tuple(self._in_flight)
-        if self._load_id is not None:
-            writer.end_load(desk.store, self._load_id, [], error=death.reason)
-        else:
-            writer.put_load(desk.store, desk.run_id, self._model_id, NewLoad(None, error=death.reason))
+        self._fail_load(death.reason)
         desk.listener(events.WorkerDied(self._model, len(in_flight), death.reason, death.log))
         message = f"the process of the model died: {death.reason}"
         for key in in_flight:

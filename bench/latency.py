@@ -11,31 +11,28 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bench.messages import Began, SampleFinished, SampleJob
-from bench.modes import MODES
 from bench.play import NotScored, Player
-from engine.runtime import Finished, Request
+from engine.meter import Meter
+from engine.runtime import Finished, Request, Runtime
 
 
-def take_samples(player: Player, jobs: Sequence[SampleJob]) -> None:
+def take_samples(player: Player, runtime: Runtime, meter: Meter, jobs: Sequence[SampleJob]) -> None:
     """Take all samples in the order given, after one unrecorded answer in each mode."""
     warmed: set[tuple[str, str]] = set()
     for job in jobs:
         if (job.mode, job.backend) not in warmed:
             warmed.add((job.mode, job.backend))
-            _sample(player, job)
+            _sample(player, runtime, meter, job)
     for job in jobs:
         player.send(Began(job.key))
-        player.send(SampleFinished(job.key, _sample(player, job)))
+        player.send(SampleFinished(job.key, _sample(player, runtime, meter, job)))
 
 
-def _sample(player: Player, job: SampleJob) -> dict[str, Any]:
+def _sample(player: Player, runtime: Runtime, meter: Meter, job: SampleJob) -> dict[str, Any]:
     base = {"case_id": job.case.id, "repetition": job.repetition}
     try:
         request, _ = player.request(
-            job.key,
-            MODES[job.mode],
-            job.backend,
-            job.case,
+            job,
             job.case.messages,
             required=job.case.tool_choice == "required",
             seed_of=("sample", job.repetition, 0),
@@ -43,9 +40,9 @@ def _sample(player: Player, job: SampleJob) -> dict[str, Any]:
         )
     except NotScored as reason:
         return base | nothing(reason.error.message)
-    joules = player.model.joules()
-    finished = _answer(player, replace(request, n_shared=0))
-    after = player.model.joules()
+    before = meter.read().joules
+    finished = _answer(runtime, replace(request, n_shared=0))
+    after = meter.read().joules
     generation = finished.generation
     if generation is None:
         return base | nothing(finished.error or "no answer")
@@ -57,12 +54,11 @@ def _sample(player: Player, job: SampleJob) -> dict[str, Any]:
         "n_tokens": len(generation.tokens),
         "n_forced": generation.constraint.n_forced if generation.constraint else 0,
         **asdict(generation.timings),
-        "energy_j": after - joules if after is not None and joules is not None else None,
+        "energy_j": after - before if after is not None and before is not None else None,
     }
 
 
-def _answer(player: Player, request: Request) -> Finished:
-    runtime = player.model.runtime
+def _answer(runtime: Runtime, request: Request) -> Finished:
     runtime.submit(request)
     while not (finished := runtime.step()):
         pass

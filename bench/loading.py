@@ -1,40 +1,147 @@
-"""What a worker needs of a loaded model, and how one is opened: llama.cpp for a file, the script for `fake:NAME`."""
+"""Opens a model in this process for all that a worker does with it: llama.cpp for a file, a script for `fake:NAME`.
+
+model = open_model(spec, work)
+with model.runtime(single=True) as runtime: ...
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-from bench.messages import Loaded, Reading
+from grammars.canonical import dumps
+
+from bench.messages import ModelSpec, Work
+from bench.modes import MODES
+from bench.suites.reference import reference_steps
+from engine import formats
 from engine.constraint.protocol import Backend
 from engine.formats.protocol import ToolFormat
-from engine.runtime import Reasoning, Runtime
-from engine.types import Message, PromptStyle, Tool
+from engine.llama.log import BufferSize
+from engine.prompt import Prompt, PromptBuilder, Tokenizer, envelope
+from engine.runtime import Request, Runtime
+from engine.template import ChatTemplate
+from engine.types import Call, Message, PromptStyle, Tool
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """A rendered prompt."""
-
-    text: str
-    tokens: tuple[int, ...]
-    n_shared: int = 0
-    reasoning: Reasoning | None = None
-
-    @property
-    def reasoning_opened(self) -> bool:
-        return self.reasoning is not None and self.reasoning.opened
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """One model in this process. The functions are what differs between llama.cpp and the script."""
+class Opened:
+    """A runtime, and the buffers that llama.cpp made for weights and context."""
 
     runtime: Runtime
-    native: ToolFormat | None
-    prompt: Callable[[Sequence[Message], Sequence[Tool], PromptStyle], Prompt]  # raises TemplateError
-    backend: Callable[[str], Backend]
-    stop_tokens: Callable[[ToolFormat], frozenset[int]]
-    facts: Loaded
-    peaks: Callable[[], tuple[Reading, ...]]
-    joules: Callable[[], float | None]  # the card's counter since it started; None: it has none
+    buffers: tuple[BufferSize, ...] = ()
+
+
+OpenRuntime = Callable[[bool], AbstractContextManager[Opened]]
+
+
+class LoadedModel:
+    """One model; prompts, constraints and runtimes of it."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        template: ChatTemplate | None,
+        spec: ModelSpec,
+        open_runtime: OpenRuntime,
+        build: str,
+    ) -> None:
+        self.build = build
+        self.native = formats.FORMATS.get(spec.format_id or "")
+        self._tokenizer, self._template, self._spec, self._open_runtime = tokenizer, template, spec, open_runtime
+        self._builders: dict[PromptStyle, PromptBuilder] = {}
+        self._backends: dict[str, Backend] = {}
+
+    def runtime(self, *, single: bool) -> AbstractContextManager[Opened]:
+        """What decodes: `single` for one answer at a time, measured as a user meets it, else for several."""
+        return self._open_runtime(single)
+
+    def format_of(self, style: PromptStyle) -> ToolFormat:
+        if style == "json":
+            return formats.ENVELOPE
+        assert self.native is not None, "a plan with native modes has a native format"
+        return self.native
+
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Tool], style: PromptStyle) -> Prompt:
+        """Raises `TemplateError` where the template refuses the conversation, or there is none."""
+        if style not in self._builders:
+            fmt = self.format_of(style)
+            self._builders[style] = PromptBuilder(self._tokenizer, self._template, fmt, style, self._spec.thinking)
+        return self._builders[style].build(messages, tools)
+
+    def backend(self, name: str) -> Backend:
+        from engine.constraint import backend
+
+        if name not in self._backends:
+            self._backends[name] = backend(name, self._tokenizer)
+        return self._backends[name]
+
+    def stop_tokens(self, fmt: ToolFormat) -> frozenset[int]:
+        vocabulary = self._tokenizer.vocabulary()
+        return frozenset(token for text in fmt.stop_texts if (token := vocabulary.token_of(text)) is not None)
+
+
+def open_model(spec: ModelSpec, work: Work) -> LoadedModel:
+    """Load what `spec` names; `work` is what it will be asked, which only a script may know."""
+    from engine.fake import PREFIX
+
+    return _open_fake(spec, work) if spec.path.startswith(PREFIX) else _open_llama(spec)
+
+
+def _open_llama(spec: ModelSpec) -> LoadedModel:
+    from engine.decoder import LlamaRuntime
+    from engine.llama import build_info, devices, load_model, log_to_file
+
+    log_to_file(spec.log_path)
+    model = load_model(Path(spec.path), spec.load)
+
+    @contextmanager
+    def open_runtime(single: bool) -> Iterator[Opened]:
+        n_slots = 1 if single else spec.n_slots
+        with LlamaRuntime(model, spec.context, n_slots, measure_constraint=not single) as runtime:
+            yield Opened(runtime, model.buffers + runtime.context.buffers)
+
+    kinds = sorted({device.name.rstrip("0123456789") for device in devices()})
+    template = None if spec.template is None else ChatTemplate(spec.template)
+    return LoadedModel(model, template, spec, open_runtime, f"{build_info()} ({', '.join(kinds)})")
+
+
+def _open_fake(spec: ModelSpec, work: Work) -> LoadedModel:
+    from engine.fake import FakeRuntime, fake_model
+
+    perfect = _Perfect(work)
+    model = fake_model(spec.path, perfect=perfect)
+
+    @contextmanager
+    def open_runtime(single: bool) -> Iterator[Opened]:
+        yield Opened(FakeRuntime(model, n_ctx=spec.context.n_ctx, n_slots=1 if single else spec.n_slots))
+
+    return LoadedModel(model, model.template, spec, open_runtime, "scripted")
+
+
+class _Perfect:
+    """The script of `fake:perfect`: in every step the answer that the case's author had in mind."""
+
+    def __init__(self, work: Work) -> None:
+        self._items = {job.key: job for job in work.items}
+        self._samples = {job.key: job for job in work.samples}
+        self._n_asked: Counter[str] = Counter()
+
+    def __call__(self, request: Request, prompt: str) -> str:
+        del prompt
+        key = str(request.key)
+        job = self._items.get(key) or self._samples[key]
+        step = self._n_asked[key] if key in self._items else 0
+        self._n_asked[key] += 1
+        steps = reference_steps(job.case)
+        calls = steps[step] if step < len(steps) else ()
+        reply = "" if calls else "Done."
+        return envelope(calls, reply) if MODES[job.mode].style == "json" else _native(calls) or reply
+
+
+def _native(calls: Sequence[Call]) -> str:
+    blocks = (dumps({"name": call.name, "arguments": call.arguments}) for call in calls)
+    return "\n".join(f"<tool_call>\n{block}\n</tool_call>" for block in blocks)

@@ -27,13 +27,16 @@ class ModelSpec:
     path: str
     load: LoadParams
     context: ContextParams
+    template: str | None  # source of the chat template
     format_id: str | None
     thinking: bool | None
     limits: Limits
     sampling: Sampling
     forced_tokens: bool
+    n_slots: int  # answers at a time in the accuracy pass
+    has_latency_pass: bool
     log_path: Path
-    opener: Callable[[ModelSpec], LoadedModel]  # a module-level function: it is looked up by name in the new process
+    opener: Callable[[ModelSpec, Work], LoadedModel]  # of a module: it is looked up by name in the new process
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class SampleJob:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Sent once, after `Loaded`; items are played in this order, then samples are taken in this order."""
+    """Sent once; samples are taken in this order, then items are played in this order."""
 
     items: tuple[ItemJob, ...]
     samples: tuple[SampleJob, ...]
@@ -75,10 +78,18 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
+    """Weights and a first context are there."""
+
     load_s: float
     n_ctx: int
     n_slots: int
     llama_build: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Memory at a moment."""
+
     readings: tuple[Reading, ...]
 
 
@@ -114,9 +125,7 @@ class SampleFinished:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """All work is done; the peaks are final."""
-
-    readings: tuple[Reading, ...]
+    """All work is done."""
 
 
-Message = Loaded | LoadFailed | Began | ItemFinished | SampleFinished | Done
+Message = Loaded | LoadFailed | Measured | Began | ItemFinished | SampleFinished | Done

@@ -33,10 +33,14 @@ class PlannedModel:
     path: str  # `fake:NAME` for the scripted runtime
     gguf_sha256: str
     gguf_bytes: int
-    template_sha256: str
+    template: str | None  # source; None: it has none
     architecture: str
     format_id: str | None  # None: no native format was recognised
     n_ctx_train: int
+
+    @property
+    def template_sha256(self) -> str:
+        return hashlib.sha256((self.template or "").encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
     def label(self) -> str:
@@ -173,7 +177,7 @@ def _cell(config: RunConfig, model: PlannedModel, suite: Suite, mode: Mode) -> P
 
 def _context(config: RunConfig, model: PlannedModel) -> ContextParams:
     n_ctx = config.context.n_ctx or min(model.n_ctx_train or DEFAULT_N_CTX, DEFAULT_N_CTX)
-    return replace(config.context, n_ctx=n_ctx, n_seq_max=config.parallel)
+    return replace(config.context, n_ctx=n_ctx)
 
 
 def _identity(config: RunConfig, model: PlannedModel, context: ContextParams, mode: Mode) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from bench.loading import LoadedModel, Prompt
-from bench.messages import Began, ItemFinished, ItemJob, Message, ModelSpec
+from bench.loading import LoadedModel
+from bench.messages import Began, ItemFinished, ItemJob, Message, ModelSpec, SampleJob
 from bench.modes import MODES, Mode
 from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
 from bench.suites.case import Case
@@ -23,7 +23,8 @@ from engine.constraint.protocol import Compiled, ConstraintSpec
 from engine.errors import ConstraintError, TemplateError
 from engine.formats import ENVELOPE
 from engine.formats.protocol import ToolFormat
-from engine.runtime import Finished, Request
+from engine.prompt import Prompt
+from engine.runtime import Finished, Request, Runtime
 from engine.types import Message as Turn
 from engine.types import Sampling, StopReason, Tool
 from grammars.errors import UnsupportedSchema
@@ -64,72 +65,67 @@ class Player:
     def __init__(self, model: LoadedModel, spec: ModelSpec, send: Callable[[Message], None]) -> None:
         self.model, self.spec, self.send = model, spec, send
         self._constraints: OrderedDict[tuple[str, ...], Constrained] = OrderedDict()
+        self._flying: dict[str, _Flight] = {}
 
-    def play(self, jobs: Iterable[ItemJob]) -> None:
+    def play(self, runtime: Runtime, jobs: Iterable[ItemJob]) -> None:
         """Play all of them, as many at a time as the runtime has slots; a job marked `alone` is alone."""
         waiting = deque(jobs)
-        flying: dict[str, _Flight] = {}
-        while waiting or flying:
-            while waiting and self._may_start(waiting[0], flying):
-                self._start(waiting.popleft(), flying)
-            for finished in self.model.runtime.step():
-                self._land(finished, flying)
+        while waiting or self._flying:
+            while waiting and self._may_start(runtime, waiting[0]):
+                self._start(runtime, waiting.popleft())
+            for finished in runtime.step():
+                self._land(runtime, finished)
 
-    def _may_start(self, job: ItemJob, flying: dict[str, _Flight]) -> bool:
-        if job.alone or any(flight.job.alone for flight in flying.values()):
-            return not flying
-        return len(flying) < self.model.runtime.n_slots
+    def _may_start(self, runtime: Runtime, job: ItemJob) -> bool:
+        if job.alone or any(flight.job.alone for flight in self._flying.values()):
+            return not self._flying
+        return len(self._flying) < runtime.n_slots
 
-    def _start(self, job: ItemJob, flying: dict[str, _Flight]) -> None:
+    def _start(self, runtime: Runtime, job: ItemJob) -> None:
         self.send(Began(job.key))
         mode = MODES[job.mode]
-        flight = _Flight(job, mode, self.format_of(mode), Episode(job.case), time.monotonic())
-        flying[job.key] = flight
-        self._submit(flight, flying)
+        flight = _Flight(job, mode, self.model.format_of(mode.style), Episode(job.case), time.monotonic())
+        self._flying[job.key] = flight
+        self._submit(runtime, flight)
 
-    def _submit(self, flight: _Flight, flying: dict[str, _Flight]) -> None:
-        step = len(flight.steps)
+    def _submit(self, runtime: Runtime, flight: _Flight) -> None:
+        job, step = flight.job, len(flight.steps)
         try:
             request, flight.prompt = self.request(
-                flight.job.key,
-                flight.mode,
-                flight.job.backend,
-                flight.job.case,
+                job,
                 flight.episode.messages,
                 # An application that requires a call gets one; after its result the model may answer.
-                required=flight.job.case.tool_choice == "required" and step == 0,
-                seed_of=("item", flight.job.trial, step),
+                required=job.case.tool_choice == "required" and step == 0,
+                seed_of=("item", job.trial, step),
             )
         except NotScored as reason:
-            self._close(flight, flying, EpisodeEnd.ERROR, reason.error)
+            self._close(runtime, flight, EpisodeEnd.ERROR, reason.error)
             return
-        self.model.runtime.submit(request)
+        runtime.submit(request)
 
-    def _land(self, finished: Finished, flying: dict[str, _Flight]) -> None:
-        flight = flying[str(finished.key)]
+    def _land(self, runtime: Runtime, finished: Finished) -> None:
+        flight = self._flying[str(finished.key)]
         generation = finished.generation
         if generation is None:
             kind = ErrorKind.CONTEXT if finished.context_exceeded else ErrorKind.RUNTIME
             error = ItemError(kind, finished.error or "the runtime gave no answer and no reason")
-            self._close(flight, flying, EpisodeEnd.ERROR, error)
+            self._close(runtime, flight, EpisodeEnd.ERROR, error)
             return
         assert flight.prompt is not None
-        parsed = flight.format.parse(
-            generation.text, flight.job.case.tools, reasoning_opened=flight.prompt.reasoning_opened
-        )
+        parsed = flight.format.parse(generation.text, flight.job.case.tools, reasoning_opened=opened(flight.prompt))
         goes_on = flight.episode.advance(parsed, generation.stop)
         flight.steps.append(StepRecord(generation, parsed, flight.episode.results, flight.prompt.text))
         if generation.stop is StopReason.CONSTRAINT:
             error = ItemError(ErrorKind.CONSTRAINT, f"the constraint allowed no token after {generation.text[-80:]!r}")
-            self._close(flight, flying, EpisodeEnd.ERROR, error)
+            self._close(runtime, flight, EpisodeEnd.ERROR, error)
         elif goes_on:
-            self._submit(flight, flying)
+            self._submit(runtime, flight)
         else:
             assert flight.episode.end is not None
-            self._close(flight, flying, flight.episode.end, None)
+            self._close(runtime, flight, flight.episode.end, None)
 
-    def _close(self, flight: _Flight, flying: dict[str, _Flight], end: EpisodeEnd, error: ItemError | None) -> None:
-        del flying[flight.job.key]
+    def _close(self, runtime: Runtime, flight: _Flight, end: EpisodeEnd, error: ItemError | None) -> None:
+        del self._flying[flight.job.key]
         record = ItemRecord(
             case_id=flight.job.case.id,
             steps=tuple(flight.steps),
@@ -138,21 +134,12 @@ class Player:
             format_id=flight.format.id,
             format_version=flight.format.version,
         )
-        n_slots = 1 if flight.job.alone else self.model.runtime.n_slots
+        n_slots = 1 if flight.job.alone else runtime.n_slots
         self.send(ItemFinished(flight.job.key, record, n_slots, time.monotonic() - flight.started_s))
-
-    def format_of(self, mode: Mode) -> ToolFormat:
-        if mode.style == "json":
-            return ENVELOPE
-        assert self.model.native is not None, "a plan with native modes has a native format"
-        return self.model.native
 
     def request(
         self,
-        key: str,
-        mode: Mode,
-        backend: str,
-        case: Case,
+        job: ItemJob | SampleJob,
         messages: Sequence[Turn],
         *,
         required: bool,
@@ -160,14 +147,15 @@ class Player:
         watched: bool = False,
     ) -> tuple[Request, Prompt]:
         """The request for one step; raises `NotScored` when there is no prompt or no constraint."""
-        fmt = self.format_of(mode)
+        case, mode = job.case, MODES[job.mode]
+        fmt = self.model.format_of(mode.style)
         try:
             prompt = self.model.prompt(messages, case.tools, mode.style)
         except TemplateError as error:
             raise NotScored(ItemError(ErrorKind.TEMPLATE, str(error))) from error
-        constrained = self._constraint(mode, backend, fmt, case.tools, required=required) if mode.constrained else None
+        constrained = self._constraint(mode, job.backend, fmt, case.tools, required=required)
         request = Request(
-            key=key,
+            key=job.key,
             prompt=prompt.tokens,
             n_shared=prompt.n_shared,
             compiled=constrained.compiled if constrained else None,
@@ -176,7 +164,7 @@ class Player:
             sampling=_sampling(self.spec.sampling, case, seed_of),
             stop_tokens=self.model.stop_tokens(fmt),
             reasoning=prompt.reasoning,
-            watcher=fmt.watcher(case.tools, reasoning_opened=prompt.reasoning_opened) if watched else None,
+            watcher=fmt.watcher(case.tools, reasoning_opened=opened(prompt)) if watched else None,
             use_forced=self.spec.forced_tokens,
             compile_s=constrained.compile_s if constrained else 0.0,
         )
@@ -184,8 +172,10 @@ class Player:
 
     def _constraint(
         self, mode: Mode, backend: str, fmt: ToolFormat, tools: Sequence[Tool], *, required: bool
-    ) -> Constrained:
+    ) -> Constrained | None:
         """Compiled once for each tool set; the time it took then stays with every item that uses it."""
+        if not mode.constrained:
+            return None
         key = (mode.id, backend, str(required), json.dumps([asdict(tool) for tool in tools]))
         if key in self._constraints:
             self._constraints.move_to_end(key)
@@ -201,6 +191,11 @@ class Player:
         if len(self._constraints) > _N_CONSTRAINTS_KEPT:
             self._constraints.popitem(last=False)
         return constrained
+
+
+def opened(prompt: Prompt) -> bool:
+    """Whether the prompt ends inside reasoning."""
+    return prompt.reasoning is not None and prompt.reasoning.opened
 
 
 def _spec(mode: Mode, fmt: ToolFormat, tools: Sequence[Tool], *, required: bool) -> ConstraintSpec:

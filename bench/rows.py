@@ -140,10 +140,12 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class MemoryReading:
-    """Bytes at a moment: `before` loading, `loaded`, `peak`.
+    """Bytes at a moment.
 
+    `before` loading; `loaded`; `peak` with one answer at a time (in a run without latency pass: of everything);
+    `parallel`: the peak with the accuracy pass's several answers at a time.
     `source`: `rss` or `vram` of the whole process, or one of llama.cpp's buffers on a `device`: model, kv, rs, compute,
-    output.
+    output. The `device` of `vram` is its scope: `process`, or all of the `device` where the driver names no process.
     """
 
     load_id: int

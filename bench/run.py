@@ -135,6 +135,7 @@ def model_spec(plan: Plan, model: PlannedModel, opener: Opener) -> ModelSpec:
     config = plan.config
     return ModelSpec(
         path=model.path,
+        template=model.template,
         load=config.load,
         context=plan.cells_of(model)[0].context,
         format_id=model.format_id,
@@ -142,6 +143,8 @@ def model_spec(plan: Plan, model: PlannedModel, opener: Opener) -> ModelSpec:
         limits=config.limits,
         sampling=config.sampling,
         forced_tokens=config.forced_tokens,
+        n_slots=config.parallel,
+        has_latency_pass=config.latency.enabled,
         log_path=Path(),  # each start of a worker has one of its own
         opener=opener,
     )

@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 from bench.columns import clean, step_values, to_json
+from bench.messages import Reading
 from bench.plan import Plan, PlannedItem
 from bench.records import ItemRecord
 from bench.store import Store, StoreError
@@ -39,14 +40,6 @@ class NewScore:
 
 
 @dataclass(frozen=True, slots=True)
-class NewReading:
-    moment: str
-    source: str
-    device: str
-    n_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class NewLoad:
     """One start of a worker."""
 
@@ -54,8 +47,7 @@ class NewLoad:
     n_ctx: int | None = None
     n_slots: int | None = None
     llama_build: str | None = None
-    error: str | None = None
-    readings: tuple[NewReading, ...] = ()
+    error: str | None = None  # why there is no `load_s`
 
 
 def begin_run(store: Store, plan: Plan, provenance: Provenance) -> int:
@@ -144,16 +136,19 @@ def put_load(store: Store, run_id: int, model_id: int, load: NewLoad) -> int:
             sql.execute(
                 "UPDATE run SET llama_build = ? WHERE id = ? AND llama_build IS NULL", (load.llama_build, run_id)
             )
-        _put_readings(sql, load_id, load.readings)
     return load_id
 
 
-def end_load(store: Store, load_id: int, readings: Sequence[NewReading], error: str | None = None) -> None:
-    """What was learnt by the end of a worker: peaks, or how it died."""
+def put_readings(store: Store, load_id: int, readings: Iterable[Reading]) -> None:
     with store.transaction() as sql:
-        _put_readings(sql, load_id, readings)
-        if error is not None:
-            sql.execute("UPDATE model_load SET error = ? WHERE id = ?", (error, load_id))
+        for reading in readings:
+            _insert(sql, "memory_reading", load_id=load_id, **asdict(reading))
+
+
+def put_load_error(store: Store, load_id: int, error: str) -> None:
+    """How a worker that had loaded its model ended early."""
+    with store.transaction() as sql:
+        sql.execute("UPDATE model_load SET error = ? WHERE id = ?", (error, load_id))
 
 
 def put_item(
@@ -246,11 +241,6 @@ def _put_score(sql: sqlite3.Connection, item_id: int, score: NewScore) -> None:
         details=to_json(score.details),
         created_utc=utc_now(),
     )
-
-
-def _put_readings(sql: sqlite3.Connection, load_id: int, readings: Iterable[NewReading]) -> None:
-    for reading in readings:
-        _insert(sql, "memory_reading", load_id=load_id, **asdict(reading))
 
 
 def _own(sql: sqlite3.Connection, run_id: int) -> None:
