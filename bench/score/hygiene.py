@@ -22,6 +22,9 @@ SMART_QUOTES = "“”„‟‘’‚‛«»"
 ENVELOPE = "envelope"
 """The name of a repair for which reading the JSON was enough: only what stood around it was wrong."""
 
+Mend = Callable[[str, int], str]
+
+_BRACKET = re.compile(r"[{\[]")
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
 _FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _MARKER = r"(?:</?[a-z_]{3,}>|<\|[a-z_]+\|>|\[/?[A-Z_]{4,}\])"
@@ -83,37 +86,48 @@ def repair(parsed: Parsed) -> Repair | None:
 
 
 def _attempt(text: str) -> tuple[tuple[str, ...], tuple[Call, ...] | None]:
-    """The repairs that were applied, and the calls if that made the text readable.
+    """The repairs that were applied, and the calls if they made the text readable.
 
-    A repair is kept unless strict reading then stops earlier than before: it has mended something that was not broken.
+    The ledger is gone through again as long as it helps, because one fault hides the next. A repair is kept unless
+    strict reading then stops earlier than before: it has mended something that was not broken.
     """
     text = _MARKERS_AROUND.sub("", text).strip()
     if not text:
         return (), ()
-    applied: list[str] = []
-    for name, mend in LEDGER:
-        left = _n_unread(text)
-        if not left:
+    applied: set[str] = set()
+    for _ in LEDGER:
+        before = text
+        for name, mend in LEDGER:
+            stop = _stops_at(text)
+            if stop is None:
+                break
+            mended = mend(text, stop)
+            if mended != text and _n_unread(mended) <= _n_unread(text):
+                applied.add(name)
+                text = mended
+        if text == before:
             break
-        mended = mend(text)
-        if mended != text and _n_unread(mended) <= left:
-            applied.append(name)
-            text = mended
+    names = tuple(name for name, _ in LEDGER if name in applied)
     match read(text, 0):
         case Value(value, end) if end == len(text.rstrip()):
-            return tuple(applied), _calls(value)
-    return tuple(applied), None
+            return names, _calls(value)
+    return names, None
 
 
-def _n_unread(text: str) -> int:
-    """How much of the text lies behind the point where strict reading stops."""
+def _stops_at(text: str) -> int | None:
+    """Where strict reading stops; None if it reads everything."""
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
-        return max(1, len(text) - error.pos)
+        return error.pos
     except (ValueError, RecursionError):  # thousands of digits, thousands of brackets
-        return len(text)
-    return 0
+        return 0
+    return None
+
+
+def _n_unread(text: str) -> int:
+    stop = _stops_at(text)
+    return 0 if stop is None else 1 + len(text) - stop
 
 
 def _calls(value: Any) -> tuple[Call, ...] | None:
@@ -163,14 +177,15 @@ def _outside_strings(text: str, mend: Callable[[str], str]) -> str:
     return "".join([*pieces, mend(text[position:])])
 
 
-def _without_fence(text: str) -> str:
+def _without_fence(text: str, stop: int) -> str:
     match = _FENCE.search(text)
-    return match.group(1).strip() if match else text
+    # a fence behind the first bracket belongs to a value
+    return match.group(1).strip() if match and not _BRACKET.search(text, 0, match.start()) else text
 
 
-def _without_prose(text: str) -> str:
+def _without_prose(text: str, stop: int) -> str:
     """From the first bracket to the one that closes it, or to the end."""
-    start = re.search(r"[{\[]", text)
+    start = _BRACKET.search(text)
     if start is None:
         return text
     text, depth = text[start.start() :], 0
@@ -181,30 +196,37 @@ def _without_prose(text: str) -> str:
     return text
 
 
-def _delimiters(quotes: str) -> Callable[[str], str]:
-    """These quotes made straight where a JSON string begins or ends, and left alone inside of one."""
+def _straight(quotes: str) -> Mend:
+    """These quotes made straight where a JSON string begins or ends, if it is one of them that cannot be read."""
     opening = re.compile(rf"(?<=[{{\[,:])(\s*)[{quotes}]")
     closing = re.compile(rf"[{quotes}](?=\s*[}}\],:])")
-    return lambda text: closing.sub('"', opening.sub(r'\1"', text))
+
+    def mend(text: str, stop: int) -> str:
+        if text[stop : stop + 1] not in tuple(quotes):
+            return text
+        return closing.sub('"', opening.sub(r'\1"', text))
+
+    return mend
 
 
-def _without_python(text: str) -> str:
+def _without_python(text: str, stop: int) -> str:
     words = {"True": "true", "False": "false", "None": "null"}
     return _outside_strings(text, lambda part: re.sub(r"\b(True|False|None)\b", lambda m: words[m.group()], part))
 
 
-def _without_trailing_comma(text: str) -> str:
+def _without_trailing_comma(text: str, stop: int) -> str:
     # a comma and its bracket may be parted by white space only, so never by a string
     return _outside_strings(text, lambda part: re.sub(r",(\s*[}\]])", r"\1", part))
 
 
-def _closed(text: str) -> str:
+def _closed(text: str, stop: int) -> str:
     """With the string and the brackets closed that were still open at the end."""
     rest = _STRING.sub(lambda m: " " * len(m.group()), text)
     quote = '"' if '"' in rest else ""
     if quote:
         rest = rest[: rest.index('"')]
-        text = text.removesuffix("\\")
+        n_backslashes = len(text) - len(text.rstrip("\\"))
+        text = text[: len(text) - n_backslashes % 2]
     stack: list[str] = []
     for bracket in re.findall(r"[{\[\]}]", rest):
         if bracket in "{[":
@@ -214,12 +236,13 @@ def _closed(text: str) -> str:
     return text + quote + "".join(reversed(stack)) if quote or stack else text
 
 
-LEDGER: tuple[tuple[str, Callable[[str], str]], ...] = (
+LEDGER: tuple[tuple[str, Mend], ...] = (
     ("fence", _without_fence),
     ("prose", _without_prose),
-    ("smart_quotes", _delimiters(SMART_QUOTES)),
-    ("single_quotes", _delimiters("'")),
+    ("smart_quotes", _straight(SMART_QUOTES)),
+    ("single_quotes", _straight("'")),
     ("python_literals", _without_python),
     ("trailing_comma", _without_trailing_comma),
     ("unclosed", _closed),
 )
+"""In this order. Each takes the text and the place where strict reading stops."""

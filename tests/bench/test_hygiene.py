@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.score import Outcome, score
+from bench.score.hygiene import LEDGER, repair
+from engine.types import Call, Parsed
+from tests.bench.episodes import broken, case_from, play, raw_case, raw_episode
+
+RIGHT = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
+SUM = Call("add", {"a": 1, "b": 2})
+
+MENDED: list[tuple[str, tuple[str, ...]]] = [
+    (RIGHT, ("envelope",)),
+    (f"<tool_call>\n{RIGHT}\n</tool_call>", ("envelope",)),
+    (f"<|tool_call|>{RIGHT}", ("envelope",)),
+    (f"[{RIGHT}]", ("envelope",)),
+    ('{"calls": [' + RIGHT + '], "reply": 5}', ("envelope",)),
+    ('{"tool_calls": [{"type": "function", "function": ' + RIGHT + "}]}", ("envelope",)),
+    ('{"name": "add", "parameters": {"a": 1, "b": 2}}', ("envelope",)),
+    ('{"name": "add", "arguments": "{\\"a\\": 1, \\"b\\": 2}"}', ("envelope",)),
+    (f"```json\n{RIGHT}\n```", ("fence",)),
+    (f"Sure!\n```\n{RIGHT}\n```\nDone.", ("fence",)),
+    (f"I will add them: {RIGHT} There you go.", ("prose",)),
+    (RIGHT + "}", ("prose",)),
+    (RIGHT.replace('"', "“", 1).replace('"', "”", 1), ("smart_quotes",)),
+    ("{“name”: “add”, “arguments”: {“a”: 1, “b”: 2}}", ("smart_quotes",)),
+    ("{'name': 'add', 'arguments': {'a': 1, 'b': 2}}", ("single_quotes",)),
+    (RIGHT.replace("2}", "2,}"), ("trailing_comma",)),
+    (RIGHT[:-1], ("unclosed",)),
+    (RIGHT[:-2], ("unclosed",)),
+    ("```\n{'name': 'add', 'arguments': {'a': 1, 'b': 2,}", ("fence", "single_quotes", "trailing_comma", "unclosed")),
+]
+
+
+@pytest.mark.parametrize(("text", "names"), MENDED)
+def test_repairs_are_named(text: str, names: tuple[str, ...]) -> None:
+    mended = repair(broken(text))
+    assert mended is not None
+    assert (mended.names, mended.calls) == (names, (SUM,))
+
+
+VALUES: list[tuple[str, tuple[str, ...], object]] = [
+    (
+        "{'name': 'f', 'arguments': {'x': True, 'y': None}}",
+        ("single_quotes", "python_literals"),
+        {"x": True, "y": None},
+    ),
+    ('{"name": "f", "arguments": {"x": "it\'s: \'fine\', ok",}}', ("trailing_comma",), {"x": "it's: 'fine', ok"}),
+    ('{"name": "f", "arguments": {"x": "True, None",}}', ("trailing_comma",), {"x": "True, None"}),
+    ('{"name": "f", "arguments": {"x": "a,]", }}', ("trailing_comma",), {"x": "a,]"}),
+    ('{"name": "f", "arguments": {"x": "{ [ “q”', ("unclosed",), {"x": "{ [ “q”"}),
+    ('{"name": "f", "arguments": {"x": "\\"', ("unclosed",), {"x": '"'}),
+    # one fault behind the other, against the ledger's order
+    ("""{"name": "f", "arguments": {"y": [1,], 'x': 2}}""", ("single_quotes", "trailing_comma"), {"y": [1], "x": 2}),
+    ("{'name': 'f', 'arguments': {'x': 'it's'}}", ("single_quotes",), {"x": "it's"}),
+    ('see {"name": "f", "arguments": {"x": "<b> } ```"}} ok', ("prose",), {"x": "<b> } ```"}),
+]
+
+
+@pytest.mark.parametrize(("text", "names", "arguments"), VALUES)
+def test_repairs_leave_values_alone(text: str, names: tuple[str, ...], arguments: object) -> None:
+    mended = repair(broken(text))
+    assert mended is not None
+    assert (mended.names, mended.calls[0].arguments) == (names, arguments)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "I cannot do that.",
+        "{",
+        '{"name": "add", "arguments": {"a": 1, "b": ',
+        '{"name": "add"}',
+        '{"name": 5, "arguments": {}}',
+        '{"name": "add", "arguments": [1, 2]}',
+        '{"name": "add", "arguments": {"a": 1, "a": 2}}',
+        '{"name": "add", "arguments": {"a": NaN}}',
+        "add(a=1, b=2)",
+        "[" * 5000,
+        "9" * 5000,
+    ],
+)
+def test_nothing_is_made_up(text: str) -> None:
+    mended = repair(broken(text))
+    assert mended is None or mended.calls == ()
+
+
+def test_one_unreadable_fragment_spoils_the_repair() -> None:
+    parsed = broken(RIGHT[:-1])
+    assert repair(parsed) is not None
+    assert repair(Parsed(fragments=(*parsed.fragments, *broken("no").fragments))) is None
+    assert repair(Parsed(calls=(SUM,))) is None
+
+
+def test_a_stray_marker_beside_a_call_keeps_the_call() -> None:
+    mended = repair(broken("</tool_call>", SUM))
+    assert mended is not None
+    assert (mended.names, mended.calls) == (("envelope",), (SUM,))
+
+
+@settings(max_examples=100)
+@given(st.text(st.sampled_from("{}[]\"'“”,:\\ `aTN1\n<>|")))
+def test_repairing_never_raises(text: str) -> None:
+    repair(broken(text))
+    for _, mend in LEDGER:
+        mend(text, 0)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-99, 99) | st.text(st.sampled_from("ab ,:{}[]'\"\\“”`é"), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("xyz", max_size=2), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=100)
+@given(st.dictionaries(st.text("pqr", min_size=1), JSON, max_size=3), st.sampled_from([None, 2]))
+def test_what_can_be_read_is_never_altered(arguments: dict[str, object], indent: int | None) -> None:
+    written = json.dumps({"name": "f", "arguments": arguments}, indent=indent, ensure_ascii=False)
+    for text in (written, f"```json\n{written}\n```" if "`" not in written else written):
+        mended = repair(broken(text))
+        assert mended is not None
+        assert mended.calls == (Call("f", arguments),)
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(st.text("pqr", min_size=1), JSON, min_size=1, max_size=3))
+def test_a_cut_tail_of_brackets_is_closed_again(arguments: dict[str, object]) -> None:
+    written = json.dumps({"name": "f", "arguments": arguments}, ensure_ascii=False)
+    mended = repair(broken(written[:-2]))
+    assert mended is not None
+    assert (mended.names, mended.calls) == (("unclosed",), (Call("f", arguments),))
+
+
+def test_the_verdict_stays_and_the_repair_is_told(tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_case())
+    for text, correct in (
+        (RIGHT[:-1], True),
+        (RIGHT[:-1].replace("2", "7"), False),
+        (RIGHT[:-1].replace("2", '"2"'), False),
+    ):
+        result = score(case, play(case, [broken(text)]))
+        assert result.outcome is Outcome.UNPARSEABLE
+        assert result.hygiene.repairs == ("unclosed",)
+        assert result.hygiene.correct_after_repair is correct
+    hopeless = score(case, play(case, [broken("no")])).hygiene
+    assert (hopeless.repairs, hopeless.correct_after_repair) == (None, None)
+
+
+def test_an_episode_would_have_gone_on_so_nothing_is_claimed(tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_episode())
+    result = score(case, play(case, [broken(RIGHT[:-1])]))
+    assert (result.hygiene.repairs, result.hygiene.correct_after_repair) == (("unclosed",), None)
+
+
+def test_flags(tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_case())
+
+    def flags(parsed: Parsed) -> tuple[str, ...]:
+        return score(case, play(case, [parsed])).hygiene.flags
+
+    assert flags(Parsed(calls=(SUM,))) == ()
+    assert flags(Parsed(calls=(SUM,), content="Adding.")) == ("prose_with_call",)
+    assert flags(Parsed(calls=(Call("add", {"a": 1, "b": 2, "note": "“x”"}),))) == ("smart_quotes_in_value",)
+    assert flags(Parsed(content="```python\n1 + 2\n```")) == ()  # an answer about code is no attempt at a call
+    assert flags(broken(f"```\n{RIGHT}\n```")) == ("fence",)
+    assert flags(broken("{'a': }")) == ("single_quotes",)
+
+
+def test_smart_quotes_that_the_user_wrote_are_no_leak(tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_case(messages=[{"role": "user", "content": "Add 1 and 2 with note “x”"}]))
+    call = Call("add", {"a": 1, "b": 2, "note": "“x”"})
+    assert score(case, play(case, [[call]])).hygiene.flags == ()
