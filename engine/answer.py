@@ -138,9 +138,9 @@ class Answer:
         n_before, self._forced = len(self.tokens), []
         if self._force_first:
             self._force_first = False
-            first_choice = [self._sampler.best(logits)] if self._measure else []
             self._force()
-            self._measure_forced(self.tokens[n_before:], self._forced, first_choice, offset=0)
+            if self._measure and self._forced:
+                self._measure_forced(self.tokens, self._forced, [self._sampler.best(logits)], offset=0)
         if len(self.tokens) == n_before and not self.stop:
             self._choose(logits, mask)
         # The last forced tokens need no decoding for the answer's sake, only to see what the model would have written.

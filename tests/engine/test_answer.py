@@ -1,0 +1,449 @@
+"""Phases, budgets and stop rules, with made-up logits: the `wish` of a test is what the model would write by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from engine.answer import Answer
+from engine.errors import ConstraintError
+from engine.llama import Model
+from engine.runtime import Limits, Reasoning, Request
+from engine.sampler import Logits, Workspace
+from engine.stops import REPEATED_TOKENS, MarkerFinder, repeats
+from engine.types import ConstraintStats, Generation, StopReason
+from engine.vocabulary import Vocabulary
+from tests.engine.options import CheckedOptions, Options
+
+THINK = Reasoning("<think>", "</think>")
+CALL = "<tool_call>"
+
+
+@dataclass
+class Stream:
+    """A watcher that wants to have seen certain texts."""
+
+    name: str
+    call: str
+    text: str = ""
+
+    def feed(self, text: str) -> None:
+        self.text += text
+
+    @property
+    def name_known(self) -> bool:
+        return self.name in self.text
+
+    @property
+    def call_complete(self) -> bool:
+        return self.call in self.text
+
+
+@dataclass
+class Desk:
+    """Runs answers against wishes."""
+
+    model: Model
+    vocabulary: Vocabulary = field(init=False)
+    workspace: Workspace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.vocabulary = self.model.vocabulary()
+        self.workspace = Workspace(self.vocabulary)
+
+    def options(self, *texts: str) -> Options:
+        return Options(self.vocabulary, self.tokenize, texts)
+
+    def tokenize(self, text: str) -> list[int]:
+        return self.model.tokenize(text)
+
+    def spelled(self, text: str) -> list[int]:
+        """The text in one token per byte, markers too."""
+        single = {piece: token for token, piece in enumerate(self.vocabulary.pieces) if len(piece) == 1}
+        return [single[bytes((byte,))] for byte in text.encode()]
+
+    def logits(self, *wishes: int) -> Logits:
+        """The first wish is the likeliest token, and so on; all others are equal, the ends the last of all."""
+        row = np.zeros(self.vocabulary.n_tokens, dtype=np.float32)
+        row[list(self.vocabulary.eog)] = -1
+        for place, token in enumerate(wishes):
+            row[token] = 20 - place
+        return row
+
+    def answer(self, request: Request, n_ctx: int = 4096, measure: bool = False) -> Answer:
+        return Answer(request, self.vocabulary, self.workspace, self.tokenize, n_ctx=n_ctx, measure=measure)
+
+    def run(
+        self, request: Request, wish: str | Sequence[int], *, n_ctx: int = 4096, measure: bool = False
+    ) -> Generation:
+        """Let the model write what it wishes, where it may; it ends when the wish does."""
+        answer = self.answer(request, n_ctx, measure)
+        wished = self.tokenize(wish) if isinstance(wish, str) else list(wish)
+        rows = [self.logits(token) for token in wished] + [self.logits(*sorted(self.vocabulary.eog))]
+
+        def row(position: int) -> Logits:
+            return rows[min(position, len(rows) - 1)].copy()
+
+        rows_wanted: range = range(0)
+        while not answer.done:
+            best = [answer.best(row(position)) for position in rows_wanted]
+            mask = answer.mask() if answer.wants_mask else None
+            new = answer.advance(row(len(answer.tokens)), mask, best)
+            end = len(answer.tokens)
+            rows_wanted = range(end - len(new) + 1, end) if answer.wants_all_rows else range(0)
+        return answer.generation(submitted_s=0.0, prefill_s=0.0, decoding_s=0.0, n_cached=0)
+
+
+@pytest.fixture
+def desk(tiny_model: Model) -> Desk:
+    return Desk(tiny_model)
+
+
+def request(**settings: object) -> Request:
+    return replace(Request("key", (1, 2, 3)), **settings)  # type: ignore[arg-type]
+
+
+# Free text
+
+
+def test_free_text_ends_with_the_models_end_token_which_is_left_out(desk: Desk) -> None:
+    generation = desk.run(request(), "No tool is needed.")
+    assert (generation.text, generation.stop) == ("No tool is needed.", StopReason.EOG)
+    assert generation.tokens == tuple(desk.tokenize("No tool is needed."))
+    assert generation.constraint is None
+
+
+def test_a_format_may_end_answers_with_a_token_of_its_own(desk: Desk) -> None:
+    ends = frozenset(desk.tokenize("[TOOL_CALLS]"))
+    generation = desk.run(request(stop_tokens=ends), "one[TOOL_CALLS]two")
+    assert (generation.text, generation.stop) == ("one", StopReason.EOG)
+
+
+@pytest.mark.parametrize("budget", [1, 2, 7])
+def test_the_answers_budget_is_kept_to_the_token(desk: Desk, budget: int) -> None:
+    generation = desk.run(request(limits=Limits(answer=budget)), desk.spelled("a long story"))
+    assert (len(generation.tokens), generation.stop) == (budget, StopReason.LENGTH)
+
+
+def test_the_context_ends_an_answer_when_prompt_and_answer_fill_it(desk: Desk) -> None:
+    generation = desk.run(request(), desk.spelled("a long story"), n_ctx=3 + 5)
+    assert (len(generation.tokens), generation.stop) == (5, StopReason.CONTEXT)
+
+
+def test_endless_repetition_is_stopped_and_lists_are_not(desk: Desk) -> None:
+    wish = desk.spelled("start " + "abc" * 400)
+    generation = desk.run(request(limits=Limits(answer=1000)), wish)
+    assert generation.stop is StopReason.REPETITION
+    assert len(generation.tokens) < len("start ") + REPEATED_TOKENS + 16
+    numbers = "[" + ", ".join(str(number) for number in range(80)) + "]"
+    assert desk.run(request(limits=Limits(answer=1000)), desk.spelled(numbers)).stop is StopReason.EOG
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        ([1] * REPEATED_TOKENS, True),
+        ([1] * (REPEATED_TOKENS - 1), False),
+        ([*range(32)] * 5, True),
+        ([*range(33)] * 5, False),
+        ([9, *range(32)] * 5, False),
+        ([1] * 127 + [2], False),
+        ([5, 6, 7] + [1, 2] * 64, True),
+    ],
+)
+def test_what_counts_as_repetition(tokens: list[int], expected: bool) -> None:
+    assert repeats(tokens) is expected
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+def test_a_marker_is_found_however_the_text_is_cut(size: int) -> None:
+    text = b"<<think <think>rest"
+    finder, found = MarkerFinder("<think>"), None
+    for start in range(0, len(text), size):
+        piece = text[start : start + size]
+        overflow = finder.overflow(piece)
+        if overflow is not None:
+            found = start + len(piece) - overflow
+            break
+        finder.feed(piece)
+    assert found == text.index(b"rest")
+
+
+# Constraints
+
+
+def test_what_is_allowed_is_written_and_nothing_is_counted(desk: Desk) -> None:
+    generation = desk.run(request(compiled=desk.options("yes", "no"), use_forced=False), "no")
+    assert (generation.text, generation.stop) == ("no", StopReason.EOG)
+    assert generation.constraint == ConstraintStats(n_masked=len(generation.tokens))
+
+
+def test_a_constraint_pushes_the_model_to_the_likeliest_allowed_text(desk: Desk) -> None:
+    options = desk.options("yes", "no")
+    generation = desk.run(request(compiled=options, use_forced=False), "maybe")
+    assert generation.text in ("yes", "no")
+    stats = generation.constraint
+    assert stats and stats.n_interventions == stats.n_masked == len(generation.tokens)
+    assert options.started[-1].accepted == list(generation.tokens)
+
+
+@pytest.mark.parametrize("kind", [Options, CheckedOptions])
+@pytest.mark.parametrize("use_forced", [True, False])
+@pytest.mark.parametrize("measure", [True, False])
+def test_every_token_was_accepted_by_the_constraint(
+    desk: Desk, kind: type[Options], use_forced: bool, measure: bool
+) -> None:
+    options = kind(desk.vocabulary, desk.tokenize, ("QXQ", "QZZZ", "QX"))
+    generation = desk.run(request(compiled=options, use_forced=use_forced), "QZ?", measure=measure)
+    assert (generation.text, generation.stop) == ("QZZZ", StopReason.EOG)
+    assert options.started[-1].accepted == list(generation.tokens)
+
+
+def test_a_complete_answer_may_end_or_go_on(desk: Desk) -> None:
+    options = desk.options("QX", "QXQ")
+    assert desk.run(request(compiled=options), "QX").text == "QX"
+    assert desk.run(request(compiled=options), "QXQ").text == "QXQ"
+
+
+def test_forced_tokens_are_written_without_being_chosen(desk: Desk) -> None:
+    generation = desk.run(request(compiled=desk.options("QXQX")), "something else")
+    assert (generation.text, generation.stop) == ("QXQX", StopReason.EOG)
+    assert generation.constraint == ConstraintStats(n_forced=4)
+
+
+def test_forced_positions_where_the_model_wished_otherwise_are_counted_if_measured(desk: Desk) -> None:
+    forced = desk.options("QXQX")
+    agreed = desk.run(request(compiled=forced), desk.spelled("QXQX"), measure=True)
+    assert agreed.constraint == ConstraintStats(n_forced=4)
+    differed = desk.run(request(compiled=forced), desk.spelled("QZQZ"), measure=True)
+    assert differed.constraint == ConstraintStats(n_forced=4, n_interventions=2)
+
+
+def test_another_segmentation_of_forced_text_is_no_intervention(desk: Desk) -> None:
+    text = ' "name": "city"}'
+    assert len(desk.tokenize(text)) < len(text), "this test needs tokens of several letters"
+    generation = desk.run(request(compiled=desk.options(text)), desk.spelled(text)[:1], measure=True)
+    first_only = generation.constraint
+    assert first_only and first_only.n_forced == len(generation.tokens)
+    assert first_only.n_interventions == len(generation.tokens) - 1
+
+
+def test_removed_mass_is_the_probability_of_what_was_not_allowed(desk: Desk) -> None:
+    token = desk.spelled("Q")[0]
+    answer = desk.answer(request(compiled=desk.options("Q", "QQ"), use_forced=False), measure=True)
+    row = np.full(desk.vocabulary.n_tokens, -100, dtype=np.float32)
+    row[token], row[desk.spelled("Z")[0]] = np.log(0.25), np.log(0.75)
+    answer.advance(row.copy())
+    answer.advance(desk.logits(token))
+    stats = answer.generation(submitted_s=0, prefill_s=0, decoding_s=0, n_cached=0).constraint
+    assert stats and stats.n_masked == 2
+    assert stats.removed_mass == pytest.approx(0.75 / 2, abs=1e-3)
+
+
+def test_a_constraint_that_allows_nothing_more_stops_the_answer(desk: Desk) -> None:
+    @dataclass
+    class DeadEnd(Options):
+        def start(self):  # type: ignore[no-untyped-def]
+            state = super().start()
+            state.__class__ = type("Dead", (state.__class__,), {"allows": lambda *_: False})
+            return state
+
+    generation = desk.run(request(compiled=DeadEnd(desk.vocabulary, desk.tokenize, ("yes",)), use_forced=False), "yes")
+    assert (generation.text, generation.stop) == ("", StopReason.CONSTRAINT)
+
+
+def test_a_constraint_that_forces_what_it_forbids_is_an_error(desk: Desk) -> None:
+    @dataclass
+    class Lying(Options):
+        def start(self):  # type: ignore[no-untyped-def]
+            state = super().start()
+            state.__class__ = type("Liar", (state.__class__,), {"forced": lambda *_: desk.spelled("Z")})
+            return state
+
+    with pytest.raises(ConstraintError, match="forces token"):
+        desk.run(request(compiled=Lying(desk.vocabulary, desk.tokenize, ("yes",))), "yes")
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3])
+def test_forced_tokens_keep_the_budget(desk: Desk, budget: int) -> None:
+    generation = desk.run(request(compiled=desk.options("QXQX"), limits=Limits(answer=budget)), "")
+    assert (generation.text, generation.stop) == ("QXQX"[:budget], StopReason.LENGTH)
+
+
+def test_an_answer_that_is_finished_with_the_last_token_of_its_budget_is_not_cut_off(desk: Desk) -> None:
+    for use_forced in (True, False):
+        compiled = desk.options("QXQX")
+        generation = desk.run(
+            request(compiled=compiled, limits=Limits(answer=4), use_forced=use_forced), desk.spelled("QXQX")
+        )
+        assert (generation.text, generation.stop) == ("QXQX", StopReason.EOG)
+
+
+def test_a_formats_own_end_token_ends_a_complete_constrained_answer(desk: Desk) -> None:
+    ends = frozenset(desk.tokenize("[TOOL_CALLS]"))
+    compiled = desk.options("QX", "QXQ")
+    generation = desk.run(request(compiled=compiled, stop_tokens=ends), "QX[TOOL_CALLS]")
+    assert (generation.text, generation.stop) == ("QX", StopReason.EOG)
+    assert generation.constraint and generation.constraint.n_interventions == 0
+
+
+# Triggers
+
+
+def test_text_is_free_until_the_trigger_and_constrained_behind_it(desk: Desk) -> None:
+    compiled = desk.options("QX</tool_call>", "QZ</tool_call>")
+    generation = desk.run(request(compiled=compiled, trigger=CALL), f"Let me see. {CALL}QZ and more")
+    assert generation.text == f"Let me see. {CALL}QZ</tool_call>"
+    assert generation.stop is StopReason.EOG
+    assert compiled.started[-1].written == b"QZ</tool_call>"
+
+
+def test_without_the_trigger_nothing_is_constrained(desk: Desk) -> None:
+    compiled = desk.options("QX")
+    generation = desk.run(request(compiled=compiled, trigger=CALL), "No tool is needed.")
+    assert generation.text == "No tool is needed."
+    assert not compiled.started
+    assert generation.constraint == ConstraintStats()
+
+
+def test_a_trigger_spelled_in_letters_triggers_too(desk: Desk) -> None:
+    generation = desk.run(request(compiled=desk.options("QX"), trigger=CALL), desk.spelled(f"{CALL}QZ"))
+    assert generation.text == f"{CALL}QX"
+
+
+JOINED = '", "arguments": {"'  # a single token of the tiny vocabulary
+
+
+@pytest.mark.parametrize("option", ['": {"Q', '": {"QX'])
+def test_a_token_that_reaches_over_the_trigger_is_kept_if_the_rest_is_allowed(desk: Desk, option: str) -> None:
+    generation = desk.run(request(compiled=desk.options(option), trigger='", "arguments'), f"{JOINED}QX")
+    assert generation.tokens[0] == desk.tokenize(JOINED)[0]
+    assert generation.text == f'", "arguments{option}'
+
+
+def test_a_token_that_reaches_over_the_trigger_is_cut_if_the_rest_is_not_allowed(desk: Desk) -> None:
+    generation = desk.run(request(compiled=desk.options("QX"), trigger='", "arguments'), f"{JOINED}QX")
+    assert generation.text == '", "argumentsQX'
+    assert desk.tokenize(JOINED)[0] not in generation.tokens
+
+
+# Reasoning
+
+
+def test_reasoning_is_free_and_counted_apart(desk: Desk) -> None:
+    compiled = desk.options("yes", "no")
+    generation = desk.run(
+        request(compiled=compiled, reasoning=THINK, use_forced=False), "<think>Is it so? Yes!</think>no"
+    )
+    assert generation.text == "<think>Is it so? Yes!</think>no"
+    assert generation.n_reasoning == len(desk.tokenize("<think>Is it so? Yes!</think>"))
+    assert generation.constraint == ConstraintStats(n_masked=len(desk.tokenize("no")))
+
+
+def test_reasoning_that_the_prompt_has_opened_goes_on_until_it_is_closed(desk: Desk) -> None:
+    opened = Reasoning("<think>", "</think>", opened=True)
+    generation = desk.run(request(compiled=desk.options("QX"), reasoning=opened), "hm hm</think>QZ")
+    assert generation.text == "hm hm</think>QX"
+    assert generation.n_reasoning == len(desk.tokenize("hm hm</think>"))
+
+
+def test_a_model_that_does_not_reason_is_constrained_from_its_first_token(desk: Desk) -> None:
+    generation = desk.run(request(compiled=desk.options("yes", "no"), reasoning=THINK), "no")
+    assert (generation.text, generation.n_reasoning) == ("no", 0)
+
+
+def test_a_model_that_wants_neither_is_pushed_into_the_answer(desk: Desk) -> None:
+    generation = desk.run(request(compiled=desk.options("yes", "no"), reasoning=THINK), "maybe")
+    assert generation.text in ("yes", "no")
+    assert generation.n_reasoning == 0
+
+
+def test_an_opening_spelled_in_letters_is_completed(desk: Desk) -> None:
+    wish = [*desk.spelled("<think>")[:1], *desk.spelled("ing or not</think>")]
+    generation = desk.run(request(compiled=desk.options("QX"), reasoning=THINK), wish)
+    assert generation.text.startswith("<think>")
+    assert generation.text.endswith("</think>QX")
+    assert 0 < generation.n_reasoning < len(generation.tokens)
+
+
+def test_white_space_after_reasoning_is_free(desk: Desk) -> None:
+    for use_forced in (True, False):
+        generation = desk.run(
+            request(compiled=desk.options("QX"), reasoning=THINK, use_forced=use_forced), "<think>a</think>\n\nQZ"
+        )
+        assert generation.text == "<think>a</think>\n\nQX"
+
+
+def test_white_space_without_end_after_reasoning_is_not(desk: Desk) -> None:
+    wish = [*desk.tokenize("<think></think>"), *desk.spelled("\n" * 60)]
+    generation = desk.run(request(compiled=desk.options("QX"), reasoning=THINK), wish)
+    assert generation.text.strip().endswith("</think>" + "\n" * 8 + "QX")
+
+
+def test_a_trigger_inside_reasoning_does_not_trigger(desk: Desk) -> None:
+    compiled = desk.options("QX")
+    text = f"<think>maybe {CALL}abc</think>\nso {CALL}QZ"
+    generation = desk.run(request(compiled=compiled, trigger=CALL, reasoning=THINK), text)
+    assert generation.text == f"<think>maybe {CALL}abc</think>\nso {CALL}QX"
+
+
+def test_what_began_like_reasoning_may_still_be_the_trigger(desk: Desk) -> None:
+    wish = desk.spelled(f"{CALL}QZ")
+    generation = desk.run(request(compiled=desk.options("QX"), trigger=CALL, reasoning=THINK), wish)
+    assert (generation.text, generation.n_reasoning) == (f"{CALL}QX", 0)
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_the_budget_for_reasoning_is_kept_to_the_token(desk: Desk, opened: bool) -> None:
+    reasoning = Reasoning("<think>", "</think>", opened=opened)
+    wish = [*(() if opened else desk.tokenize("<think>")), *desk.spelled("on and on and on and on")]
+    generation = desk.run(request(reasoning=reasoning, limits=Limits(answer=3, reasoning=9)), wish)
+    assert (len(generation.tokens), generation.n_reasoning) == (9, 9)
+    assert generation.stop is StopReason.REASONING_LENGTH
+
+
+def test_the_budgets_do_not_touch_each_other(desk: Desk) -> None:
+    wish = [*desk.tokenize("<think>"), *desk.spelled("12345"), *desk.tokenize("</think>"), *desk.spelled("answer")]
+    limits = Limits(answer=4, reasoning=7)  # reasoning needs all of its budget
+    generation = desk.run(request(reasoning=THINK, limits=limits), wish)
+    assert (generation.n_reasoning, len(generation.tokens)) == (7, 11)
+    assert generation.stop is StopReason.LENGTH
+
+
+# What others see
+
+
+def test_the_watcher_sees_the_text_and_its_moments_are_kept(desk: Desk) -> None:
+    watcher = Stream("name", "é}")
+    generation = desk.run(request(watcher=watcher), desk.spelled('{"name": "é}'))
+    assert watcher.text == '{"name": "é}', "split characters arrive whole"
+    times = generation.timings
+    assert times.ttft_s and times.ttfn_s and times.ttfc_s
+    assert times.ttft_s < times.ttfn_s < times.ttfc_s <= times.total_s
+
+
+def test_moments_that_never_came_are_null(desk: Desk) -> None:
+    times = desk.run(request(watcher=Stream("name", "call")), "nothing of it").timings
+    assert times.ttft_s and times.ttfn_s is None and times.ttfc_s is None
+
+
+def test_time_in_the_constraint_is_counted(desk: Desk) -> None:
+    free = desk.run(request(), "yes").timings
+    constrained = desk.run(request(compiled=desk.options("yes", "no")), "yes").timings
+    assert free.mask_s == 0 < constrained.mask_s
+
+
+def test_masks_are_wanted_ahead_only_where_they_will_be_needed(desk: Desk) -> None:
+    def wanted(compiled: Options, wish: str, **settings: bool) -> bool:
+        answer = desk.answer(request(compiled=compiled, use_forced=False), **settings)
+        answer.advance(desk.logits(*desk.spelled(wish)))
+        return answer.wants_mask
+
+    checked: Callable[..., Options] = CheckedOptions
+    assert not wanted(desk.options("QXQ", "QZQ"), "Q")
+    assert wanted(desk.options("QXQ", "QZQ"), "X"), "a refusal makes another one likely"
+    assert wanted(desk.options("QXQ", "QZQ"), "Q", measure=True)
+    assert not wanted(checked(desk.vocabulary, desk.tokenize, ("QXQ", "QZQ")), "X"), "candidates are cheaper"
