@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, takewhile
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 from engine.errors import TemplateError
 from engine.formats import FORMATS
@@ -27,8 +27,6 @@ from engine.template import ChatTemplate
 from engine.types import Call, Message, PromptStyle, Tool
 from engine.vocabulary import Vocabulary
 from grammars.canonical import dumps
-
-Thinking = Literal["on", "off", "auto"]
 
 TOOLS_HEADING: Final = "You can call tools. Each line describes one:\n"
 ENVELOPE_RULES: Final = (
@@ -66,7 +64,7 @@ class PromptBuilder:
     template: ChatTemplate | None
     fmt: ToolFormat
     style: PromptStyle
-    thinking: Thinking = "auto"
+    thinking: bool | None = None  # None: as the template has it
     _prefixes: dict[str, list[int]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -89,8 +87,8 @@ class PromptBuilder:
             variables = {"messages": list(native_messages(messages)), "tools": native_tools(tools) or None}
         seam = _unused_character(variables)
         variables = self._structural.cut(variables, seam)
-        if self.thinking != "auto":
-            variables["enable_thinking"] = self.thinking == "on"
+        if self.thinking is not None:
+            variables["enable_thinking"] = self.thinking
         rendered = self.template.render(
             **variables,
             documents=None,
