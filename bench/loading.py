@@ -1,7 +1,8 @@
 """Opens a model in this process for all that a worker does with it: llama.cpp for a file, a script for `fake:NAME`.
 
 model = open_model(spec, work)
-with model.runtime(single=True) as runtime: ...
+with model.runtime(single=True) as opened:
+opened.runtime.submit(...)
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from grammars.canonical import dumps
 
 from bench.messages import ModelSpec, Work
 from bench.modes import MODES
@@ -25,6 +24,7 @@ from engine.prompt import Prompt, PromptBuilder, Tokenizer, envelope
 from engine.runtime import Request, Runtime
 from engine.template import ChatTemplate
 from engine.types import Call, Message, PromptStyle, Tool
+from grammars.canonical import dumps
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,25 +66,26 @@ class Store:
         return cls(connection, path)
 
     @classmethod
-    def read(cls, path: Path | None = None, *, timeout_s: float = 10.0) -> Self:
+    def read(cls, path: Path | None = None) -> Self:
         """Open for reading only; works in a folder where nothing can be written, too."""
         path = database_path(path)
         if not path.is_file():
             raise StoreError(
                 f"there are no results at {path} yet; make some with `toolgauge run`, or name a file with --db"
             )
-        # A database in WAL mode needs a -shm file beside it even for reading, unless it is declared immutable. That is
-        # only true where nobody can write, and when no -wal file holds newer pages.
-        frozen = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
-        uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
         with _explained(path):
-            connection = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)
-            with _closed_on_error(connection):
-                version = _schema_version(connection, path)
+            try:
+                connection, version = _open_read_only(path, "mode=ro")
+            except sqlite3.OperationalError:
+                # A database in WAL mode needs a -shm file beside it even for reading, which a read-only folder cannot
+                # hold, unless it is declared immutable. That is true there, if no -wal file holds newer pages.
+                if path.with_name(f"{path.name}-wal").exists():
+                    raise
+                connection, version = _open_read_only(path, "mode=ro&immutable=1")
         if version == len(MIGRATIONS):
             return cls(connection, path)
         connection.close()
-        return cls.open(path, timeout_s=timeout_s)  # an older schema is brought up to date first
+        return cls.open(path)  # an older schema is brought up to date first
 
     def close(self) -> None:
         self._sql.close()
@@ -209,6 +210,14 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
     connection.execute("COMMIT")
+
+
+def _open_read_only(path: Path, options: str) -> tuple[sqlite3.Connection, int]:
+    """The connection and the schema version of the file."""
+    uri = f"{path.absolute().as_uri()}?{options}"
+    connection = sqlite3.connect(uri, uri=True, timeout=10.0, isolation_level=None)
+    with _closed_on_error(connection):
+        return connection, _schema_version(connection, path)
 
 
 def _schema_version(connection: sqlite3.Connection, path: Path) -> int:

@@ -1,0 +1,61 @@
+"""Small plans over the scripted runtime, for the tests of planning, storing and running."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.config import LatencySettings, RunConfig
+from bench.plan import Plan, PlannedModel, make_plan
+from bench.suites.case import Suite, load
+from bench.writer import Provenance
+from engine.fake import TEMPLATE
+from tests.bench.episodes import raw_case, raw_episode, write_suite
+
+NO_LATENCY = LatencySettings(enabled=False)
+PROVENANCE = Provenance(argv=("run", "fake:perfect"), versions={"toolgauge": "0"}, host={"os": "Linux", "cpu": "any"})
+
+
+def fake(name: str = "fake:perfect", *, quant: str = "") -> PlannedModel:
+    return PlannedModel(
+        name=name,
+        quant=quant,
+        path=name,
+        gguf_sha256=hashlib.sha256(f"{name} {quant}".encode()).hexdigest(),
+        gguf_bytes=1000,
+        template=TEMPLATE.source,
+        architecture="fake",
+        format_id="hermes",
+        n_ctx_train=8192,
+    )
+
+
+def suite(folder: Path, n_cases: int = 3, *, with_episode: bool = False, **changes: Any) -> Suite:
+    """Sums, in two categories, each with a question of its own; the last one an episode of two calls if wanted."""
+    cases = [
+        raw_case(id=f"mine/{number}", category=("sums", "more")[number % 2], messages=_question(number), **changes)
+        for number in range(n_cases)
+    ]
+    if with_episode:
+        cases.append(raw_episode(id="mine/episode", category="episodes"))
+    return load(write_suite(folder, *cases))
+
+
+def _question(number: int) -> list[dict[str, str]]:
+    return [{"role": "user", "content": f"Question {number}: what is 1 and 2?"}]
+
+
+def plan_of(
+    folder: Path,
+    models: Sequence[PlannedModel] = (),
+    *,
+    n_cases: int = 3,
+    with_episode: bool = False,
+    modes: Sequence[str] = ("native.free", "json.free"),
+    latency: LatencySettings = NO_LATENCY,
+    **settings: Any,
+) -> Plan:
+    config = RunConfig(modes=tuple(modes), latency=latency, **settings)
+    return make_plan(config, tuple(models) or (fake(),), (suite(folder, n_cases, with_episode=with_episode),))

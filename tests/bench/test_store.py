@@ -1,0 +1,270 @@
+"""The result file: what goes in comes out, and every way in which it cannot be used is one sentence."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bench import writer
+from bench.messages import Reading
+from bench.migrations import MIGRATIONS
+from bench.plan import Plan
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
+from bench.store import Store, StoreError, database_path
+from bench.writer import NewLoad, NewScore
+from engine.types import Call, ConstraintStats, Fragment, Generation, Parsed, StopReason, Timings
+from tests.bench.scripted import PROVENANCE, plan_of
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return plan_of(tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "results.db") as opened:
+        yield opened
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Root may write everything; what is about permissions has to be tried as somebody else."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+FULL_RECORD = ItemRecord(
+    case_id="mine/0",
+    steps=(
+        StepRecord(
+            Generation(
+                tokens=(1, 70_000, 2**32 - 1),
+                text="<tool_call>\n{…}",
+                stop=StopReason.LENGTH,
+                n_prompt=12,
+                n_cached=4,
+                n_reasoning=3,
+                timings=Timings(prefill_s=0.5, ttft_s=0.75, total_s=2.0),
+                constraint=ConstraintStats(n_masked=9, n_interventions=2, removed_mass=0.25, n_forced=5),
+            ),
+            Parsed(
+                calls=(Call("add", {"a": 1, "note": "\ud800"}),),
+                fragments=(Fragment("{", "broken", 3),),
+                reasoning="hm",
+                content="c",
+                open_block=True,
+            ),
+            (ToolResult("add", '{"sum": 3}', ok=False, fault="timeout", error="timeout"),),
+            prompt="<|im_start|>user\nhé",
+        ),
+        StepRecord(Generation((), "", StopReason.EOG, 1, 0), Parsed(), prompt="<|im_start|>user\nhé"),
+    ),
+    end=EpisodeEnd.CUT,
+    error=ItemError(ErrorKind.RUNTIME, "it died", ("ggml: assert", "bye")),
+    format_id="hermes",
+    format_version="1",
+    extra={"note": [1, None]},
+)
+
+
+def begun(store: Store, plan: Plan) -> tuple[int, int]:
+    run_id = writer.begin_run(store, plan, PROVENANCE)
+    return run_id, store.cells(run_id)[0].id
+
+
+def test_a_record_comes_back_as_it_went_in(store: Store, plan: Plan) -> None:
+    run_id, cell_id = begun(store, plan)
+    item_id = writer.put_item(store, run_id, cell_id, plan.cells[0].items[0], FULL_RECORD, n_slots=4, total_s=1.5)
+    (item,) = store.items(cell_id)
+    assert store.record(item) == FULL_RECORD
+    assert (item.id, item.n_slots, item.total_s, item.attempt) == (item_id, 4, 1.5, 1)
+    assert store.steps_of(cell_id) == {item_id: list(FULL_RECORD.steps)}
+
+
+def test_a_prompt_that_several_steps_share_is_kept_once(store: Store, plan: Plan) -> None:
+    run_id, cell_id = begun(store, plan)
+    for item in plan.cells[0].items:
+        writer.put_item(store, run_id, cell_id, item, FULL_RECORD)
+    assert [row["n"] for row in store.query("SELECT count(*) AS n FROM prompt")] == [1]
+
+
+def test_a_run_comes_back_with_its_models_and_cells_in_the_order_of_the_plan(store: Store, plan: Plan) -> None:
+    run_id, _ = begun(store, plan)
+    run = store.run("last")
+    assert (run.id, run.n_items, run.argv, run.finished_utc) == (run_id, 6, ("run", "fake:perfect"), None)
+    assert run.config["modes"] == ["native.free", "json.free"]
+    cells = store.cells(run_id)
+    assert [cell.mode for cell in cells] == ["native.free", "json.free"]
+    assert {cell.model.path for cell in cells} == {"fake:perfect"}
+    assert [cell.n_items for cell in cells] == [3, 3]
+
+
+def test_a_key_is_stored_once_and_a_later_attempt_replaces_it(store: Store, plan: Plan) -> None:
+    run_id, cell_id = begun(store, plan)
+    item = plan.cells[0].items[0]
+    crashed = ItemRecord("mine/0", (), EpisodeEnd.ERROR, ItemError(ErrorKind.RUNTIME, "died"))
+    writer.put_item(store, run_id, cell_id, item, crashed)
+    assert store.stored(run_id).crashed == {item.key}
+    with pytest.raises(sqlite3.IntegrityError):
+        writer.put_item(store, run_id, cell_id, item, crashed)
+    writer.put_item(store, run_id, cell_id, item, FULL_RECORD, attempt=2)
+    (only,) = store.items(cell_id)
+    assert (only.attempt, len(store.steps(only.id))) == (2, 2)
+
+
+def test_the_newest_verdict_counts_and_the_older_ones_stay(store: Store, plan: Plan) -> None:
+    run_id, cell_id = begun(store, plan)
+    old = NewScore("toolgauge", "1", "WRONG_TOOL", {"why": "x"})
+    item_id = writer.put_item(store, run_id, cell_id, plan.cells[0].items[0], FULL_RECORD, scores=[old])
+    writer.put_scores(store, [(item_id, NewScore("toolgauge", "2", "CORRECT", {}, stale=True))])
+    assert [(s.scorer_version, s.outcome, s.stale) for s in store.scores(item_id)] == [
+        ("2", "CORRECT", True),
+        ("1", "WRONG_TOOL", False),
+    ]
+    assert store.verdicts(cell_id)[item_id].outcome == "CORRECT"
+    writer.put_scores(store, [(item_id, NewScore("toolgauge", "2", "NO_CALL", {}))])
+    assert [s.outcome for s in store.scores(item_id)] == ["NO_CALL", "WRONG_TOOL"]
+
+
+def test_latency_samples_are_not_items(store: Store, plan: Plan) -> None:
+    run_id, cell_id = begun(store, plan)
+    sample = {"key": "k", "case_id": "mine/0", "repetition": 1, "error": None, "text": "\ud800t", "stop": "eog"}
+    numbers = dict.fromkeys(("n_prompt", "n_tokens", "n_forced"), 3)
+    times = dict.fromkeys(("prefill_s", "decode_s", "mask_s", "host_s", "compile_s", "total_s"), 0.5)
+    moments = {"ttft_s": 0.1, "ttfn_s": None, "ttfc_s": None, "energy_j": None}
+    writer.put_sample(store, run_id, cell_id, {**sample, **numbers, **times, **moments})
+    assert store.items(cell_id) == []
+    (found,) = store.latency_samples(cell_id)
+    assert (found.text, found.ttft_s, found.ttfc_s, found.energy_j) == ("?t", 0.1, None, None)
+
+
+def test_memory_readings_belong_to_a_load_and_unknown_is_not_zero(store: Store, plan: Plan) -> None:
+    run_id, _ = begun(store, plan)
+    model_id = store.cells(run_id)[0].model.id
+    load_id = writer.put_load(store, run_id, model_id, NewLoad(1.5, 2048, 4, "build 1"))
+    writer.put_readings(store, load_id, [Reading("peak", "rss", "", 5), Reading("peak", "vram", "", None)])
+    (load,) = store.loads(run_id)
+    assert (load.load_s, load.n_ctx, load.error) == (1.5, 2048, None)
+    assert [(r.source, r.n_bytes) for r in store.readings(load_id)] == [("rss", 5), ("vram", None)]
+    assert store.run("last").llama_build == "build 1"
+
+
+def test_an_item_is_stored_whole_or_not_at_all(store: Store, plan: Plan) -> None:
+    run_id, cell_id = begun(store, plan)
+    unwritable = NewScore("toolgauge", "1", "CORRECT", {"a set": {1}})
+    with pytest.raises(TypeError):
+        writer.put_item(store, run_id, cell_id, plan.cells[0].items[0], FULL_RECORD, scores=[unwritable])
+    assert store.items(cell_id) == []
+    assert store.query("SELECT * FROM step") == []
+
+
+def test_only_one_living_process_writes_a_run(store: Store, plan: Plan) -> None:
+    run_id, _ = begun(store, plan)
+    with pytest.raises(StoreError, match=f"being written by process {os.getpid()}"):
+        writer.claim(store, run_id)
+    with store.transaction() as sql:  # as a run whose process id is used by another program now
+        sql.execute("UPDATE run SET owner_started = owner_started - 1000")
+    writer.claim(store, run_id)
+
+
+def test_runs_are_found_by_number_or_as_the_last(store: Store, plan: Plan) -> None:
+    with pytest.raises(StoreError, match=r"no run in .* yet"):
+        store.run("last")
+    first, _ = begun(store, plan)
+    second, _ = begun(store, plan)
+    assert store.run("last").id == second
+    assert store.run(str(first)).id == first
+    with pytest.raises(StoreError, match=r"no run '7' in .*; known are: last, 2, 1"):
+        store.run("7")
+
+
+def test_the_file_is_named_by_option_then_environment_then_habit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOOLGAUGE_DB", raising=False)
+    assert database_path() == Path("toolgauge.db")
+    monkeypatch.setenv("TOOLGAUGE_DB", "/x/y.db")
+    assert database_path() == Path("/x/y.db")
+    assert database_path(Path("z.db")) == Path("z.db")
+
+
+def test_reading_does_not_make_a_file(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"no results at .* yet; make some with `toolgauge run`"):
+        Store.read(tmp_path / "none.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_locked_file_is_one_sentence(store: Store, plan: Plan) -> None:
+    with sqlite3.connect(store.path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with Store.open(store.path, timeout_s=0.05) as second, pytest.raises(StoreError, match="is locked by another"):
+            begun(second, plan)
+        other.execute("ROLLBACK")
+    other.close()
+
+
+def test_a_folder_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be opened; check that its folder exists"):
+        Store.open(tmp_path / "nowhere" / "results.db")
+
+
+def test_a_read_only_folder_can_be_read_and_not_written(tmp_path: Path, plan: Plan) -> None:
+    folder = tmp_path / "frozen"
+    folder.mkdir()
+    path = folder / "results.db"
+    with Store.open(path) as store:
+        begun(store, plan)
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(0o755)
+    path.chmod(0o444)
+    folder.chmod(0o555)
+    with unprivileged():
+        with Store.read(path) as store:
+            assert store.run("last").n_items == 6
+        with pytest.raises(StoreError, match="read-only"), Store.open(path) as store:
+            begun(store, plan)
+    folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("content", [b"GGUF and something else" * 100, b"SQLite format 3\0" + b"\xff" * 2000])
+def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "results.db"
+    path.write_bytes(content)
+    for opened in (Store.open, Store.read):
+        with pytest.raises(StoreError, match=r"not a SQLite database|is damaged"):
+            opened(path)
+    assert path.read_bytes() == content
+
+
+def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE song (name TEXT)")
+    other.close()
+    with pytest.raises(StoreError, match="a database of another program"):
+        Store.open(path)
+
+
+def test_a_newer_schema_is_one_sentence(store: Store) -> None:
+    with store.transaction() as sql:
+        sql.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    for opened in (Store.open, Store.read):
+        with pytest.raises(StoreError, match="written by a newer toolgauge"):
+            opened(store.path)
+
+
+def test_opening_twice_migrates_once(tmp_path: Path) -> None:
+    path = tmp_path / "results.db"
+    with Store.open(path), Store.open(path) as second:
+        assert second.query("PRAGMA user_version") == [{"user_version": len(MIGRATIONS)}]
+        assert second.query("PRAGMA journal_mode") == [{"journal_mode": "wal"}]
