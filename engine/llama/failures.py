@@ -20,10 +20,10 @@ MIB: Final = 1024 * 1024
 _USABLE: Final = 0.9
 
 _FAILURES: Final = (
-    (re.compile(r"allocating ([\d.]+) MiB on device (\d+): cudaMalloc failed"), MIB),
+    (re.compile(r"allocating (?P<bytes>[\d.]+) MiB on device (?P<device>\d+): cudaMalloc failed"), MIB),
+    (re.compile(r"failed to allocate output buffer of size (?P<bytes>[\d.]+) MiB"), MIB),
     (re.compile(r"failed to allocate (?P<device>\S+) buffer of size (?P<bytes>\d+)"), 1),
     (re.compile(r"failed to allocate buffer of size (?P<bytes>\d+)"), 1),
-    (re.compile(r"failed to allocate output buffer of size (?P<bytes>[\d.]+) MiB"), MIB),
     (re.compile(r"insufficient memory \(attempted to allocate +(?P<bytes>[\d.]+) MB\)"), MIB),
     (re.compile(r"failed to allocate +(?P<bytes>[\d.]+) MB"), MIB),
 )
@@ -43,10 +43,9 @@ def allocation_failure(lines: Sequence[Line]) -> AllocationFailure | None:
     for line in lines:
         for pattern, unit in _FAILURES:
             if match := pattern.search(line.text):
-                if "cudaMalloc" in pattern.pattern:
-                    return AllocationFailure(round(float(match[1]) * unit), f"CUDA{match[2]}")
                 device = match["device"] if "device" in pattern.groupindex else None
-                return AllocationFailure(round(float(match["bytes"]) * unit), device)
+                name = f"CUDA{device}" if device and device.isdigit() else device
+                return AllocationFailure(round(float(match["bytes"]) * unit), name)
     return None
 
 

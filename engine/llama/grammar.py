@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import ConstraintError
-from engine.llama.library import fast, library, stderr_text
+from engine.llama.library import LOG, fast, library, stderr_text
+from engine.llama.log import complaints
 
 if TYPE_CHECKING:
     from engine.llama.model import Model
@@ -25,12 +26,15 @@ class GrammarSampler:
 
     def __init__(self, model: Model, gbnf: str, root: str = "root") -> None:
         """Raises `ConstraintError` with the parser's complaint when the grammar is not accepted."""
+        if not gbnf.strip() or "\0" in gbnf:  # C would read no grammar, or half of one, and constrain nothing
+            raise ConstraintError("the grammar is empty, or holds a NUL character")
         initialise = library().llama_sampler_init_grammar
-        with stderr_text() as said:
+        with stderr_text() as said, LOG.collect() as lines:
             pointer = initialise(model.vocab_ptr, gbnf.encode(), root.encode())
-            complaint = "" if pointer else said().partition("\n")[0]
+            printed = said().partition("\n")[0]
         if not pointer:  # used all the same, a NULL sampler is a segmentation fault
-            raise ConstraintError(f"llama.cpp does not accept the grammar: {complaint or 'it gave no reason'}")
+            complaint = printed or complaints(lines) or "it gave no reason"
+            raise ConstraintError(f"llama.cpp does not accept the grammar: {complaint}")
         self._own(model, pointer)
 
     def _own(self, model: Model, pointer: Any) -> None:

@@ -78,12 +78,14 @@ class LogCapture:
 
     @contextmanager
     def collect(self) -> Iterator[list[Line]]:
-        """The lines that are written within the block."""
+        """The lines that are written within the block; a last one without its end counts too."""
         lines: list[Line] = []
         self._listeners.append(lines)
         try:
             yield lines
         finally:
+            if self._partial:
+                self.write(CONTINUE, "\n")
             # by identity: two empty lists are equal
             self._listeners = [listener for listener in self._listeners if listener is not lines]
 
