@@ -142,7 +142,8 @@ _JOINS = (
 class Generator:
     """An endless, seeded stream of conversations.
 
-    `catalogs` are the hand-written tools to draw from, `made_up_share` how many tools are invented instead.
+    `catalogs` are the hand-written tools to draw from, `made_up_share` how many tools are invented instead,
+    `many_tools` how often five tools and more stand beside the wanted one; `alone`: none ever does.
     """
 
     def __init__(
@@ -155,11 +156,12 @@ class Generator:
         made_up_share: float = 0.35,
         mix: dict[str, float] | None = None,
         many_tools: float = 0.16,
+        alone: bool = False,
     ) -> None:
         self.rng = random.Random(seed)
         self.lexicon, self.exclusions = lexicon, exclusions
         self.catalogs, self.made_up_share, self.many_tools = catalogs, made_up_share, many_tools
-        self.mix = mix or MIX
+        self.mix, self.alone = mix or MIX, alone
 
     def __iter__(self) -> Iterator[Conversation]:
         categories, weights = list(self.mix), list(self.mix.values())
@@ -198,6 +200,8 @@ class Generator:
 
     def _others(self, low: int, high: int) -> int:
         """How many tools stand beside the wanted ones: few, but sometimes as many as an application offers."""
+        if self.alone:
+            return 0
         draw = self.rng.random()
         if draw < self.many_tools:
             return self.rng.randint(5, 8)
@@ -241,7 +245,7 @@ class Generator:
     # -- categories --------------------------------------------------------------------------------------------
 
     def _single(self, world: World) -> Conversation:
-        return self._one_call(world, "single", self.rng.randint(0, 2))
+        return self._one_call(world, "single", 0 if self.alone else self.rng.randint(0, 2))
 
     def _choose(self, world: World) -> Conversation:
         return self._one_call(world, "choose", self._others(2, 4))

@@ -27,13 +27,15 @@ from engine.llama import LoadParams, load_model
 VOCABULARY_SIZE = 2048
 LONGEST = 1900  # tokens; the context is 2,048
 JSON_SHARE = 0.4
+EASY_SEEDS = (90_001, 90_002, 90_003, 90_004)
+EASY_MIX = {"single": 0.7, "parallel": 0.1, "abstain": 0.12, "ask": 0.08}
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 Tokenize = Callable[[str], list[int]]
 
 
-def documents(seed: int) -> Iterator[Conversation]:
-    """The training stream of one seed."""
-    return iter(Generator(seed, TRAIN, exclusions.load()))
+def documents(seed: int, *, easy: bool = False) -> Iterator[Conversation]:
+    """The training stream of one seed; `easy` ones are short, with one tool, for the first minutes of training."""
+    return iter(Generator(seed, TRAIN, exclusions.load(), mix=EASY_MIX if easy else None, alone=easy))
 
 
 def rendered(conversation: Conversation, rng: random.Random) -> list[render.Piece]:
@@ -50,13 +52,13 @@ def make_tokenizer(n_documents: int = 20_000) -> Tokenizer:
     return train(texts, VOCABULARY_SIZE)
 
 
-def shard(seed: int, n_documents: int, tokenize: Tokenize) -> dict[str, np.ndarray]:
+def shard(seed: int, n_documents: int, tokenize: Tokenize, *, easy: bool = False) -> dict[str, np.ndarray]:
     """`n_documents` conversations of one seed as arrays; the few that are too long for the context are left out."""
     rng = random.Random(seed)
     tokens: list[int] = []
     learned: list[bool] = []
     ends: list[int] = []
-    for document in itertools.islice(documents(seed), n_documents):
+    for document in itertools.islice(documents(seed, easy=easy), n_documents):
         encoded = [(tokenize(piece.text), piece.learned) for piece in rendered(document, rng)]
         if sum(len(ids) for ids, _ in encoded) > LONGEST:
             continue
@@ -82,10 +84,11 @@ def main() -> None:
         (args.out / "tokenizer.json").write_text(json.dumps(dataclasses.asdict(tokenizer)))
         write_vocabulary(vocabulary, tokenizer, TEMPLATE.read_text())
     model = load_model(vocabulary, LoadParams(vocab_only=True))
-    for number in range(args.first, args.first + args.shards):
-        path = args.out / f"shard-{number:04d}.npz"
+    names = [(f"shard-{n:04d}", n, False) for n in range(args.first, args.first + args.shards)]
+    for name, seed, easy in [*((f"easy-{n}", n, True) for n in EASY_SEEDS), *names]:
+        path = args.out / f"{name}.npz"
         if not path.exists():
-            arrays = shard(number, args.documents, model.tokenize)
+            arrays = shard(seed, args.documents, model.tokenize, easy=easy)
             np.savez(path.with_suffix(".part.npz"), **arrays)
             path.with_suffix(".part.npz").rename(path)
             print(f"{path.name}: {len(arrays['ends'])} documents, {len(arrays['tokens'])} tokens")  # noqa: T201

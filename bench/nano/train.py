@@ -28,7 +28,7 @@ from bench.nano.model import NanoModel, Shape
 MUON_LR, EMBEDDING_LR, NORM_LR, WEIGHT_DECAY = 0.02, 3e-3, 2e-3, 0.01
 WARM_UP_STEPS, CONSTANT_UNTIL = 60, 0.45
 FUSED = {"qkv": 3, "gate_up": 2}
-EASY_UNTIL = 0.25  # share of the run in which short documents are preferred
+EASY_UNTIL = 0.3  # share of the run over which the easy documents fade out
 
 
 def orthogonalised(gradient: Tensor, steps: int = 5) -> Tensor:
@@ -98,14 +98,11 @@ class Optimiser:
 
 
 def batches(
-    data: Path, rank: int, n_ranks: int, n_tokens: int, seed: int, progress: list[float]
+    data: Path, pattern: str, rank: int, n_ranks: int, n_tokens: int, seed: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Endless batches of documents of like length: tokens (batch, length), flat positions, the tokens to predict there.
-
-    `progress[0]`, the share of the run that is over, is read to prefer short documents early.
-    """
+    """Endless batches of documents of like length: tokens (batch, length), flat positions, the tokens to predict."""
     rng = np.random.default_rng(seed + rank)
-    paths = sorted(data.glob("shard-*.npz"))
+    paths = sorted(data.glob(pattern))
     while True:
         for path in paths[rank::n_ranks]:
             with np.load(path) as shard:
@@ -123,9 +120,6 @@ def batches(
             groups.append(group)
             rng.shuffle(groups)
             for group in groups:
-                easy = 1 - progress[0] / EASY_UNTIL
-                if easy > 0 and lengths[group[0]] > 420 and rng.random() < easy:
-                    continue
                 yield _batch(tokens, learned, [(int(starts[d]), int(ends[d])) for d in group])
 
 
@@ -165,12 +159,16 @@ def run(rank: int, args: argparse.Namespace) -> None:
         stored = torch.load(checkpoint, weights_only=True)
         optimiser.restore(stored["optimiser"])
         spent, seen = stored["spent_s"], stored["n_tokens"]
-    progress, budget = [spent / (args.minutes * 60)], args.minutes * 60
+    budget = args.minutes * 60
+    share = spent / budget
     model.compile(dynamic=True)
-    stream = batches(args.data, rank, args.ranks, args.tokens // args.ranks, args.seed + optimiser.n_steps, progress)
+    per_rank, seed = args.tokens // args.ranks, args.seed + optimiser.n_steps
+    easy = batches(args.data, "easy-*.npz", rank, args.ranks, per_rank, seed)
+    stream = batches(args.data, "shard-*.npz", rank, args.ranks, per_rank, seed)
+    together = np.random.default_rng(seed)  # the same on every rank, so that none waits for a longer batch
     started, last_saved, losses = time.monotonic(), time.monotonic(), []
-    while progress[0] < 1:
-        tokens, positions, targets = next(stream)
+    while share < 1:
+        tokens, positions, targets = next(easy if together.random() > share / EASY_UNTIL else stream)
         loss = F.cross_entropy(model(tokens, positions).float(), targets)
         loss.backward()
         flat = torch.cat([parameter.grad.flatten() for parameter in optimiser.live]).float()  # type: ignore[union-attr]
@@ -181,18 +179,18 @@ def run(rank: int, args: argparse.Namespace) -> None:
         for parameter in optimiser.live:
             parameter.grad = shared[offset : offset + parameter.numel()].view_as(parameter).to(parameter.dtype)
             offset += parameter.numel()
-        optimiser.step(rate_at(progress[0], optimiser.n_steps))
+        optimiser.step(rate_at(share, optimiser.n_steps))
         seen += int(shared[-2].item() * args.ranks)
         losses.append(shared[-3].item())
-        progress[0] = (spent + shared[-1].item()) / budget
-        finished = progress[0] >= 1
-        if rank == 0 and (finished or optimiser.n_steps % 50 == 0):
-            _log(args.out, optimiser.n_steps, progress[0] * budget, seen, losses[-50:])
+        share = (spent + shared[-1].item()) / budget
+        finished = share >= 1
+        if rank == 0 and (finished or optimiser.n_steps % 100 == 0):
+            _log(args.out, optimiser.n_steps, share * budget, seen, losses[-100:])
         if rank == 0 and (finished or time.monotonic() - last_saved > 120):
             last_saved = time.monotonic()
             state = {
                 "optimiser": optimiser.state(),
-                "spent_s": progress[0] * budget,
+                "spent_s": share * budget,
                 "n_tokens": seen,
                 "names": optimiser.names,
                 "shape": asdict(Shape()),
@@ -217,7 +215,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--tokens", type=int, default=10_240, help="tokens in a step, padding included, over all ranks")
+    parser.add_argument("--tokens", type=int, default=5_120, help="tokens in a step, padding included, over all ranks")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
