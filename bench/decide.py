@@ -1,0 +1,112 @@
+"""What each quantization level costs in accuracy, against the highest precision measured; "cannot tell" is an answer.
+
+A level is held against the reference case by case. It is *not worse* if the interval of the difference shows a loss
+smaller than the margin, *worse* if a paired test (Holm over the ladder) shows a loss, and otherwise nobody can tell
+from so many cases. Works on verdicts; knows no store and no speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bench.stats import (
+    CONFIDENCE,
+    Interval,
+    Pairs,
+    cases_to_settle,
+    count_pairs,
+    holm,
+    is_not_inferior,
+    mcnemar,
+    paired_interval,
+)
+
+MARGIN = 0.05
+
+
+class Verdict(StrEnum):
+    NOT_WORSE = "not worse by more than the margin"
+    WORSE = "worse"
+    CANNOT_TELL = "cannot tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One file of a ladder. `correct` holds the scored cases only, one verdict each."""
+
+    name: str
+    size_bytes: int
+    correct: Mapping[Hashable, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A level against the reference; `difference` is level minus reference over the cases that both have."""
+
+    level: str
+    pairs: Pairs
+    n_unpaired: int  # cases that only one of the two has a verdict for
+    difference: float
+    interval: Interval
+    p_value: float  # adjusted over the ladder
+    verdict: Verdict
+    n_to_settle: int | None  # where nobody can tell: about how many cases would do
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`smallest` is the smallest file that is not worse, the reference among them."""
+
+    reference: str
+    margin: float
+    comparisons: tuple[Comparison, ...]
+    smallest: str
+
+
+def decide(levels: Sequence[Level], *, margin: float = MARGIN, confidence: float = CONFIDENCE) -> Decision:
+    """Compare a ladder with its first level, the one of the highest precision."""
+    if not levels:
+        raise ValueError("a ladder has at least one level")
+    if not 0 < margin < 1:
+        raise ValueError("a margin is a rate between 0 and 1, such as 0.05 for five points")
+    reference, *others = levels
+    pairs = [_pairs(reference, level) for level in others]
+    p_values = holm([mcnemar(pair) for pair in pairs])
+    comparisons = tuple(
+        _compare(reference, level, pair, p_value, margin, confidence)
+        for level, pair, p_value in zip(others, pairs, p_values, strict=True)
+    )
+    not_worse = {c.level for c in comparisons if c.verdict is Verdict.NOT_WORSE}
+    eligible = [reference, *(level for level in others if level.name in not_worse)]
+    smallest = min(eligible, key=lambda level: level.size_bytes)
+    return Decision(reference.name, margin, comparisons, smallest.name)
+
+
+def _pairs(reference: Level, level: Level) -> Pairs:
+    both = [case for case in reference.correct if case in level.correct]
+    return count_pairs([reference.correct[case] for case in both], [level.correct[case] for case in both])
+
+
+def _compare(
+    reference: Level, level: Level, pairs: Pairs, p_value: float, margin: float, confidence: float
+) -> Comparison:
+    if is_not_inferior(pairs, margin, confidence):
+        verdict = Verdict.NOT_WORSE
+    elif pairs.difference < 0 and p_value < 1 - confidence:
+        verdict = Verdict.WORSE
+    else:
+        verdict = Verdict.CANNOT_TELL
+    needed = cases_to_settle(pairs, margin, confidence=confidence) if verdict is Verdict.CANNOT_TELL else None
+    return Comparison(
+        level=level.name,
+        pairs=pairs,
+        n_unpaired=len(reference.correct.keys() ^ level.correct.keys()),
+        difference=pairs.difference,
+        interval=paired_interval(pairs, confidence),
+        p_value=p_value,
+        verdict=verdict,
+        # never fewer than there are: those did not settle it
+        n_to_settle=None if needed is None else max(needed, pairs.n + 1),
+    )

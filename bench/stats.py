@@ -1,0 +1,184 @@
+"""The statistics behind every figure: intervals for rates, paired tests for differences, spread for times.
+
+Plain functions over counts and numbers, exact where that is cheap. A difference is always new minus old, so negative is
+worse. Knows no run, no model and no case.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, median
+
+CONFIDENCE = 0.95
+POWER = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The same cases judged twice, old and new, counted by what became of them."""
+
+    n: int
+    rescued: int  # wrong before, right now
+    broken: int  # right before, wrong now
+
+    @property
+    def difference(self) -> float:
+        return (self.rescued - self.broken) / self.n if self.n else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median, and the median absolute deviation from it (not scaled)."""
+
+    median: float
+    mad: float
+    n: int
+
+
+def count_pairs(old: Sequence[bool], new: Sequence[bool]) -> Pairs:
+    """Of two verdicts for each case, in the same order."""
+    both = list(zip(old, new, strict=True))
+    return Pairs(len(both), sum(b and not a for a, b in both), sum(a and not b for a, b in both))
+
+
+def wilson(k: int, n: int, confidence: float = CONFIDENCE) -> Interval:
+    """The interval of a rate of k in n; from 0 to 1 where there is nothing to count."""
+    if not 0 <= k <= n:
+        raise ValueError(f"{k} of {n} is not a rate")
+    if n == 0:
+        return Interval(0.0, 1.0)
+    z = _z(confidence)
+    centre = (k + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * math.sqrt(k * (n - k) / n + z * z / 4)
+    return Interval(0.0 if k == 0 else centre - half, 1.0 if k == n else centre + half)
+
+
+def mcnemar(pairs: Pairs) -> float:
+    """Exact two-sided p-value of 'neither is better', that is: a case that changed went either way equally likely."""
+    n = pairs.rescued + pairs.broken
+    tail: int = sum(math.comb(n, i) for i in range(min(pairs.rescued, pairs.broken) + 1))
+    ways: int = 2**n
+    return min(1.0, 2 * tail / ways)  # whole numbers until the division, so no n is too large
+
+
+def paired_interval(pairs: Pairs, confidence: float = CONFIDENCE) -> Interval:
+    """Tango's score interval of the difference of two paired rates.
+
+    Unlike a bootstrap it does not shrink to a point where no case changed: after forty such cases nine points are open.
+    """
+    if pairs.n == 0:
+        return Interval(-1.0, 1.0)
+    return _score_interval(pairs.rescued, pairs.broken, pairs.n, _z(confidence))
+
+
+def paired_bootstrap(
+    differences: Sequence[float], *, seed: int = 0, n_resamples: int = 10_000, confidence: float = CONFIDENCE
+) -> Interval:
+    """Percentile interval of the mean of per-case differences; for measures that are not right or wrong."""
+    import numpy as np
+
+    if not differences:
+        raise ValueError("there are no differences to resample")
+    # resampling cases is drawing how often each distinct value occurs
+    values, counts = np.unique(np.asarray(differences, dtype=float), return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(len(differences), counts / len(differences), size=n_resamples)
+    means = drawn @ values / len(differences)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(low), float(high))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values adjusted for there being several, in the order given."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def is_not_inferior(pairs: Pairs, margin: float, confidence: float = CONFIDENCE) -> bool:
+    """Whether the new is shown to be worse by less than `margin` (a rate, 0.05 for five points)."""
+    return pairs.n > 0 and paired_interval(pairs, confidence).low > -margin
+
+
+def cases_to_settle(pairs: Pairs, margin: float, *, confidence: float = CONFIDENCE, power: float = POWER) -> int | None:
+    """About how many cases would tell 'worse' from 'not worse by more than the margin'.
+
+    Supposes that as many cases change, and in the same proportion, as in those seen. None if none was seen.
+    """
+    if margin <= 0:
+        raise ValueError("a margin has to be greater than 0")
+    if pairs.n == 0:
+        return None
+    z = _z(confidence) + NormalDist().inv_cdf(power)
+    up, down = pairs.rescued / pairs.n, pairs.broken / pairs.n
+    ways: list[int] = []
+    if up - down > -margin:
+        ways.append(_smallest(lambda n: _score_interval(up * n, down * n, n, z).low > -margin))
+    if up < down:
+        ways.append(math.ceil(z * z * (up + down) / (up - down) ** 2))
+    return min(ways)
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """None where there are no values: no time is not a time of 0."""
+    if not values:
+        return None
+    middle = median(values)
+    return Spread(middle, median(abs(value - middle) for value in values), len(values))
+
+
+def _z(confidence: float) -> float:
+    return NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+def _score_interval(up: float, down: float, n: float, z: float) -> Interval:
+    """All differences that a score test at `z` does not reject; `up` and `down` are counts, not necessarily whole."""
+    estimate = (up - down) / n
+    return Interval(
+        _bisect(lambda d: _score(up, down, n, d) > z, -1.0, estimate),
+        _bisect(lambda d: _score(up, down, n, d) >= -z, estimate, 1.0),
+    )
+
+
+def _score(up: float, down: float, n: float, difference: float) -> float:
+    """Tango (1998): standardised distance between the observed and a supposed difference."""
+    a = 2 * n
+    b = -up - down + (2 * n - up + down) * difference
+    c = -down * difference * (1 - difference)
+    q = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
+    variance = n * (2 * q + difference * (1 - difference))
+    distance = up - down - n * difference
+    if variance <= 0:
+        return math.copysign(math.inf, distance) if abs(distance) > 1e-12 else 0.0
+    return distance / math.sqrt(variance)
+
+
+def _bisect(is_below: Callable[[float], bool], low: float, high: float) -> float:
+    """The point from which `is_below` no longer holds."""
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if is_below(middle) else (low, middle)
+    return (low + high) / 2
+
+
+def _smallest(is_enough: Callable[[int], bool]) -> int:
+    """The smallest whole number that is enough, where every larger one is too."""
+    high = 1
+    while not is_enough(high):
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize, stats
+
+from bench.stats import (
+    Interval,
+    Pairs,
+    Spread,
+    cases_to_settle,
+    count_pairs,
+    holm,
+    is_not_inferior,
+    mcnemar,
+    paired_bootstrap,
+    paired_interval,
+    spread,
+    wilson,
+)
+
+COUNTS = st.tuples(st.integers(1, 400), st.floats(0, 1), st.floats(0, 1)).map(
+    lambda t: Pairs(t[0], up := int(t[0] * t[1]), int((t[0] - up) * t[2]))
+)
+
+
+@given(st.integers(1, 2000), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.99]))
+def test_wilson_is_the_library_s(n: int, share: float, confidence: float) -> None:
+    k = round(n * share)
+    theirs = stats.binomtest(k, n).proportion_ci(confidence, method="wilson")
+    ours = wilson(k, n, confidence)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+def test_wilson_at_its_ends() -> None:
+    assert wilson(0, 0) == Interval(0, 1)
+    assert wilson(0, 8).low == 0 and wilson(8, 8).high == 1
+    with pytest.raises(ValueError, match="9 of 8"):
+        wilson(9, 8)
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_mcnemar_is_the_library_s_binomial_test(up: int, down: int) -> None:
+    theirs = stats.binomtest(up, up + down).pvalue if up + down else 1.0
+    assert mcnemar(Pairs(1000, up, down)) == pytest.approx(theirs, rel=1e-9)
+
+
+def test_mcnemar_of_very_many_cases() -> None:
+    assert mcnemar(Pairs(10_000, 2000, 2100)) == pytest.approx(stats.binomtest(2000, 4100).pvalue, rel=1e-9)
+    assert mcnemar(Pairs(10_000, 0, 5000)) == 0.0
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm(p_values: list[float]) -> None:
+    """By definition: the smallest p times m, the next times m - 1, and so on, never decreasing, at most 1."""
+    adjusted = holm(p_values)
+    rest, highest = sorted(p_values), 0.0
+    for p in sorted(adjusted):
+        highest = max(highest, min(1.0, len(rest) * rest.pop(0)))
+        assert p == pytest.approx(highest)
+    assert all(a >= p for a, p in zip(adjusted, p_values, strict=True))
+    assert np.argsort(p_values, kind="stable").tolist() == np.argsort(adjusted, kind="stable").tolist() or len(
+        set(adjusted)
+    ) < len(adjusted)
+
+
+def test_holm_keeps_the_order_given() -> None:
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([]) == []
+
+
+def score_by_maximum_likelihood(pairs: Pairs, difference: float) -> float:
+    """The score statistic from first principles: the other parameter by numerical maximum likelihood."""
+    up, down, n = pairs.rescued, pairs.broken, pairs.n
+    low, high = max(0.0, -difference), (1 - difference) / 2
+
+    def minus_log_likelihood(q: float) -> float:
+        cells = ((up, q + difference), (down, q), (n - up - down, 1 - 2 * q - difference))
+        return -sum(count * math.log(max(p, 1e-300)) for count, p in cells if count)
+
+    q = optimize.minimize_scalar(minus_log_likelihood, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
+    return float((up - down - n * difference) / math.sqrt(n * (2 * q + difference * (1 - difference))))
+
+
+@pytest.mark.parametrize(
+    "pairs", [Pairs(100, 5, 10), Pairs(40, 0, 3), Pairs(40, 3, 0), Pairs(40, 0, 0), Pairs(500, 90, 40), Pairs(8, 4, 4)]
+)
+def test_the_ends_of_the_interval_are_where_the_score_test_rejects(pairs: Pairs) -> None:
+    interval = paired_interval(pairs)
+    z = stats.norm.ppf(0.975)
+    assert score_by_maximum_likelihood(pairs, interval.low) == pytest.approx(z, abs=2e-3)
+    assert score_by_maximum_likelihood(pairs, interval.high) == pytest.approx(-z, abs=2e-3)
+
+
+@given(COUNTS)
+def test_the_paired_interval_is_sane(pairs: Pairs) -> None:
+    interval = paired_interval(pairs)
+    assert -1 <= interval.low <= pairs.difference + 1e-9
+    assert pairs.difference - 1e-9 <= interval.high <= 1
+    mirrored = paired_interval(Pairs(pairs.n, pairs.broken, pairs.rescued))
+    assert (mirrored.low, mirrored.high) == pytest.approx((-interval.high, -interval.low), abs=1e-6)
+    wider = paired_interval(pairs, 0.99)
+    assert wider.low <= interval.low + 1e-9 and wider.high >= interval.high - 1e-9
+
+
+def test_no_change_in_forty_cases_leaves_nine_points_open() -> None:
+    z2 = stats.norm.ppf(0.975) ** 2
+    assert paired_interval(Pairs(40, 0, 0)).high == pytest.approx(z2 / (40 + z2))
+    assert paired_interval(Pairs(0, 0, 0)) == Interval(-1, 1)
+
+
+def test_the_paired_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    drawn = np.random.default_rng(1).multinomial(120, [0.06, 0.1, 0.84], size=600)
+    intervals = [paired_interval(Pairs(120, int(up), int(down))) for up, down, _ in drawn]
+    covered = sum(i.low <= -0.04 <= i.high for i in intervals) / len(intervals)
+    assert 0.92 < covered < 0.98
+
+
+@given(COUNTS, st.sampled_from([0.02, 0.05, 0.1]))
+def test_non_inferiority_is_the_score_test_at_the_margin(pairs: Pairs, margin: float) -> None:
+    score, z = score_by_maximum_likelihood(pairs, -margin), stats.norm.ppf(0.975)
+    if abs(score - z) > 1e-2:  # not a hair's breadth from the limit, where the numerical maximum is too coarse
+        assert is_not_inferior(pairs, margin) == (score > z)
+
+
+@settings(max_examples=50)
+@given(COUNTS, st.sampled_from([0.02, 0.05, 0.1]))
+def test_so_many_cases_do_settle_it(pairs: Pairs, margin: float) -> None:
+    """At the rates seen, the number given decides one way or the other."""
+    n = cases_to_settle(pairs, margin)
+    assert n is not None and n >= 1
+    scale = n / pairs.n
+    scaled = Pairs(n, round(pairs.rescued * scale), round(pairs.broken * scale))
+    rounding = 1 / n
+    assert is_not_inferior(scaled, margin + rounding) or mcnemar(scaled) < 0.05 or n < 30
+
+
+@pytest.mark.parametrize(("pairs", "n"), [(Pairs(40, 0, 0), 150), (Pairs(40, 0, 8), 40), (Pairs(0, 0, 0), None)])
+def test_numbers_of_cases(pairs: Pairs, n: int | None) -> None:
+    assert cases_to_settle(pairs, 0.05) == n
+
+
+def test_a_margin_has_to_leave_room() -> None:
+    with pytest.raises(ValueError, match="greater than 0"):
+        cases_to_settle(Pairs(40, 0, 0), 0)
+
+
+def test_the_bootstrap_agrees_with_the_library_s() -> None:
+    differences = np.random.default_rng(5).choice([-1.0, 0.0, 0.5, 1.0], size=80, p=[0.1, 0.6, 0.1, 0.2]).tolist()
+    ours = paired_bootstrap(differences, seed=3)
+    theirs = stats.bootstrap((differences,), np.mean, n_resamples=5000, method="percentile", rng=4).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
+    assert paired_bootstrap(differences, seed=3) == ours
+    assert paired_bootstrap([0.25] * 7) == Interval(0.25, 0.25)
+    with pytest.raises(ValueError, match="no differences"):
+        paired_bootstrap([])
+
+
+def test_pairs_are_counted_by_what_became_of_them() -> None:
+    assert count_pairs([True, True, False, False], [True, False, True, True]) == Pairs(4, rescued=2, broken=1)
+    assert Pairs(4, 2, 1).difference == 0.25
+    assert Pairs(0, 0, 0).difference == 0
+    with pytest.raises(ValueError):
+        count_pairs([True], [])
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1))
+def test_spread_is_the_library_s(values: list[float]) -> None:
+    found = spread(values)
+    assert found is not None
+    assert (found.median, found.mad) == pytest.approx((np.median(values), stats.median_abs_deviation(values)))
+
+
+def test_spread_of_nothing_and_of_one() -> None:
+    assert spread([]) is None
+    assert spread([2.5]) == Spread(2.5, 0.0, 1)
