@@ -39,11 +39,11 @@ _ARRAY_KEYS = ("prefixItems", "items")
 
 
 class Unmergeable(Exception):
-    """No single schema is written for the two; `keyword` is the reason."""
+    """No single schema is written for the two; `keyword` is what stands in the way."""
 
-    def __init__(self, keyword: str) -> None:
-        self.keyword = keyword
-        super().__init__(keyword)
+    def __init__(self, keyword: str, reason: str = "it cannot be merged with what stands beside it") -> None:
+        self.keyword, self.reason = keyword, reason
+        super().__init__(f"{keyword}: {reason}")
 
 
 def same(a: Any, b: Any) -> bool:

@@ -1,0 +1,104 @@
+"""A schema as a choice of flat ones: references, `allOf`, `anyOf` and `oneOf` worked into each alternative.
+
+Knows no backend; `Unmergeable` says which keyword stands in the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from grammars.merge import ANNOTATIONS, Unmergeable, inline, merge, same
+from grammars.pointer import Schema, child
+
+MAX_ALTERNATIVES = 256
+MAX_DEPTH = 64
+
+TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
+
+
+def is_reference(schema: Schema) -> bool:
+    """Whether a schema is a `$ref` and nothing more."""
+    return isinstance(schema, dict) and "$ref" in schema and set(schema) <= {"$ref", *ANNOTATIONS}
+
+
+def alternatives(
+    schema: Schema, root: Any, path: str = "#", *, exactly: bool = True, depth: int = 0
+) -> Iterator[tuple[Schema, str]]:
+    """Flat schemas, or plain references, of which a valid value satisfies at least one; each with its path.
+
+    `exactly`: and what satisfies one of them is valid. A `oneOf` whose branches may overlap is then refused.
+    """
+    if depth > MAX_DEPTH:
+        raise Unmergeable("$ref", f"more than {MAX_DEPTH} levels deep")
+    if isinstance(schema, bool) or is_reference(schema):
+        yield schema, path
+        return
+    schema = inline(schema, root, depth)
+    key = next((key for key in ("allOf", "oneOf", "anyOf") if isinstance(schema, dict) and key in schema), None)
+    if isinstance(schema, bool) or key is None:
+        yield schema, path
+        return
+    rest: Schema = {name: value for name, value in schema.items() if name != key and name not in ANNOTATIONS}
+    if key == "allOf":
+        for member in schema[key]:
+            rest = merge(rest, member, root, depth + 1)
+        yield from alternatives(rest, root, path, exactly=exactly, depth=depth + 1)
+        return
+    if len(schema[key]) > MAX_ALTERNATIVES:
+        raise Unmergeable(key, f"more than {MAX_ALTERNATIVES} alternatives")
+    branches = [merge(rest, member, root, depth + 1) for member in schema[key]]
+    if key == "oneOf" and exactly:
+        _check_apart(branches, root)
+    for index, branch in enumerate(branches):
+        yield from alternatives(branch, root, child(path, key, index), exactly=exactly, depth=depth + 1)
+
+
+def _check_apart(branches: list[Schema], root: Any) -> None:
+    for index, branch in enumerate(branches):
+        if not all(are_apart(branch, other, root) for other in branches[index + 1 :]):
+            raise Unmergeable("oneOf", "two of its branches may accept the same value; write anyOf")
+
+
+def are_apart(a: Schema, b: Schema, root: Any) -> bool:
+    """Whether it is plain that no value satisfies both: other types, other constants, or a property that tells."""
+    flat = [[inline(one, root) for one, _ in alternatives(schema, root, exactly=False)] for schema in (a, b)]
+    return all(_are_apart(one, other, root) for one in flat[0] for other in flat[1])
+
+
+def _are_apart(a: Schema, b: Schema, root: Any) -> bool:
+    if a is False or b is False:
+        return True
+    if a is True or b is True:
+        return False
+    shared = _kinds(a) & _kinds(b)
+    if not shared:
+        return True
+    values, others = _values(a), _values(b)
+    if values is not None and others is not None:
+        return not any(same(x, y) for x in values for y in others)
+    if shared != {"object"}:
+        return False
+    mine, theirs = a.get("properties", {}), b.get("properties", {})
+    needed = set(a.get("required", [])) & set(b.get("required", [])) & set(mine) & set(theirs)
+    return any(are_apart(mine[name], theirs[name], root) for name in needed)
+
+
+def _kinds(schema: dict[str, Any]) -> set[str]:
+    values = _values(schema)
+    if values is not None:
+        return {_kind(value) for value in values}
+    given = schema.get("type", TYPES)
+    kinds = {given} if isinstance(given, str) else set(given)
+    return kinds | {"integer"} if "number" in kinds else kinds
+
+
+def _values(schema: dict[str, Any]) -> list[Any] | None:
+    return schema.get("enum", [schema["const"]] if "const" in schema else None)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, float):
+        return "integer" if value.is_integer() else "number"
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", type(None): "null"}
+    return names[type(value)]

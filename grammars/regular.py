@@ -1,0 +1,229 @@
+"""Expressions over characters: what every generated grammar is made of before it is printed for an engine.
+
+Immutable and simplified as they are built. Without a `Rule` or a `Token` in it an expression is a regular expression.
+Knows no JSON Schema, no GBNF and no engine's regex syntax.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Ranges = tuple[tuple[int, int], ...]
+LAST = 0x10FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chars:
+    """One character out of sorted, disjoint, inclusive ranges of code points; never a surrogate."""
+
+    ranges: Ranges
+
+    def __contains__(self, char: str) -> bool:
+        place = bisect_right(self.ranges, (ord(char), LAST)) - 1
+        return place >= 0 and ord(char) <= self.ranges[place][1]
+
+
+@dataclass(frozen=True, slots=True)
+class Cat:
+    parts: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alt:
+    """Any of the options; of none, nothing at all matches."""
+
+    options: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    item: Expr
+    minimum: int
+    maximum: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Whatever the grammar's rule of this name matches."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of the vocabulary, by id; no sequence of other tokens will do."""
+
+    id: int
+    text: str
+
+
+Expr = Text | Chars | Cat | Alt | Many | Rule | Token
+EMPTY = Text("")
+NOTHING = Alt(())
+
+
+def ranges(*pairs: tuple[int, int]) -> Chars:
+    """The characters of all pairs, without surrogates, merged."""
+    merged: list[tuple[int, int]] = []
+    for low, high in sorted(pair for given in pairs for pair in _without_surrogates(*given)):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return Chars(tuple(merged))
+
+
+def _without_surrogates(low: int, high: int) -> Iterable[tuple[int, int]]:
+    return [pair for pair in ((low, min(high, 0xD7FF)), (max(low, 0xE000), high)) if pair[0] <= pair[1]]
+
+
+def chars(characters: str) -> Chars:
+    return ranges(*((ord(char), ord(char)) for char in characters))
+
+
+def union(*sets: Chars) -> Chars:
+    return ranges(*(pair for given in sets for pair in given.ranges))
+
+
+def excluding(given: Chars, *excluded: Chars) -> Chars:
+    left: list[tuple[int, int]] = []
+    holes = union(*excluded).ranges
+    for low, high in given.ranges:
+        for hole_low, hole_high in holes:
+            if hole_high < low or hole_low > high:
+                continue
+            if low < hole_low:
+                left.append((low, hole_low - 1))
+            low = hole_high + 1
+        if low <= high:
+            left.append((low, high))
+    return ranges(*left)
+
+
+ANY = ranges((0, LAST))
+DIGIT = chars("0123456789")
+
+
+def cat(*parts: Expr) -> Expr:
+    """One after the other."""
+    flat: list[Expr] = []
+    for part in parts:
+        for piece in part.parts if isinstance(part, Cat) else (part,):
+            if piece == NOTHING:
+                return NOTHING
+            if isinstance(piece, Text) and flat and isinstance(flat[-1], Text):
+                flat[-1] = Text(flat[-1].text + piece.text)
+            elif piece != EMPTY:
+                flat.append(piece)
+    return flat[0] if len(flat) == 1 else Cat(tuple(flat)) if flat else EMPTY
+
+
+def alt(*options: Expr) -> Expr:
+    """Any of them; single characters are gathered into one set."""
+    flat: list[Expr] = []
+    sets: list[Chars] = []
+    for option in options:
+        for one in option.options if isinstance(option, Alt) else (option,):
+            if isinstance(one, Text) and len(one.text) == 1:
+                sets.append(chars(one.text))
+            elif isinstance(one, Chars):
+                sets.append(one)
+            elif one not in flat:
+                flat.append(one)
+    gathered = union(*sets)
+    if gathered.ranges:
+        flat.insert(0, gathered)
+    return flat[0] if len(flat) == 1 else Alt(tuple(flat))
+
+
+def many(item: Expr, minimum: int = 0, maximum: int | None = None) -> Expr:
+    """`minimum` to `maximum` (None: any number) times."""
+    if maximum is not None and maximum < minimum:
+        return NOTHING
+    if item in (NOTHING, EMPTY) or maximum == 0:
+        return EMPTY if minimum == 0 or item == EMPTY else NOTHING
+    return item if minimum == maximum == 1 else Many(item, minimum, maximum)
+
+
+def optional(item: Expr) -> Expr:
+    return many(item, 0, 1)
+
+
+def separated(item: Expr, separator: Expr, minimum: int, maximum: int | None) -> Expr:
+    """`item`s with `separator` between them."""
+    if maximum == 0:
+        return EMPTY if minimum == 0 else NOTHING
+    rest = many(cat(separator, item), max(minimum - 1, 0), None if maximum is None else maximum - 1)
+    return cat(item, rest) if minimum > 0 else optional(cat(item, rest))
+
+
+def length_bounds(expr: Expr) -> tuple[int, int | None]:
+    """The fewest and the most characters (None: no limit) that a regular expression matches."""
+    match expr:
+        case Text(text):
+            return len(text), len(text)
+        case Chars():
+            return 1, 1
+        case Many(item, minimum, maximum):
+            low, high = length_bounds(item)
+            return low * minimum, 0 if high == 0 else None if high is None or maximum is None else high * maximum
+        case Cat(parts):
+            bounds = [length_bounds(part) for part in parts]
+            highs = [high for _, high in bounds]
+            return sum(low for low, _ in bounds), None if None in highs else sum(high or 0 for high in highs)
+        case Alt(options):
+            bounds = [length_bounds(option) for option in options]
+            highs = [high for _, high in bounds]
+            return min((low for low, _ in bounds), default=0), None if None in highs else max(
+                (high or 0 for high in highs), default=0
+            )
+    raise TypeError(f"{expr} is not regular")
+
+
+def other_than(words: Iterable[str]) -> Expr:
+    """Any text, the empty one included, except exactly these words."""
+    tails: dict[str, list[str]] = {}
+    for word in sorted(set(words)):
+        tails.setdefault(word[:1], []).append(word[1:])
+    taken = tails.pop("", None) is not None
+    first = chars("".join(tails))
+    longer = [cat(Text(char), other_than(rest)) for char, rest in tails.items()]
+    different = cat(excluding(ANY, first), many(ANY))
+    return alt(different, *longer) if taken else alt(EMPTY, different, *longer)
+
+
+def avoiding(word: str) -> Expr:
+    """Any text in which `word` does not occur: the automaton that searches for it, solved for its other states.
+
+    State i is "the last i characters are the beginning of the word". From the last state down, each state's language
+    is written as what leads back to a lower state, and what may end there.
+    """
+    back: dict[int, Expr] = {}  # of the state above: what it reads before it is in the state that is the key
+    ending: Expr = NOTHING  # of the state above: what it may still read until the text ends
+    for state in reversed(range(len(word))):
+        forward = Text(word[state])
+        steps = {target: cat(forward, expr) for target, expr in back.items()}
+        end = alt(EMPTY, cat(forward, ending))
+        borders = [next_state(word, state, char) for char in dict.fromkeys(word)]
+        for char, target in zip(dict.fromkeys(word), borders, strict=True):
+            if char != word[state] and target:
+                steps[target] = alt(steps.get(target, NOTHING), Text(char))
+        known = "".join(char for char, target in zip(dict.fromkeys(word), borders, strict=True) if target)
+        steps[0] = alt(steps.get(0, NOTHING), excluding(ANY, chars(known + word[state])))
+        loop = many(steps.pop(state)) if state in steps else EMPTY
+        back = {target: cat(loop, expr) for target, expr in steps.items()}
+        ending = cat(loop, end)
+    return ending
+
+
+def next_state(word: str, state: int, char: str) -> int:
+    """How much of the beginning of `word` the text ends with after `char`."""
+    seen = word[:state] + char
+    return next(size for size in range(min(len(word), len(seen)), -1, -1) if seen.endswith(word[:size]))
