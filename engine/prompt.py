@@ -75,11 +75,12 @@ class PromptBuilder:
 
     def build(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Prompt:
         """Raises `TemplateError` where the template refuses the conversation."""
-        text, tokens = self._render(messages, tools)
+        text, tokens, tail = self._render(messages, tools)
         n_shared = min(_n_common(tokens, self._prefix(messages, tools)), len(tokens) - 1)
-        return Prompt(text, tuple(tokens), max(n_shared, 0), self._reasoning(text))
+        return Prompt(text, tuple(tokens), max(n_shared, 0), self._reasoning(tail))
 
-    def _render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[str, list[int]]:
+    def _render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[str, list[int], str]:
+        """Text, tokens, and the end of the text, in which every marker is the template's own."""
         assert self.template is not None
         if self.style == "json":
             variables: dict[str, Any] = {"messages": list(json_messages(messages, tools)), "tools": None}
@@ -101,7 +102,7 @@ class PromptBuilder:
         bos = self._vocabulary.bos
         if self._vocabulary.add_bos and bos is not None and tokens[:1] != [bos]:  # most templates write it themselves
             tokens.insert(0, bos)
-        return "".join(pieces), tokens
+        return "".join(pieces), tokens, pieces[-1]
 
     def _prefix(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
         system = [message for message in messages[:1] if message.role == "system"]
@@ -114,9 +115,9 @@ class PromptBuilder:
             self._prefixes[key] = first[: _n_common(first, second)]
         return self._prefixes[key]
 
-    def _reasoning(self, text: str) -> Reasoning | None:
+    def _reasoning(self, tail: str) -> Reasoning | None:
         assert self.template is not None
-        end = text.rstrip()
+        end = tail.rstrip()
         if THINK_OPEN not in self.template.source or end.endswith(THINK_CLOSE):
             return None
         return Reasoning(THINK_OPEN, THINK_CLOSE, opened=end.endswith(THINK_OPEN))
@@ -211,9 +212,10 @@ def _text(vocabulary: Vocabulary, token: int) -> str:
 
 
 def _unused_character(value: Any) -> str:
-    """One of Unicode's noncharacters, meant for internal use, that stands nowhere in the conversation."""
+    """One of Unicode's noncharacters (meant for internal use) that is not in the conversation, escaped or not."""
     text = dumps(value)
-    return next(chr(code) for code in range(0xFDD0, 0xFDF0) if chr(code) not in text)
+    free = (code for code in range(0xFDD0, 0xFDF0) if chr(code) not in text and f"\\u{code:04x}" not in text)
+    return chr(next(free))
 
 
 def _n_common(first: Sequence[int], second: Sequence[int]) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.formats.strict import Member, Value
 from engine.types import Call, Tool
+from grammars.canonical import dumps
 from grammars.nodes import Json, Literal, Node, Seq
 
 
@@ -34,7 +35,7 @@ def call_nodes(tools: Sequence[Tool]) -> tuple[Node, ...]:
     return tuple(
         Seq(
             (
-                Literal(f'{{"name": {json.dumps(tool.name, ensure_ascii=False)}, "arguments": '),
+                Literal(f'{{"name": {dumps(tool.name)}, "arguments": '),
                 Json(tool.parameters),
                 Literal("}"),
             )
