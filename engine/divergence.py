@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
@@ -17,15 +18,17 @@ from engine.llama import Context
 from engine.sampler import Logits
 from engine.vocabulary import Vocabulary
 
-# The two runs may be off in opposite directions, and on another position's noise than the one measured.
+# The two runs may be off in opposite directions, and by a shape of batch that is not tried here.
 _SAFETY: Final = 4.0
+# Activations and caches are rounded to half precision somewhere in nearly every model.
+_ROUNDING: Final = 2.0**-10
 # Tokens that are decoded one by one to see how far that moves the logits.
 _SINGLE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """Where two runs part, and why. `margin`: how far apart the two tokens' logits are; `noise`: what kernels move."""
+    """Where two runs part, and why. `margin`: between the two tokens' logits; `noise`: what kernels move them by."""
 
     position: int
     cause: Literal["noise", "segmentation", "unexplained"]
@@ -45,8 +48,8 @@ def explain(
         return None
     vocabulary = context.model.vocabulary()
     tokens = [*prompt, *first[:position]]
-    logits = _logits(context, tokens, n_single=0)
-    noise = float(np.abs(logits - _logits(context, tokens, n_single=_SINGLE)).max())
+    logits = _logits(context, tokens)
+    noise = _noise(context, tokens, logits)
     ours, theirs = _at(first, position, logits, vocabulary), _at(second, position, logits, vocabulary)
     margin = float(abs(logits[ours] - logits[theirs]))
     if margin <= _SAFETY * noise:
@@ -71,13 +74,20 @@ def _at(tokens: Sequence[int], position: int, logits: Logits, vocabulary: Vocabu
     return max(vocabulary.eog, key=lambda token: (logits[token], -token))
 
 
-def _logits(context: Context, tokens: Sequence[int], n_single: int) -> Logits:
-    """The logits behind `tokens`, the last `n_single` of which are decoded one at a time."""
+def _noise(context: Context, tokens: Sequence[int], logits: Logits) -> float:
+    """How far the logits move when the same tokens are decoded in batches of another shape."""
+    others = [_logits(context, tokens, n_single=_SINGLE), _logits(context, tokens, n_first=len(tokens) // 2)]
+    differences = [float(np.abs(logits - other).max()) for other in others]
+    return max(*differences, _ROUNDING * float(np.abs(logits).max()))
+
+
+def _logits(context: Context, tokens: Sequence[int], n_first: int = 0, n_single: int = 0) -> Logits:
+    """The logits behind `tokens`; the first `n_first` are a batch of their own, the last `n_single` one each."""
     context.clear()
     batch = context.batch()
     n_whole = max(1, len(tokens) - n_single)
-    starts = [*range(0, n_whole, context.n_batch), *range(n_whole, len(tokens))]
-    for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
+    starts = [0, *range(n_first or context.n_batch, n_whole, context.n_batch), *range(n_whole, len(tokens))]
+    for start, end in pairwise([*starts, len(tokens)]):
         batch.clear()
         row = batch.add(tokens[start:end], position=start, sequence=0, n_outputs=1)
         context.decode(batch)
