@@ -80,14 +80,13 @@ class Driver:
         self._todo = todo
         n_deaths = 0
         for attempt in count(1):
-            n_before = len(todo)
             death = self._live(attempt)
             if death is None:
                 return
             self._bury(death)
-            n_deaths = 1 if len(todo) < n_before else n_deaths + 1
             if not todo:
                 return
+            n_deaths = 1 if self._has_finished_some else n_deaths + 1
             if n_deaths == MAX_DEATHS:
                 raise LoadError(_gave_up(self._model, n_deaths, death))
 
@@ -96,6 +95,7 @@ class Driver:
         self._desk.listener(events.ModelLoading(self._model, attempt))
         self._load_id = None
         self._in_flight: dict[str, None] = {}  # a set that keeps its order
+        self._has_finished_some = False
         log_path = self._desk.folder / f"worker-{self._model_id}-{attempt}.log"
         with Worker(replace(self._spec, log_path=log_path)) as worker:
             try:
@@ -128,8 +128,10 @@ class Driver:
             case Began(key):
                 self._in_flight[key] = None
             case ItemFinished():
+                self._has_finished_some = True
                 self._store_item(message.key, message.record, message.n_slots, message.total_s)
             case SampleFinished(key, values):
+                self._has_finished_some = True
                 self._store_sample(key, values)
             case Done():
                 raise AssertionError("handled by the caller")

@@ -41,7 +41,7 @@ def _sample(player: Player, runtime: Runtime, meter: Meter, job: SampleJob) -> d
     except NotScored as reason:
         return base | nothing(reason.error.message)
     before = meter.read().joules
-    finished = _answer(runtime, replace(request, n_shared=0))
+    finished = answer(runtime, replace(request, n_shared=0))
     after = meter.read().joules
     generation = finished.generation
     if generation is None:
@@ -58,7 +58,7 @@ def _sample(player: Player, runtime: Runtime, meter: Meter, job: SampleJob) -> d
     }
 
 
-def _answer(runtime: Runtime, request: Request) -> Finished:
+def answer(runtime: Runtime, request: Request) -> Finished:
     runtime.submit(request)
     while not (finished := runtime.step()):
         pass

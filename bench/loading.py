@@ -41,17 +41,11 @@ OpenRuntime = Callable[[bool], AbstractContextManager[Opened]]
 class LoadedModel:
     """One model; prompts, constraints and runtimes of it."""
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        template: ChatTemplate | None,
-        spec: ModelSpec,
-        open_runtime: OpenRuntime,
-        build: str,
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, spec: ModelSpec, open_runtime: OpenRuntime, build: str) -> None:
         self.build = build
         self.native = formats.FORMATS.get(spec.format_id or "")
-        self._tokenizer, self._template, self._spec, self._open_runtime = tokenizer, template, spec, open_runtime
+        self._tokenizer, self._spec, self._open_runtime = tokenizer, spec, open_runtime
+        self._template = None if spec.template is None else ChatTemplate(spec.template)
         self._builders: dict[PromptStyle, PromptBuilder] = {}
         self._backends: dict[str, Backend] = {}
 
@@ -105,8 +99,7 @@ def _open_llama(spec: ModelSpec) -> LoadedModel:
             yield Opened(runtime, model.buffers + runtime.context.buffers)
 
     kinds = sorted({device.name.rstrip("0123456789") for device in devices()})
-    template = None if spec.template is None else ChatTemplate(spec.template)
-    return LoadedModel(model, template, spec, open_runtime, f"{build_info()} ({', '.join(kinds)})")
+    return LoadedModel(model, spec, open_runtime, f"{build_info()} ({', '.join(kinds)})")
 
 
 def _open_fake(spec: ModelSpec, work: Work) -> LoadedModel:
@@ -119,7 +112,7 @@ def _open_fake(spec: ModelSpec, work: Work) -> LoadedModel:
     def open_runtime(single: bool) -> Iterator[Opened]:
         yield Opened(FakeRuntime(model, n_ctx=spec.context.n_ctx, n_slots=1 if single else spec.n_slots))
 
-    return LoadedModel(model, model.template, spec, open_runtime, "scripted")
+    return LoadedModel(model, spec, open_runtime, "scripted")
 
 
 class _Perfect:

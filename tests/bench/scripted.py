@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.config import LatencySettings, RunConfig
+from bench.loading import LoadedModel, open_model
+from bench.messages import ModelSpec, Work
 from bench.plan import Plan, PlannedModel, make_plan
 from bench.suites.case import Suite, load
 from bench.writer import Provenance
+from engine.errors import OutOfMemory
 from engine.fake import TEMPLATE
 from tests.bench.episodes import raw_case, raw_episode, write_suite
 
@@ -59,3 +63,19 @@ def plan_of(
 ) -> Plan:
     config = RunConfig(modes=tuple(modes), latency=latency, **settings)
     return make_plan(config, tuple(models) or (fake(),), (suite(folder, n_cases, with_episode=with_episode),))
+
+
+def open_without_memory(spec: ModelSpec, work: Work) -> LoadedModel:
+    """A model that does not fit."""
+    raise OutOfMemory(f"{spec.path} does not fit into memory: 9 MiB are missing; take a smaller quantization")
+
+
+def open_and_die(spec: ModelSpec, work: Work) -> LoadedModel:
+    """A library that aborts while it loads."""
+    print("ggml: the last words", flush=True)
+    os.abort()
+
+
+def open_q4_only(spec: ModelSpec, work: Work) -> LoadedModel:
+    """A machine on which only the smaller file fits."""
+    return open_without_memory(spec, work) if spec.path.endswith("F16") else open_model(spec, work)

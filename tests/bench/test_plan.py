@@ -1,0 +1,178 @@
+"""What a run will do, and the names of its pieces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.config import LatencySettings, RunConfig
+from bench.plan import Plan, make_plan, spread
+from bench.rows import Stored
+from bench.todo import n_items_done, todo
+from engine.llama.params import ContextParams, LoadParams
+from engine.runtime import Limits
+from engine.types import Sampling
+from grammars.errors import ToolgaugeError
+from tests.bench.scripted import fake, plan_of, suite
+
+NOTHING = Stored({}, frozenset(), frozenset())
+
+
+def keys(plan: Plan) -> set[str]:
+    return {item.key for cell in plan.cells for item in cell.items}
+
+
+def test_every_model_meets_every_mode_of_every_case(tmp_path: Path) -> None:
+    models = (fake(quant="Q8_0"), fake(quant="Q4_K_M"))
+    plan = plan_of(tmp_path, models, n_cases=3, modes=("native.free", "native.schema", "json.free"))
+    assert [(cell.model.quant, cell.mode.id, cell.backend) for cell in plan.cells] == [
+        ("Q8_0", "native.free", "none"),
+        ("Q8_0", "native.schema", "llguidance"),
+        ("Q8_0", "json.free", "none"),
+        ("Q4_K_M", "native.free", "none"),
+        ("Q4_K_M", "native.schema", "llguidance"),
+        ("Q4_K_M", "json.free", "none"),
+    ]
+    assert plan.n_items == len(keys(plan)) == 18
+
+
+def test_the_same_settings_give_the_same_keys(tmp_path: Path) -> None:
+    first, second = plan_of(tmp_path), plan_of(tmp_path)
+    assert first.key == second.key
+    assert keys(first) == keys(second)
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"sampling": Sampling(temperature=0.5)},
+    {"sampling": Sampling(seed=7)},
+    {"limits": Limits(answer=64)},
+    {"limits": Limits(reasoning=64)},
+    {"context": ContextParams(n_ctx=1024)},
+    {"context": ContextParams(type_k="q8_0")},
+    {"load": LoadParams(n_gpu_layers=0)},
+    {"thinking": True},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_whatever_can_change_an_answer_changes_its_key(tmp_path: Path, change: dict[str, Any]) -> None:
+    assert not keys(plan_of(tmp_path)) & keys(plan_of(tmp_path, **change))
+
+
+@pytest.mark.parametrize("change", [{"parallel": 1}, {"context": ContextParams(n_threads=1, n_batch=64)}], ids=str)
+def test_how_fast_it_is_computed_is_no_part_of_the_key(tmp_path: Path, change: dict[str, Any]) -> None:
+    assert plan_of(tmp_path).key == plan_of(tmp_path, **change).key
+
+
+def test_model_template_case_mode_and_backend_are_part_of_the_key(tmp_path: Path) -> None:
+    base = plan_of(tmp_path)
+    assert not keys(base) & keys(plan_of(tmp_path, [fake(quant="other file")]))
+    assert not keys(base) & keys(plan_of(tmp_path, [replace(fake(), template="another {{ template }}")]))
+    schema = plan_of(tmp_path, modes=["native.schema"])
+    assert not keys(base) & keys(schema)
+    assert not keys(schema) & keys(plan_of(tmp_path, modes=["native.schema"], backend="gbnf"))
+    changed = make_plan(base.config, base.models, [suite(tmp_path, tool_choice="required")])
+    assert not keys(base) & keys(changed)
+
+
+def test_samples_are_not_items(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, latency=LatencySettings(n_cases=2, repetitions=3))
+    samples = {sample.key for cell in plan.cells for sample in cell.samples}
+    assert plan.n_samples == len(samples) == 2 * 3 * 2
+    assert not samples & keys(plan)
+    assert keys(plan) == keys(plan_of(tmp_path))
+
+
+def test_a_limit_takes_from_all_categories_in_turn(tmp_path: Path) -> None:
+    cases = suite(tmp_path, 6, with_episode=True).cases
+    assert [case.category for case in cases] == ["sums", "more"] * 3 + ["episodes"]
+    assert [case.id for case in spread(cases, 3)] == ["mine/0", "mine/1", "mine/episode"]
+    assert [case.id for case in spread(cases, 4)] == ["mine/0", "mine/1", "mine/2", "mine/episode"]
+    assert spread(cases, 99) == spread(cases, None) == cases
+
+
+def test_trials_repeat_cases_under_keys_of_their_own(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, trials=3, sampling=Sampling(temperature=0.7))
+    assert plan.n_items == len(keys(plan)) == 3 * 3 * 2
+
+
+def test_the_context_is_the_trained_one_up_to_a_limit(tmp_path: Path) -> None:
+    def n_ctx(n_ctx_train: int, asked: int = 0) -> int:
+        model = replace(fake(), n_ctx_train=n_ctx_train)
+        return plan_of(tmp_path, [model], context=ContextParams(n_ctx=asked)).cells[0].context.n_ctx
+
+    assert (n_ctx(2048), n_ctx(131_072), n_ctx(131_072, asked=32_768)) == (2048, 8192, 32_768)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (
+            {"modes": ["native.fre"]},
+            r"unknown mode 'native.fre'; known modes are: native.free, native.schema",
+        ),
+        ({"modes": []}, "no mode given; known modes are"),
+        ({"backend": "xgrammar"}, r"unknown constraint backend 'xgrammar'; known backends are: .*llguidance"),
+        ({"trials": 2}, "several trials of a greedy answer are all the same"),
+        ({"parallel": 0}, "parallel must be 1 or more, not 0"),
+        ({"limit": 0}, "limit must be 1 or more, not 0"),
+    ],
+)
+def test_impossible_settings_are_one_sentence(tmp_path: Path, settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ToolgaugeError, match=sentence):
+        plan_of(tmp_path, **settings)
+
+
+def test_a_model_without_a_known_format_is_measured_in_json_only(tmp_path: Path) -> None:
+    model = replace(fake(), format_id="qwen_xml")
+    with pytest.raises(ToolgaugeError, match=r"'qwen_xml'.*measure it with --modes json.free,json.schema"):
+        plan_of(tmp_path, [model])
+    assert plan_of(tmp_path, [model], modes=["json.free"]).n_items == 3
+
+
+def test_the_same_file_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ToolgaugeError, match="are the same; to compare a file with itself, run it again with --new"):
+        plan_of(tmp_path, [fake(), fake()])
+
+
+def test_a_config_survives_the_result_file() -> None:
+    config = RunConfig(
+        models=("a.gguf",),
+        context=ContextParams(n_ctx=512, type_k="q8_0"),
+        load=LoadParams(tensor_split=(0.5, 0.5)),
+        sampling=Sampling(0.2, seed=3),
+        limit=4,
+    )
+    assert RunConfig.from_json(config.to_json()) == config
+    with pytest.raises(ToolgaugeError, match="settings that this version does not know: colour"):
+        RunConfig.from_json({**config.to_json(), "colour": "red"})
+
+
+def test_work_goes_case_by_case_through_all_modes(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, n_cases=2, latency=LatencySettings(n_cases=2, repetitions=1))
+    work = todo(plan, plan.models[0], NOTHING).work()
+    assert [(job.case.id, job.mode) for job in work.items] == [
+        ("mine/0", "native.free"),
+        ("mine/0", "json.free"),
+        ("mine/1", "native.free"),
+        ("mine/1", "json.free"),
+    ]
+    assert [(job.case.id, job.mode) for job in work.samples] == [
+        ("mine/0", "native.free"),
+        ("mine/0", "json.free"),
+        ("mine/1", "json.free"),
+        ("mine/1", "native.free"),
+    ]
+
+
+def test_what_crashed_is_tried_once_more_alone_and_last(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, n_cases=4, modes=["native.free"])
+    first, second, third, fourth = (item.key for item in plan.cells[0].items)
+    stored = Stored({first: 1, second: 1, third: 2}, frozenset((second, third)), frozenset())
+    left = todo(plan, plan.models[0], stored)
+    assert [(job.key, job.alone) for job in left.work().items] == [(fourth, False), (second, True)]
+    assert left.attempts == {fourth: 1, second: 2}
+    assert n_items_done(stored, plan) == 2

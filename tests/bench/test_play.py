@@ -1,0 +1,250 @@
+"""Playing items on a loaded model: whatever goes wrong with one is told by name and costs no other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.config import LatencySettings
+from bench.latency import take_samples
+from bench.loading import LoadedModel, Opened, open_model
+from bench.messages import Began, ItemFinished, Message, SampleFinished
+from bench.plan import Plan
+from bench.play import Player
+from bench.records import EpisodeEnd, ErrorKind, ItemRecord
+from bench.rows import Stored
+from bench.run import model_spec
+from bench.todo import todo
+from engine.constraint.protocol import Constraint
+from engine.errors import ConstraintError, UnsupportedSchema
+from engine.fake import TEMPLATE, FakeRuntime, fake_model
+from engine.meter import RssMeter
+from engine.runtime import Finished, Request
+from engine.types import Generation, Sampling, StopReason
+from grammars.nodes import Node
+from tests.bench.scripted import fake, plan_of
+
+
+@dataclass
+class Recorded:
+    """A runtime that lets another work and remembers what it was asked."""
+
+    inner: FakeRuntime
+    requests: list[Request] = field(default_factory=list)
+    most_pending: int = 0
+
+    @property
+    def n_ctx(self) -> int:
+        return self.inner.n_ctx
+
+    @property
+    def n_slots(self) -> int:
+        return self.inner.n_slots
+
+    @property
+    def n_pending(self) -> int:
+        return self.inner.n_pending
+
+    def submit(self, request: Request) -> None:
+        self.requests.append(request)
+        self.inner.submit(request)
+        self.most_pending = max(self.most_pending, self.n_pending)
+
+    def step(self) -> Sequence[Finished]:
+        return self.inner.step()
+
+
+@dataclass
+class Played:
+    records: dict[str, ItemRecord]  # by case and mode
+    requests: list[Request]
+    most_pending: int
+    messages: list[Message]
+
+
+def played(plan: Plan, stored: Stored | None = None) -> Played:
+    """The whole accuracy pass of a plan of one model, in this process."""
+    messages: list[Message] = []
+    spec = model_spec(plan, plan.models[0], open_model)
+    left = todo(plan, plan.models[0], stored or Stored({}, frozenset(), frozenset()))
+    model = open_model(spec, left.work())
+    with model.runtime(single=False) as opened:
+        assert isinstance(opened.runtime, FakeRuntime)
+        runtime = Recorded(opened.runtime)
+        Player(model, spec, messages.append).play(runtime, left.work().items)
+    names = {job.key: f"{job.case.id} {job.mode}" for job in left.work().items}
+    records = {names[m.key]: m.record for m in messages if isinstance(m, ItemFinished)}
+    return Played(records, runtime.requests, runtime.most_pending, messages)
+
+
+def test_every_item_comes_back_once_whole_and_after_it_began(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, n_cases=5, with_episode=True)
+    outcome = played(plan)
+    assert len(outcome.records) == plan.n_items
+    began = [m.key for m in outcome.messages if isinstance(m, Began)]
+    finished = [m.key for m in outcome.messages if isinstance(m, ItemFinished)]
+    assert sorted(began) == sorted(finished) == sorted(item.key for cell in plan.cells for item in cell.items)
+    assert all(record.error is None for record in outcome.records.values())
+
+
+def test_an_episode_is_played_to_its_end(tmp_path: Path) -> None:
+    outcome = played(plan_of(tmp_path, n_cases=1, with_episode=True))
+    for mode in ("native.free", "json.free"):
+        record = outcome.records[f"mine/episode {mode}"]
+        assert [[call.name for call in step.parsed.calls] for step in record.steps] == [["add"], ["store"], []]
+        assert [[result.ok for result in step.results] for step in record.steps] == [[True], [True], []]
+        assert record.end is EpisodeEnd.REPLY
+        assert "sum" in record.steps[1].prompt
+
+
+def test_items_share_the_slots_of_the_runtime(tmp_path: Path) -> None:
+    assert played(plan_of(tmp_path, n_cases=6, parallel=3)).most_pending == 3
+    assert played(plan_of(tmp_path, n_cases=6, parallel=1)).most_pending == 1
+
+
+def test_the_answers_do_not_depend_on_how_many_are_in_flight(tmp_path: Path) -> None:
+    def texts(parallel: int) -> dict[str, list[str]]:
+        outcome = played(plan_of(tmp_path, n_cases=4, with_episode=True, parallel=parallel))
+        return {name: [step.generation.text for step in record.steps] for name, record in outcome.records.items()}
+
+    assert texts(1) == texts(4)
+
+
+def test_what_was_in_flight_at_a_crash_is_played_alone(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, n_cases=4, modes=["native.free"])
+    crashed = {item.key for item in plan.cells[0].items}
+    outcome = played(plan, Stored(dict.fromkeys(crashed, 1), frozenset(crashed), frozenset()))
+    assert outcome.most_pending == 1
+    assert {m.n_slots for m in outcome.messages if isinstance(m, ItemFinished)} == {1}
+
+
+def test_a_prompt_that_does_not_fit_is_told_as_that(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, n_cases=2, modes=["native.free"])
+    small = replace(plan, cells=tuple(replace(c, context=replace(c.context, n_ctx=64)) for c in plan.cells))
+    for record in played(small).records.values():
+        assert record.error is not None
+        assert record.error.kind is ErrorKind.CONTEXT
+        assert record.end is EpisodeEnd.ERROR
+
+
+def test_a_template_that_refuses_costs_only_its_items(tmp_path: Path) -> None:
+    source = "{%- if tools %}{{ raise_exception('no tools, please') }}{% endif -%}" + TEMPLATE.source
+    records = played(plan_of(tmp_path, [replace(fake(), template=source)], n_cases=2)).records
+    for name, record in records.items():
+        if name.endswith("native.free"):
+            assert record.error is not None
+            assert record.error.kind is ErrorKind.TEMPLATE
+            assert "no tools, please" in record.error.message
+        else:
+            assert record.error is None
+
+
+@dataclass
+class Refusing:
+    """A backend that cannot build anything."""
+
+    reason: Exception
+    name: str = "llguidance"
+    version: str = "0"
+
+    def compile(self, root: Node) -> Any:
+        raise self.reason
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [UnsupportedSchema("llguidance", "not", "/properties/a"), ConstraintError("no tools to call")],
+    ids=["unsupported", "impossible"],
+)
+def test_a_constraint_that_cannot_be_built_is_never_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: Exception
+) -> None:
+    monkeypatch.setattr(LoadedModel, "backend", lambda model, name: Refusing(reason))
+    records = played(plan_of(tmp_path, n_cases=2, modes=("native.free", "native.schema"))).records
+    for name, record in records.items():
+        if name.endswith("native.free"):
+            assert record.error is None
+        else:
+            assert record.error is not None
+            assert record.error.kind is ErrorKind.CONSTRAINT
+            assert record.error.message == str(reason)
+            assert record.steps == ()
+
+
+class Anything:
+    """A backend whose constraints are never asked: the script ignores them."""
+
+    name, version, text = "llguidance", "0", ""
+
+    def __init__(self) -> None:
+        self.roots: list[Node] = []
+
+    def compile(self, root: Node) -> Any:
+        self.roots.append(root)
+        return self
+
+    def start(self) -> Constraint:
+        raise AssertionError("the scripted runtime does not decode")
+
+
+def test_one_tool_set_is_compiled_once_for_each_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = Anything()
+    monkeypatch.setattr(LoadedModel, "backend", lambda model, name: backend)
+    plan = plan_of(tmp_path, n_cases=4, modes=("native.schema", "json.schema", "json.syntax", "json.free"))
+    outcome = played(plan)
+    assert len(backend.roots) == 3
+    assert len({repr(root) for root in backend.roots}) == 3
+    assert [request.compiled is backend for request in outcome.requests].count(True) == 12
+    assert {request.trigger for request in outcome.requests} == {"<tool_call>", None}
+
+
+def test_a_constraint_that_leaves_no_token_is_an_error_that_keeps_its_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stuck(FakeRuntime):
+        def step(self) -> Sequence[Finished]:
+            return [Finished(f.key, _stuck(f.generation)) for f in super().step()]
+
+    stuck = Opened(Stuck(fake_model("fake:silent", perfect=None)))
+    monkeypatch.setattr(LoadedModel, "runtime", lambda model, single: nullcontext(stuck))
+    (record,) = played(plan_of(tmp_path, n_cases=1, modes=["native.free"])).records.values()
+    assert record.error is not None
+    assert record.error.kind is ErrorKind.CONSTRAINT
+    assert len(record.steps) == 1
+
+
+def _stuck(generation: Generation | None) -> Generation:
+    assert generation is not None
+    return replace(generation, stop=StopReason.CONSTRAINT)
+
+
+def test_seeds_differ_by_case_and_trial_and_agree_between_modes(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, n_cases=2, trials=2, sampling=Sampling(temperature=1.0, seed=5))
+    seeds = [request.sampling.seed for request in played(plan).requests]
+    assert len(seeds) == 8
+    assert len(set(seeds)) == 4
+
+
+def test_samples_are_single_stream_uncached_and_warm(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, n_cases=3, latency=LatencySettings(n_cases=2, repetitions=2))
+    spec = model_spec(plan, plan.models[0], open_model)
+    work = todo(plan, plan.models[0], Stored({}, frozenset(), frozenset())).work()
+    model = open_model(spec, work)
+    messages: list[Message] = []
+    with model.runtime(single=True) as opened:
+        assert isinstance(opened.runtime, FakeRuntime)
+        runtime = Recorded(opened.runtime)
+        take_samples(Player(model, spec, messages.append), runtime, RssMeter(), work.samples)
+    samples = [m for m in messages if isinstance(m, SampleFinished)]
+    assert len(samples) == 8
+    assert len(runtime.requests) == 8 + 2  # one unrecorded answer in each mode before
+    assert runtime.most_pending == 1
+    assert {request.n_shared for request in runtime.requests} == {0}
+    for sample in samples:
+        assert 0 < sample.values["ttft_s"] < sample.values["ttfn_s"] < sample.values["ttfc_s"]
+        assert sample.values["error"] is None

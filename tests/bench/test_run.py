@@ -1,0 +1,184 @@
+"""Running a plan in worker processes: what is stored, what is told, and what a dying worker costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import events
+from bench.config import LatencySettings
+from bench.drive import MAX_DEATHS
+from bench.judge import verdict
+from bench.loading import open_model
+from bench.plan import Plan
+from bench.records import ErrorKind
+from bench.rows import Item, Run
+from bench.run import execute
+from bench.store import Store
+from grammars.errors import ToolgaugeError
+from tests.bench.scripted import (
+    PROVENANCE,
+    fake,
+    open_and_die,
+    open_q4_only,
+    open_without_memory,
+    plan_of,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "results.db") as opened:
+        yield opened
+
+
+class Heard(list[events.Event]):
+    """A listener that keeps what it hears."""
+
+    def __call__(self, event: events.Event) -> None:
+        self.append(event)
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self if isinstance(event, kind)]
+
+
+def run(store: Store, plan: Plan, **settings: Any) -> Run:
+    return execute(store, plan, PROVENANCE, **{"opener": open_model, "scorer": verdict, **settings})
+
+
+def items(store: Store, run: Run) -> list[Item]:
+    return [item for cell in store.cells(run.id) for item in store.items(cell.id)]
+
+
+def test_a_run_stores_answers_verdicts_samples_loads_and_memory(store: Store, tmp_path: Path) -> None:
+    heard = Heard()
+    plan = plan_of(tmp_path, with_episode=True, latency=LatencySettings(n_cases=2, repetitions=2))
+    done = run(store, plan, listener=heard)
+    assert done.finished_utc is not None
+    assert done.llama_build == "scripted"
+    assert len(items(store, done)) == plan.n_items == 8
+    for cell in store.cells(done.id):
+        assert {score.outcome for score in store.verdicts(cell.id).values()} == {"correct"}
+        assert len(store.latency_samples(cell.id)) == 4
+        assert all(sample.ttfc_s for sample in store.latency_samples(cell.id))
+    (load,) = store.loads(done.id)
+    moments = {(reading.moment, reading.source) for reading in store.readings(load.id)}
+    assert moments == {(m, s) for m in ("before", "loaded", "peak", "parallel") for s in ("rss", "vram")}
+    (started,), (finished,) = heard.of(events.Started), heard.of(events.Finished)
+    assert (started.resumed, started.n_done, finished.n_errors) == (False, 0, 0)
+    assert len(heard.of(events.ItemDone)) == 8
+    assert len(heard.of(events.SampleDone)) == 8
+
+
+def test_two_runs_of_a_plan_are_equal_item_for_item(store: Store, tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, with_episode=True)
+    first, second = run(store, plan), run(store, plan)
+    assert first.id != second.id
+
+    def answers(done: Run) -> dict[str, Any]:
+        return {
+            item.key: [
+                (step.prompt, step.generation.tokens, step.parsed, step.results) for step in store.steps(item.id)
+            ]
+            for item in items(store, done)
+        }
+
+    assert answers(first) == answers(second)
+
+
+def test_a_finished_run_is_not_touched_again_unless_it_is_named(store: Store, tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, n_cases=1)
+    first = run(store, plan)
+    heard = Heard()
+    again = run(store, plan, which=first.id, listener=heard)
+    assert again.id == first.id
+    assert heard.of(events.ItemDone) == heard.of(events.ModelLoading) == []
+    other = plan_of(tmp_path, n_cases=2)
+    with pytest.raises(ToolgaugeError, match="run 1 was made with other settings, files or versions than now"):
+        run(store, other, which=first.id)
+
+
+def test_a_worker_that_dies_costs_what_was_in_flight_and_the_run_goes_on(store: Store, tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, [fake("fake:crash:3")], n_cases=5, modes=["native.free"], parallel=1)
+    heard = Heard()
+    done = run(store, plan, listener=heard)
+    found = items(store, done)
+    assert [item.error and item.error.kind for item in found] == [None, None, ErrorKind.RUNTIME, None, None]
+    died = found[2].error
+    assert died is not None
+    assert (
+        died.message == "the process of the model died: it was ended by SIGKILL; the system may have run out of memory"
+    )
+    (death,) = heard.of(events.WorkerDied)
+    assert death.n_in_flight == 1
+    assert heard.of(events.Finished)[0].n_errors == 1
+    assert [load.error is not None for load in store.loads(done.id)] == [True, False]
+
+    resumed = run(store, plan, which=done.id)
+    assert resumed.id == done.id
+    assert [(item.attempt, item.error) for item in items(store, resumed)] == [(1, None)] * 2 + [(2, None)] + [
+        (1, None)
+    ] * 2
+
+
+def test_a_worker_that_always_dies_is_given_up(store: Store, tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, n_cases=2)
+    heard = Heard()
+    with pytest.raises(
+        ToolgaugeError, match=r"cannot be run here: its process died 3 times in a row, .*SIGABRT"
+    ) as error:
+        run(store, plan, opener=open_and_die, listener=heard)
+    assert str(error.value).endswith("llama.cpp said last: ggml: the last words")
+    assert len(heard.of(events.WorkerDied)) == MAX_DEATHS
+    (unfinished,) = store.runs()
+    assert unfinished.finished_utc is None
+    assert run(store, plan).id == unfinished.id
+
+
+def test_a_model_that_does_not_fit_says_so_in_the_engines_words(store: Store, tmp_path: Path) -> None:
+    sentence = "fake:perfect does not fit into memory: 9 MiB are missing; take a smaller quantization"
+    with pytest.raises(ToolgaugeError, match=f"^{sentence}$"):
+        run(store, plan_of(tmp_path, n_cases=1), opener=open_without_memory)
+    assert [load.error for load in store.loads(store.run("last").id)] == [sentence]
+
+
+def test_a_model_that_does_not_fit_does_not_keep_the_others_from_being_measured(store: Store, tmp_path: Path) -> None:
+    large = replace(fake("fake:perfect", quant="F16"), path="fake:F16")
+    plan = plan_of(tmp_path, [large, fake("fake:perfect", quant="Q4_K_M")], n_cases=2)
+    with pytest.raises(ToolgaugeError, match="fake:F16 does not fit into memory"):
+        run(store, plan, opener=open_q4_only)
+    cells = store.cells(store.run("last").id)
+    assert {cell.model.quant: len(store.items(cell.id)) for cell in cells} == {"F16": 0, "Q4_K_M": 2}
+
+
+def test_another_build_of_llama_cpp_is_another_run(store: Store, tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, n_cases=1)
+    done = run(store, plan)
+    with store.transaction() as sql:
+        sql.execute("UPDATE run SET llama_build = 'another'")
+        sql.execute("DELETE FROM item")
+    with pytest.raises(ToolgaugeError, match=r"begun with another llama.cpp \(another; now scripted\)"):
+        run(store, plan, which=done.id)
+
+
+def test_an_estimate_comes_from_the_first_items_or_from_an_earlier_run(store: Store, tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, n_cases=6, latency=LatencySettings(n_cases=1, repetitions=1))
+    first, second = Heard(), Heard()
+    run(store, plan, listener=first)
+    (estimate,) = first.of(events.Estimated)
+    assert estimate.basis == "the first 8 items of fake:perfect"
+    assert estimate.remaining_s > 0
+    assert first.index(estimate) > first.index(first.of(events.ItemDone)[7])
+
+    run(store, plan, listener=second)
+    told = second.of(events.Estimated)[0]
+    assert told.basis == "earlier runs of the same files here"
+    assert second.index(told) < second.index(second.of(events.ModelLoading)[0])
+    seconds = sum(item.total_s / item.n_slots for item in items(store, store.run("1")))
+    samples = [s.total_s for cell in store.cells(1) for s in store.latency_samples(cell.id)]
+    loads = [load.load_s or 0 for load in store.loads(1)]
+    assert told.remaining_s == pytest.approx(seconds + sum(samples) + sum(loads))
