@@ -6,7 +6,7 @@ pairing is a maximum matching, so that it never depends on the order in which a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.suites.case import ExpectedCall, defaults
@@ -44,14 +44,9 @@ def is_right(expected: ExpectedCall, call: Call, tools: Mapping[str, Tool]) -> b
     return matches_arguments(expected.arguments, call.arguments, defaults(tool))
 
 
-def pair(
-    expected: Sequence[ExpectedCall],
-    calls: Sequence[Call],
-    tools: Mapping[str, Tool],
-    allowed: Callable[[ExpectedCall, int], bool] = lambda _expected, _index: True,
-) -> Pairing:
-    """As many pairs as possible, by augmenting paths; of equally good calls the earliest. `allowed` rules pairs out."""
-    edges = {e.id: [i for i, call in enumerate(calls) if allowed(e, i) and is_right(e, call, tools)] for e in expected}
+def pair(expected: Sequence[ExpectedCall], calls: Sequence[Call], tools: Mapping[str, Tool]) -> Pairing:
+    """As many pairs as possible, by augmenting paths; of equally good calls the earliest."""
+    edges = {e.id: [index for index, call in enumerate(calls) if is_right(e, call, tools)] for e in expected}
     owner: dict[int, str] = {}
 
     def place(call_id: str, seen: set[int]) -> bool:

@@ -24,7 +24,7 @@ ENVELOPE = "envelope"
 
 Mend = Callable[[str, int], str]
 
-_BRACKET = re.compile(r"[{\[]")
+_OPENING = re.compile(r"\{(?=\s*[\"'“‘}])|\[(?=\s*[{\[\]])")  # a bracket that looks like the beginning of JSON
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
 _FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _MARKER = r"(?:</?[a-z_]{3,}>|<\|[a-z_]+\|>|\[/?[A-Z_]{4,}\])"
@@ -178,14 +178,15 @@ def _outside_strings(text: str, mend: Callable[[str], str]) -> str:
 
 
 def _without_fence(text: str, stop: int) -> str:
+    start = _OPENING.search(text)
     match = _FENCE.search(text)
     # a fence behind the first bracket belongs to a value
-    return match.group(1).strip() if match and not _BRACKET.search(text, 0, match.start()) else text
+    return match.group(1).strip() if start and match and match.start() < start.start() < match.end() else text
 
 
 def _without_prose(text: str, stop: int) -> str:
     """From the first bracket to the one that closes it, or to the end."""
-    start = _BRACKET.search(text)
+    start = _OPENING.search(text)
     if start is None:
         return text
     text, depth = text[start.start() :], 0

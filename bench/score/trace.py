@@ -5,13 +5,13 @@ In an episode with an injected fault some failed calls are part of the story. Kn
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.records import ItemRecord, ToolResult
 from bench.score.arguments import Pairing, pair
-from bench.suites.case import Case, ExpectedCall, Fault
-from engine.types import Call, Tool
+from bench.suites.case import Case, Fault
+from engine.types import Call
 
 TOLERATED_FAILURES = 2
 """Calls that may fail after the fault: with the one that succeeds they are the three of 'recovered within three'."""
@@ -57,7 +57,7 @@ def trace(case: Case, record: ItemRecord) -> Trace:
     faulted = next((m for m in made if m.is_faulted), None)
     judged = made if case.fault is None or faulted is None else _judged(case, case.fault, made, faulted)
     tools = {tool.name: tool for tool in case.tools}
-    return Trace(made, judged, _pair(case, judged, faulted, tools), faulted)
+    return Trace(made, judged, pair(case.expected, [m.call for m in judged], tools), faulted)
 
 
 def recovery_targets(case: Case) -> tuple[str, ...]:
@@ -70,29 +70,18 @@ def recovery_targets(case: Case) -> tuple[str, ...]:
 
 
 def _judged(case: Case, fault: Fault, made: Sequence[Made], faulted: Made) -> tuple[Made, ...]:
-    """Without the failures that belong to the fault, and without the first few after it if recovery is possible."""
+    """Without the failure itself if the call is to succeed in the end, and without the first few after it.
+
+    Where no recovery is possible every call after the failure is one too many.
+    """
     n_tolerated = TOLERATED_FAILURES if recovery_targets(case) else 0
     judged = []
     for m in made:
         if m is faulted:
             if fault.times is None:
                 judged.append(m)
-        elif m.is_faulted and fault.times is not None:
-            continue
         elif m.failed and m.step > faulted.step and n_tolerated:
             n_tolerated -= 1
         else:
             judged.append(m)
     return tuple(judged)
-
-
-def _pair(case: Case, judged: Sequence[Made], faulted: Made | None, tools: Mapping[str, Tool]) -> Pairing:
-    """After a fault for good, the expected call that fails is the faulted one, and the others have to succeed."""
-
-    def allowed(expected: ExpectedCall, index: int) -> bool:
-        if case.fault is None or faulted is None:
-            return True
-        fails = case.fault.times is None and expected.id == case.fault.on
-        return judged[index].is_faulted == fails
-
-    return pair(case.expected, [m.call for m in judged], tools, allowed)

@@ -150,6 +150,14 @@ def content_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A tool as written, which is what the hash is made of, and as read."""
+
+    raw: Mapping[str, Any]
+    tool: Tool
+
+
 class _Reader:
     """Reads one file; every error is told with the line it is on."""
 
@@ -193,7 +201,7 @@ class _Reader:
             place = ".".join(str(part) for part in first["loc"]) or "line"
             raise self.wrong(place, first["msg"].removeprefix("Value error, ")) from error
 
-    def shared_tools(self, source: str | list[dict[str, Any]] | None) -> Mapping[str, dict[str, Any]]:
+    def shared_tools(self, source: str | list[dict[str, Any]] | None) -> Mapping[str, _Offer]:
         raw: Any = source or []
         if isinstance(source, str):
             path = self.path.parent / source
@@ -203,7 +211,15 @@ class _Reader:
                 raise self.wrong("tools", f"cannot read {path} ({error})") from error
         if not isinstance(raw, list) or not all(isinstance(tool, dict) for tool in raw):
             raise self.wrong("tools", "has to be a list of tools")
-        return {self.tool(f"tools.{position}", tool).name: tool for position, tool in enumerate(raw)}
+        offers = [_Offer(tool, self.tool(f"tools.{position}", tool)) for position, tool in enumerate(raw)]
+        return {offer.tool.name: offer for offer in offers}
+
+    def offer(self, place: str, raw: str | dict[str, Any], shared: Mapping[str, _Offer]) -> _Offer:
+        if not isinstance(raw, str):
+            return _Offer(raw, self.tool(place, raw))
+        if raw not in shared:
+            raise self.wrong(place, f"the header names no tool '{raw}'")
+        return shared[raw]
 
     def tool(self, place: str, raw: Mapping[str, Any]) -> Tool:
         from grammars.errors import InvalidSchema
@@ -215,13 +231,9 @@ class _Reader:
             raise self.wrong(place, str(error)) from error
         return Tool(tool.name, tool.description, tool.parameters, tool.written)
 
-    def case(self, line: CaseLine, shared: Mapping[str, dict[str, Any]]) -> Case:
-        raw_tools: list[Mapping[str, Any]] = []
-        for position, offered in enumerate(line.tools):
-            if isinstance(offered, str) and offered not in shared:
-                raise self.wrong(f"tools.{position}", f"the header names no tool '{offered}'")
-            raw_tools.append(shared[offered] if isinstance(offered, str) else offered)
-        tools = tuple(self.tool(f"tools.{position}", raw) for position, raw in enumerate(raw_tools))
+    def case(self, line: CaseLine, shared: Mapping[str, _Offer]) -> Case:
+        offers = [self.offer(f"tools.{position}", raw, shared) for position, raw in enumerate(line.tools)]
+        tools = tuple(offer.tool for offer in offers)
         if len({tool.name for tool in tools}) < len(tools):
             raise self.wrong("tools", "two tools have the same name")
         expected = self.expected(line, {tool.name: tool for tool in tools})
@@ -243,7 +255,7 @@ class _Reader:
                 for i, r in enumerate(line.results)
             ),
             max_steps=line.max_steps or (EPISODE_STEPS if is_episode else SINGLE_STEP),
-            content_hash=_hash(line.model_dump(mode="json") | {"tools": raw_tools}),
+            content_hash=_hash(line.model_dump(mode="json") | {"tools": [offer.raw for offer in offers]}),
         )
 
     def expected(self, line: CaseLine, tools: Mapping[str, Tool]) -> tuple[ExpectedCall, ...]:

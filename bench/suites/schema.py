@@ -80,7 +80,7 @@ class RuleLine(_Shown):
 class FaultLine(_Shown):
     on: str
     kind: Literal["validation", "not_found", "transient", "timeout", "permission", "malformed"]
-    times: Annotated[int, Field(ge=1)] | None = None
+    times: Annotated[int, Field(ge=1, le=3)] | None = None  # recovery is looked for within three calls
     field: str | None = None
 
 

@@ -6,10 +6,10 @@ here is random, reads a clock or runs code; what a tool answers is written in th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from bench.records import EpisodeEnd, StepRecord, ToolResult
+from bench.records import EpisodeEnd, ItemRecord, ToolResult
 from bench.suites.case import Case, Fault, content_text, defaults
 from bench.suites.match import includes_fields, matches_arguments
 from engine.types import Call, Message, Parsed, StopReason, Tool
@@ -109,14 +109,17 @@ def first_violation(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> 
     return path or "arguments", errors[0].message
 
 
-def replays(case: Case, steps: Sequence[StepRecord]) -> bool:
+def replays(case: Case, record: ItemRecord) -> bool:
     """Whether these parses would have led through this transcript; false makes a re-scored item stale."""
     episode = Episode(case)
-    for position, step in enumerate(steps):
-        goes_on = episode.advance(step.parsed, step.generation.stop)
-        if episode.results != step.results or goes_on != (position < len(steps) - 1):
+    for step in record.steps:
+        if episode.end is not None:
             return False
-    return True
+        episode.advance(step.parsed, step.generation.stop)
+        if episode.results != step.results:
+            return False
+    # an item that ended with an error may have been on its way to another step
+    return record.error is not None or (bool(record.steps) and episode.end is record.end)
 
 
 def _failed(call: Call, kind: str, message: str, *, field: str | None = None) -> ToolResult:

@@ -68,6 +68,13 @@ def test_several_levels_are_judged_more_strictly() -> None:
     assert (alone.verdict, crowd[-1].verdict) == (Verdict.WORSE, Verdict.CANNOT_TELL)
 
 
+def test_more_cases_are_asked_for_than_there_were() -> None:
+    """With twenty levels a loss has to be clearer than with one; these two hundred did not do."""
+    crowd = [level(f"Q{i}", 50, 200, 180) for i in range(19)]
+    result = decide([level("F16", 100, 200, 180), *crowd, level("Q4", 30, 200, 171)], margin=0.01)
+    assert (result.comparisons[-1].verdict, result.comparisons[-1].n_to_settle) == (Verdict.CANNOT_TELL, 201)
+
+
 def test_only_cases_that_both_have_are_compared() -> None:
     reference = Level("F16", 2, {"a": True, "b": True, "c": True})
     (comparison,) = decide([reference, Level("Q4", 1, {"b": False, "c": True, "d": False})]).comparisons

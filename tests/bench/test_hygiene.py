@@ -58,6 +58,14 @@ VALUES: list[tuple[str, tuple[str, ...], object]] = [
     ('{"name": "f", "arguments": {"x": "\\"', ("unclosed",), {"x": '"'}),
     # one fault behind the other, against the ledger's order
     ("""{"name": "f", "arguments": {"y": [1,], 'x': 2}}""", ("single_quotes", "trailing_comma"), {"y": [1], "x": 2}),
+    # closing the bracket inside the quotes that are yet to be mended would be one repair too many
+    (
+        """{"name": "f", "arguments": {"y": [1,], 'x': '{'}}""",
+        ("single_quotes", "trailing_comma"),
+        {"y": [1], "x": "{"},
+    ),
+    ('```\nnote\n``` {"name": "f", "arguments": {"x": 1}}', ("prose",), {"x": 1}),
+    ('{note} [1] {"name": "f", "arguments": {"x": 1}}', ("prose",), {"x": 1}),
     ("{'name': 'f', 'arguments': {'x': 'it's'}}", ("single_quotes",), {"x": "it's"}),
     ('see {"name": "f", "arguments": {"x": "<b> } ```"}} ok', ("prose",), {"x": "<b> } ```"}),
 ]

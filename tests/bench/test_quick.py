@@ -49,7 +49,7 @@ def test_the_ideal_answer_is_correct(case: Case) -> None:
     assert (result.outcome, result.explanation, result.goal_reached) == (Outcome.CORRECT, "", True)
     assert result.mismatches == ()
     assert record.end is (EpisodeEnd.REPLY if case.is_episode else EpisodeEnd.SINGLE)
-    assert replays(case, record.steps)
+    assert replays(case, record)
     assert result.adherence.n_calls == result.adherence.n_schema_valid == sum(map(len, reference_steps(case)))
     assert (result.recovery is not None) == (case.fault is not None)
     if result.recovery and result.recovery.is_recoverable:
@@ -270,7 +270,7 @@ REPLIES = [
     ("restraint-3", "Which currency should I convert the 300 euros to?", {"asks": True}),
     ("restraint-3", "Here you are.", {"asks": False}),
     ("restraint-4", "Who should I send it to?", {"asks": True}),
-    ("restraint-6", "I can’t delete reminders, sorry.", {"declines": True}),
+    ("restraint-6", "I can’t delete reminders.", {"declines": True}),
     ("restraint-6", "Done, it is deleted.", {"declines": False}),
 ]
 

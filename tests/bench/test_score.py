@@ -15,7 +15,7 @@ from bench.score.adherence import violations
 from bench.score.arguments import pair
 from bench.suites.case import Case, load
 from bench.suites.reference import reference_steps
-from engine.types import Call, Fragment, Parsed, StopReason
+from engine.types import Call, Fragment, Parsed, StopReason, Tool
 from tests.bench.episodes import Answer, broken, case_from, play, raw_case, raw_episode
 
 SUM, KEEP = Call("add", {"a": 1, "b": 2}), Call("store", {"value": 3})
@@ -140,6 +140,12 @@ def test_where_it_was_cut(single: Case, answer: Answer, stop: StopReason, cut_at
 )
 def test_violations_have_kinds(single: Case, call: Call, kinds: set[str]) -> None:
     assert violations(call, {tool.name: tool for tool in single.tools}) == kinds
+
+
+def test_violations_below_alternatives_are_told_by_their_causes() -> None:
+    either = {"anyOf": [{"type": "integer"}, {"enum": ["all"]}]}
+    tool = Tool("f", "", {"type": "object", "properties": {"n": either}, "additionalProperties": False})
+    assert violations(Call("f", {"n": "none"}), {"f": tool}) == {"wrong_type", "not_in_enum"}
 
 
 def test_adherence_counts_attempts_and_calls(episode: Case) -> None:

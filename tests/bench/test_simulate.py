@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.records import EpisodeEnd, ToolResult
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ToolResult
 from bench.suites.simulate import Episode, Simulation, replays
 from engine.types import Call, Message, Parsed, StopReason
 from tests.bench.episodes import broken, case_from, play, raw_case, raw_episode
@@ -127,9 +128,23 @@ def test_the_first_matching_result_counts(tmp_path: Path) -> None:
 def test_a_transcript_replays_only_with_the_parses_that_led_to_it(tmp_path: Path) -> None:
     case = case_from(tmp_path, raw_episode())
     record = play(case, [[SUM], [KEEP], "Stored."])
-    assert replays(case, record.steps)
-    assert not replays(case, record.steps[:2])
-    other = play(case, [[SUM], [Call("store", {"value": 4})], "Stored."])
-    assert not replays(case, [record.steps[0], other.steps[1], record.steps[1]])
-    shorter = play(case, [[SUM], "Done."])
-    assert not replays(case, [shorter.steps[1], *record.steps[1:]])
+    add, keep, reply = record.steps
+    assert replays(case, record)
+    changed = [
+        (add, keep),  # it would have gone on
+        (add, reply, reply),  # it would have ended before
+        (replace(add, parsed=Parsed(calls=(KEEP,))), keep, reply),  # the tools would have said something else
+        (add, keep, replace(reply, parsed=broken("{"))),  # it would have ended otherwise
+        (),
+    ]
+    for steps in changed:
+        assert not replays(case, replace(record, steps=steps))
+
+
+def test_a_transcript_with_an_error_replays_up_to_it(tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_episode())
+    record = play(case, [[SUM], [KEEP], "Stored."])
+    error = ItemError(ErrorKind.CONTEXT, "it does not fit")
+    cut = replace(record, steps=record.steps[:1], end=EpisodeEnd.ERROR, error=error)
+    assert replays(case, cut)
+    assert not replays(case, replace(cut, steps=(record.steps[2], record.steps[0])))
