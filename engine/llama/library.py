@@ -28,11 +28,19 @@ _keep_alive: list[Any] = []  # callbacks that C holds pointers to
 
 @cache
 def library() -> Any:
-    """The binding module, with the backend started and the log captured."""
+    """The binding module, with the backends started."""
+    loaded = binding()
+    loaded.llama_backend_init()
+    return loaded
+
+
+@cache
+def binding() -> Any:
+    """The binding module with its log captured; enough for names and versions, and no device is touched."""
     # Without it, an abort forks a debugger to print a backtrace.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     try:
-        from llama_cpp import llama_cpp as binding
+        from llama_cpp import llama_cpp
     except (ImportError, OSError, RuntimeError) as error:
         raise ToolgaugeError(
             f"llama-cpp-python cannot be loaded ({error}); reinstall it for this machine, "
@@ -46,15 +54,13 @@ def library() -> Any:
         LOG.write(ERROR, message.decode("utf-8", errors="replace") + "\n")
         os.write(2, message + b"\n")
 
-    log_callback = binding.llama_log_callback(on_log)
+    log_callback = llama_cpp.llama_log_callback(on_log)
     abort_callback = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(on_abort)
     _keep_alive.extend((log_callback, abort_callback))
-    binding.llama_log_set(log_callback, None)
-    ggml(binding, "ggml_set_abort_callback", ctypes.c_void_p, ctypes.c_void_p)(
-        ctypes.cast(abort_callback, ctypes.c_void_p)
-    )
-    binding.llama_backend_init()
-    return binding
+    llama_cpp.llama_log_set(log_callback, None)
+    set_abort = ggml(llama_cpp, "ggml_set_abort_callback", ctypes.c_void_p, ctypes.c_void_p)
+    set_abort(ctypes.cast(abort_callback, ctypes.c_void_p))
+    return llama_cpp
 
 
 @contextmanager
@@ -71,10 +77,10 @@ def stderr_text() -> Iterator[Callable[[], str]]:
             os.close(saved)
 
 
-def ggml(binding: Any, name: str, restype: Any, *argtypes: Any) -> Callable[..., Any]:
+def ggml(llama_cpp: Any, name: str, restype: Any, *argtypes: Any) -> Callable[..., Any]:
     """A ggml function that the binding does not declare; the dynamic loader finds it among libllama's dependencies."""
     prototype = ctypes.CFUNCTYPE(restype, *argtypes)
-    return prototype((name, binding._lib))
+    return prototype((name, llama_cpp._lib))
 
 
 def fast(name: str, restype: Any, *argtypes: Any) -> Callable[..., Any]:
@@ -98,22 +104,22 @@ def supports_gpu() -> bool:
 
 def build_info() -> str:
     """Names the llama.cpp that computes, e.g. `llama-cpp-python 0.3.36, llama.cpp 0.5.0-dev`."""
-    llama_cpp: bytes = library().llama_version()
+    llama_cpp: bytes = binding().llama_version()
     return f"llama-cpp-python {version('llama-cpp-python')}, llama.cpp {llama_cpp.decode()}"
 
 
 def devices() -> tuple[Device, ...]:
     """The devices that ggml found, with the memory that is free now."""
-    binding = library()
+    llama_cpp = library()
     handle = ctypes.c_void_p
-    get = ggml(binding, "ggml_backend_dev_get", handle, ctypes.c_size_t)
-    name = ggml(binding, "ggml_backend_dev_name", ctypes.c_char_p, handle)
-    description = ggml(binding, "ggml_backend_dev_description", ctypes.c_char_p, handle)
-    kind = ggml(binding, "ggml_backend_dev_type", ctypes.c_int, handle)
+    get = ggml(llama_cpp, "ggml_backend_dev_get", handle, ctypes.c_size_t)
+    name = ggml(llama_cpp, "ggml_backend_dev_name", ctypes.c_char_p, handle)
+    description = ggml(llama_cpp, "ggml_backend_dev_description", ctypes.c_char_p, handle)
+    kind = ggml(llama_cpp, "ggml_backend_dev_type", ctypes.c_int, handle)
     size_p = ctypes.POINTER(ctypes.c_size_t)
-    memory = ggml(binding, "ggml_backend_dev_memory", None, handle, size_p, size_p)
+    memory = ggml(llama_cpp, "ggml_backend_dev_memory", None, handle, size_p, size_p)
     found = []
-    for index in range(ggml(binding, "ggml_backend_dev_count", ctypes.c_size_t)()):
+    for index in range(ggml(llama_cpp, "ggml_backend_dev_count", ctypes.c_size_t)()):
         device = get(index)
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
         memory(device, ctypes.byref(free), ctypes.byref(total))

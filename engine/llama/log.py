@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ class LogCapture:
         self._partial = ""
         self._level = INFO
         self._file: int | None = None
-        self._listeners: list[list[Line]] = []
+        self._listeners: list[Callable[[Line], None]] = []
 
     def write(self, level: int, text: str) -> None:
         if level != CONTINUE:
@@ -59,7 +59,7 @@ class LogCapture:
         if not line.text:
             return
         for listener in self._listeners:
-            listener.append(line)
+            listener(line)
         if line.level == DEBUG:
             return
         self._ring.append(line)
@@ -80,14 +80,19 @@ class LogCapture:
     def collect(self) -> Iterator[list[Line]]:
         """The lines that are written within the block; a last one without its end counts too."""
         lines: list[Line] = []
-        self._listeners.append(lines)
-        try:
+        with self.listen(lines.append):
             yield lines
+
+    @contextmanager
+    def listen(self, listener: Callable[[Line], None]) -> Iterator[None]:
+        """Hand each line to `listener` as soon as it is whole."""
+        self._listeners.append(listener)
+        try:
+            yield
         finally:
             if self._partial:
                 self.write(CONTINUE, "\n")
-            # by identity: two empty lists are equal
-            self._listeners = [listener for listener in self._listeners if listener is not lines]
+            self._listeners.remove(listener)
 
 
 def buffer_sizes(lines: Iterable[Line]) -> tuple[BufferSize, ...]:
