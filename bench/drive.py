@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from bench import events, writer
-from bench.estimate import Pace
+from bench.estimate import Kind, Pace
 from bench.latency import nothing
 from bench.loading import LoadedModel
 from bench.messages import (
@@ -177,15 +177,19 @@ class Driver:
         )
         self._strike_off(key)
         desk.listener(events.ItemDone(cell, item, record, score.outcome if score else None))
-        estimate = desk.pace.item(self._model, time.monotonic())
-        if estimate:
-            desk.listener(events.Estimated(estimate.remaining_s, estimate.basis))
+        self._estimate("item", key)
 
     def _store_sample(self, key: str, values: dict[str, object]) -> None:
         cell, sample = self._todo.samples[key]
         writer.put_sample(self._desk.store, self._desk.run_id, self._cell_ids[id(cell)], {"key": key, **values})
         self._strike_off(key)
         self._desk.listener(events.SampleDone(cell, sample))
+        self._estimate("sample", key)
+
+    def _estimate(self, kind: Kind, key: str) -> None:
+        estimate = self._desk.pace.done(self._model, kind, key, time.monotonic())
+        if estimate:
+            self._desk.listener(events.Estimated(estimate.remaining_s, estimate.basis))
 
     def _strike_off(self, key: str) -> None:
         self._in_flight.pop(key, None)

@@ -8,14 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from bench.plan import Plan, PlannedModel
 from bench.rows import Stored
 from bench.store import Store
 from bench.todo import todo
 
-_N_FIRST = 8  # items of a model after which its pace is believed
+Kind = Literal["item", "sample"]
+
+_KINDS: tuple[Kind, ...] = ("item", "sample")
+_N_FIRST = 8  # answers of a model after which its pace is believed
 
 _ITEM_SPEEDS = """
 SELECT gguf_sha256, mode, avg(total_s / n_slots) AS mean_s FROM item
@@ -60,34 +63,46 @@ def from_history(store: Store, plan: Plan, host: Mapping[str, Any], stored: Stor
 
 
 class Pace:
-    """Learns from the items of this run; a model that has not started is taken to be as slow as its file is large."""
+    """Learns from this run; a model that has not started is taken to be as slow as its file is large."""
 
     def __init__(self, plan: Plan, stored: Stored) -> None:
-        self._n_items = {model.gguf_sha256: len(todo(plan, model, stored).items) for model in plan.models}
-        self._n_samples = {model.gguf_sha256: len(todo(plan, model, stored).samples) for model in plan.models}
-        self._models = plan.models
-        self._n_slots = plan.config.parallel
-        self._seconds: dict[str, float] = {}  # for each item, of the models whose pace is known
+        self._left = {model.gguf_sha256: todo(plan, model, stored) for model in plan.models}
+        self._models, self._n_slots = plan.models, plan.config.parallel
+        self._seconds: dict[tuple[str, Kind], float] = {}  # for each item or sample, of the models whose pace is known
+        self._kind: Kind = "sample"
         self._n_seen = 0
-        self._began_s = 0.0
+        self._began_s = self._last_s = 0.0
 
     def begin(self, now_s: float) -> None:
-        """A model is loaded; its items come next."""
-        self._n_seen, self._began_s = 0, now_s
+        """A model is loaded; its first answer comes next."""
+        self._n_seen, self._began_s, self._last_s = 0, now_s, now_s
 
-    def item(self, model: PlannedModel, now_s: float) -> Estimate | None:
-        """One more item is done; gives an estimate once for each model, when its pace is first known."""
-        self._n_items[model.gguf_sha256] -= 1
+    def done(self, model: PlannedModel, kind: Kind, key: str, now_s: float) -> Estimate | None:
+        """One more is done; gives an estimate when the pace of this model's items, or samples, is first known."""
+        if kind != self._kind:
+            self._kind, self._n_seen, self._began_s = kind, 0, self._last_s
+        self._last_s = now_s
         self._n_seen += 1
+        self._left[model.gguf_sha256].strike_off(key)
         if self._n_seen != _N_FIRST:
             return None
-        self._seconds[model.gguf_sha256] = (now_s - self._began_s) / _N_FIRST
+        self._seconds[model.gguf_sha256, kind] = (now_s - self._began_s) / _N_FIRST
         remaining_s = sum(self._model_s(other, like=model) for other in self._models)
-        return Estimate(remaining_s, f"the first {_N_FIRST} items of {model.label}")
+        what = "items" if kind == "item" else "timed answers"
+        return Estimate(remaining_s, f"the first {_N_FIRST} {what} of {model.label}")
 
     def _model_s(self, model: PlannedModel, like: PlannedModel) -> float:
-        known = self._seconds.get(model.gguf_sha256)
-        item_s = known or self._seconds[like.gguf_sha256] * model.gguf_bytes / max(1, like.gguf_bytes)
-        # A sample has the machine to itself, so it costs what an item costs beside all the others in flight.
-        n_samples = self._n_samples[model.gguf_sha256]
-        return item_s * (self._n_items[model.gguf_sha256] + n_samples * self._n_slots)
+        is_known = any((model.gguf_sha256, kind) in self._seconds for kind in _KINDS)
+        known, scale = (model, 1.0) if is_known else (like, model.gguf_bytes / max(1, like.gguf_bytes))
+        left = self._left[model.gguf_sha256]
+        return scale * (
+            self._each_s(known, "item") * len(left.items) + self._each_s(known, "sample") * len(left.samples)
+        )
+
+    def _each_s(self, model: PlannedModel, kind: Kind) -> float:
+        """Of what was not measured: an item is no slower than a sample, which has no others beside it to wait with."""
+        if (model.gguf_sha256, kind) in self._seconds:
+            return self._seconds[model.gguf_sha256, kind]
+        if kind == "item":
+            return self._seconds[model.gguf_sha256, "sample"]
+        return self._seconds[model.gguf_sha256, "item"] * self._n_slots

@@ -59,6 +59,7 @@ def _sample(player: Player, runtime: Runtime, meter: Meter, job: SampleJob) -> d
 
 
 def answer(runtime: Runtime, request: Request) -> Finished:
+    """The answer to one request that has the runtime to itself."""
     runtime.submit(request)
     while not (finished := runtime.step()):
         pass

@@ -17,7 +17,7 @@ from bench.messages import ModelSpec, Work
 from bench.modes import MODES
 from bench.suites.reference import reference_steps
 from engine import formats
-from engine.constraint.protocol import Backend
+from engine.constraint.protocol import Backend, Constraint
 from engine.formats.protocol import ToolFormat
 from engine.llama.log import BufferSize
 from engine.prompt import Prompt, PromptBuilder, Tokenizer, envelope
@@ -25,6 +25,7 @@ from engine.runtime import Request, Runtime
 from engine.template import ChatTemplate
 from engine.types import Call, Message, PromptStyle, Tool
 from grammars.canonical import dumps
+from grammars.nodes import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,18 @@ OpenRuntime = Callable[[bool], AbstractContextManager[Opened]]
 class LoadedModel:
     """One model; prompts, constraints and runtimes of it."""
 
-    def __init__(self, tokenizer: Tokenizer, spec: ModelSpec, open_runtime: OpenRuntime, build: str) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        spec: ModelSpec,
+        open_runtime: OpenRuntime,
+        make_backend: Callable[[str], Backend],
+        build: str,
+    ) -> None:
         self.build = build
         self.native = formats.FORMATS.get(spec.format_id or "")
-        self._tokenizer, self._spec, self._open_runtime = tokenizer, spec, open_runtime
+        self._tokenizer, self._spec = tokenizer, spec
+        self._open_runtime, self._make_backend = open_runtime, make_backend
         self._template = None if spec.template is None else ChatTemplate(spec.template)
         self._builders: dict[PromptStyle, PromptBuilder] = {}
         self._backends: dict[str, Backend] = {}
@@ -67,10 +76,9 @@ class LoadedModel:
         return self._builders[style].build(messages, tools)
 
     def backend(self, name: str) -> Backend:
-        from engine.constraint import backend
-
+        """Made once a model; raises `ConstraintError` if the vocabulary is not one that it can work with."""
         if name not in self._backends:
-            self._backends[name] = backend(name, self._tokenizer)
+            self._backends[name] = self._make_backend(name)
         return self._backends[name]
 
     def stop_tokens(self, fmt: ToolFormat) -> frozenset[int]:
@@ -86,6 +94,7 @@ def open_model(spec: ModelSpec, work: Work) -> LoadedModel:
 
 
 def _open_llama(spec: ModelSpec) -> LoadedModel:
+    from engine.constraint import backend
     from engine.decoder import LlamaRuntime
     from engine.llama import build_info, devices, load_model, log_to_file
 
@@ -99,7 +108,8 @@ def _open_llama(spec: ModelSpec) -> LoadedModel:
             yield Opened(runtime, model.buffers + runtime.context.buffers)
 
     kinds = sorted({device.name.rstrip("0123456789") for device in devices()})
-    return LoadedModel(model, spec, open_runtime, f"{build_info()} ({', '.join(kinds)})")
+    build = f"{build_info()} ({', '.join(kinds)})"
+    return LoadedModel(model, spec, open_runtime, lambda name: backend(name, model), build)
 
 
 def _open_fake(spec: ModelSpec, work: Work) -> LoadedModel:
@@ -112,7 +122,23 @@ def _open_fake(spec: ModelSpec, work: Work) -> LoadedModel:
     def open_runtime(single: bool) -> Iterator[Opened]:
         yield Opened(FakeRuntime(model, n_ctx=spec.context.n_ctx, n_slots=1 if single else spec.n_slots))
 
-    return LoadedModel(model, spec, open_runtime, "scripted")
+    return LoadedModel(model, spec, open_runtime, _Unapplied, "scripted")
+
+
+@dataclass(slots=True)
+class _Unapplied:
+    """The constraints of a script, which says what it says."""
+
+    name: str
+    version: str = "scripted"
+    text: str = ""
+
+    def compile(self, root: Node) -> _Unapplied:
+        del root
+        return self
+
+    def start(self) -> Constraint:
+        raise AssertionError("the scripted runtime applies no constraint")
 
 
 class _Perfect:

@@ -46,7 +46,6 @@ class _Flight:
     """An item between its first prompt and its last parse."""
 
     job: ItemJob
-    mode: Mode
     format: ToolFormat
     episode: Episode
     started_s: float
@@ -83,8 +82,7 @@ class Player:
 
     def _start(self, runtime: Runtime, job: ItemJob) -> None:
         self.send(Began(job.key))
-        mode = MODES[job.mode]
-        flight = _Flight(job, mode, self.model.format_of(mode.style), Episode(job.case), time.monotonic())
+        flight = _Flight(job, self.format_of(job), Episode(job.case), time.monotonic())
         self._flying[job.key] = flight
         self._submit(runtime, flight)
 
@@ -137,6 +135,10 @@ class Player:
         n_slots = 1 if flight.job.alone else runtime.n_slots
         self.send(ItemFinished(flight.job.key, record, n_slots, time.monotonic() - flight.started_s))
 
+    def format_of(self, job: ItemJob | SampleJob) -> ToolFormat:
+        """The format in which the job's answers are written."""
+        return self.model.format_of(MODES[job.mode].style)
+
     def request(
         self,
         job: ItemJob | SampleJob,
@@ -148,7 +150,7 @@ class Player:
     ) -> tuple[Request, Prompt]:
         """The request for one step; raises `NotScored` when there is no prompt or no constraint."""
         case, mode = job.case, MODES[job.mode]
-        fmt = self.model.format_of(mode.style)
+        fmt = self.format_of(job)
         try:
             prompt = self.model.prompt(messages, case.tools, mode.style)
         except TemplateError as error:
