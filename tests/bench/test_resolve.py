@@ -1,0 +1,329 @@
+"""MODEL arguments: paths, names, and repositories of a stand-in for the Hub that runs on this machine."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from bench import registry as models_toml
+from bench.registry import Registry, RegistryError
+from bench.resolve import Hub, ModelNotFound, RepoFile, models_of, quant_of, resolve
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+REPOS = {
+    "someone/Tiny-GGUF": [
+        *("README.md", "mmproj-F16.gguf", "Tiny-Q4_K_M.gguf", "Tiny-Q8_0.gguf", "tiny-ud-q4_k_xl.gguf"),
+        *("BF16/Tiny-BF16-00002-of-00002.gguf", "BF16/Tiny-BF16-00001-of-00002.gguf"),
+    ],
+    "someone/One-GGUF": ["one.gguf"],
+    "someone/Twins-GGUF": ["Tiny-Q4_K_M.gguf", "Tiny-chat-Q4_K_M.gguf"],
+    "someone/Weights": ["model.safetensors"],
+}
+
+
+class StandIn(BaseHTTPRequestHandler):
+    """As much of the Hub's API as downloading needs. `downloads` counts the files sent."""
+
+    downloads: list[str]
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+    def _answer(self, *, with_body: bool) -> None:
+        parts = urlsplit(self.path).path.strip("/").split("/")
+        if parts[:2] == ["api", "models"]:
+            repo = "/".join(parts[2:4])
+            if repo == "someone/Broken-GGUF":
+                self._refuse(500, "")
+            elif repo == "someone/Gated-GGUF":
+                self._refuse(403, "GatedRepo")
+            elif repo not in REPOS:
+                self._refuse(401, "RepoNotFound")
+            else:
+                names = [{"rfilename": name} for name in REPOS[repo]]
+                self._send(json.dumps({"id": repo, "sha": REVISION, "siblings": names}).encode(), with_body, {})
+            return
+        repo, name = "/".join(parts[:2]), "/".join(parts[4:])
+        if name not in REPOS.get(repo, ()) or parts[3] != REVISION:
+            self._refuse(404, "EntryNotFound")
+            return
+        content = content_of(repo, name)
+        if with_body:
+            self.downloads.append(name)
+        etag = hashlib.sha256(content).hexdigest()
+        self._send(content, with_body, {"ETag": f'"{etag}"', "X-Repo-Commit": REVISION})
+
+    def _send(self, content: bytes, with_body: bool, headers: dict[str, str]) -> None:
+        self.send_response(200)
+        for key, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if with_body:
+            self.wfile.write(content)
+
+    def _refuse(self, status: int, code: str) -> None:
+        self.send_response(status)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def content_of(repo: str, name: str) -> bytes:
+    return f"GGUF of {repo}/{name}".encode()
+
+
+@pytest.fixture
+def downloads() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def hub(tmp_path: Path, downloads: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_PROGRESS_BARS", True)
+    handler = type("Handler", (StandIn,), {"downloads": downloads})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield Hub(f"http://127.0.0.1:{server.server_port}", tmp_path / "cache")
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    row = """
+[[model]]
+name = "tiny"
+title = "Tiny"
+repo = "someone/{}"
+files = "Tiny-{{quant}}.gguf"
+quants = ["Q4_K_M", "Q2_K"]
+default_quant = "Q4_K_M"
+format = "hermes"
+n_ctx = 1
+license = "MIT"
+verified = false
+sources = {{ repo = "a", files = "b", format = "c", n_ctx = "d", license = "e" }}
+"""
+    path = tmp_path / "models.toml"
+    twins = row.format("Twins-GGUF").replace('"tiny"', '"twins"')
+    path.write_text(row.format("Tiny-GGUF") + twins)
+    return models_toml.load(path)
+
+
+# The Hub
+
+
+@pytest.mark.parametrize(
+    ("argument", "name", "quant"),
+    [
+        ("someone/Tiny-GGUF", "Tiny-Q4_K_M.gguf", "Q4_K_M"),
+        ("someone/Tiny-GGUF:Q8_0", "Tiny-Q8_0.gguf", "Q8_0"),
+        ("someone/Tiny-GGUF:q8_0", "Tiny-Q8_0.gguf", "Q8_0"),
+        ("hf.co/someone/Tiny-GGUF:Q8_0", "Tiny-Q8_0.gguf", "Q8_0"),
+        ("https://huggingface.co/someone/Tiny-GGUF:UD-Q4_K_XL", "tiny-ud-q4_k_xl.gguf", "UD-Q4_K_XL"),
+        ("someone/Tiny-GGUF:tiny-ud-q4_k_xl.gguf", "tiny-ud-q4_k_xl.gguf", "UD-Q4_K_XL"),
+        ("someone/One-GGUF", "one.gguf", None),
+        ("someone/Twins-GGUF:Tiny-chat-Q4_K_M.gguf", "Tiny-chat-Q4_K_M.gguf", "Q4_K_M"),
+    ],
+)
+def test_a_repository_is_downloaded(hub: Hub, argument: str, name: str, quant: str | None) -> None:
+    (found,) = resolve(argument, hub=hub)
+    assert (found.path.name, found.quant, found.revision) == (name, quant, REVISION)
+    assert found.repo is not None
+    assert found.path.read_bytes() == content_of(found.repo, name)
+    assert found.name == found.repo
+
+
+def test_what_is_downloaded_is_not_downloaded_again(hub: Hub, downloads: list[str]) -> None:
+    first, second = (resolve("someone/Tiny-GGUF:Q8_0", hub=hub) for _ in range(2))
+    assert first == second
+    assert downloads == ["Tiny-Q8_0.gguf"]
+
+
+def test_all_parts_of_a_split_come_and_the_first_is_named(hub: Hub) -> None:
+    (found,) = resolve("someone/Tiny-GGUF:BF16", hub=hub)
+    assert found.path.name == "Tiny-BF16-00001-of-00002.gguf"
+    assert found.path.with_name("Tiny-BF16-00002-of-00002.gguf").is_file()
+
+
+def test_several_quants_and_all_of_them(hub: Hub) -> None:
+    found = resolve("someone/Tiny-GGUF", ["Q8_0", "q4_k_m", "Q8_0"], hub=hub)
+    assert [each.quant for each in found] == ["Q8_0", "Q4_K_M"]
+    everything = resolve("someone/Tiny-GGUF:*", hub=hub)
+    assert {each.quant for each in everything} == {"Q4_K_M", "Q8_0", "UD-Q4_K_XL", "BF16"}
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("someone/Tiny-GGUF:Q2_K", r"^someone/Tiny-GGUF has no Q2_K; it has BF16, Q4_K_M, Q8_0, UD-Q4_K_XL$"),
+        ("someone/Tiny-GGUF:gone.gguf", r"has no gone\.gguf; it has BF16"),
+        ("someone/Twins-GGUF:Q4_K_M", r"several files for Q4_K_M: Tiny-Q4_K_M\.gguf, Tiny-chat-Q4_K_M\.gguf; name one"),
+        ("someone/Weights", "has no GGUF files"),
+        ("someone/Missing-GGUF", "no repository someone/Missing-GGUF, or it is private"),
+        ("someone/Gated-GGUF", "accept its terms.*HF_TOKEN"),
+        ("someone/Broken-GGUF", "cannot be had from the Hub"),
+        ("someone/Tiny GGUF", "is no repository of the Hub; write org/repo"),
+        ("someone/a--b:Q4_K_M", "is no name of a repository"),
+    ],
+)
+def test_what_a_repository_does_not_have_is_said_in_one_sentence(hub: Hub, argument: str, message: str) -> None:
+    with pytest.raises(ModelNotFound, match=message) as error:
+        resolve(argument, hub=hub)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unreachable_hub_says_what_still_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(ModelNotFound, match=r"cannot be had from the Hub .*HF_HUB_OFFLINE=1"):
+        resolve("someone/Tiny-GGUF", hub=Hub("http://127.0.0.1:9", tmp_path))
+
+
+def test_a_full_disk_is_said_plainly(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
+    with pytest.raises(ModelNotFound, match="the disk is full while downloading someone/Tiny-GGUF"):
+        resolve("someone/Tiny-GGUF", hub=hub)
+
+
+def test_a_bug_is_not_dressed_up_as_a_missing_model(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", wrong)
+    with pytest.raises(KeyError):
+        resolve("someone/Tiny-GGUF", hub=hub)
+
+
+def test_offline_uses_what_was_downloaded_and_asks_nobody(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    online = resolve("someone/Tiny-GGUF:Q8_0", hub=hub)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    nobody = Hub("http://127.0.0.1:9", hub.cache)
+    assert resolve("someone/Tiny-GGUF:Q8_0", hub=nobody) == online
+    with pytest.raises(ModelNotFound, match="has no Q4_K_M; it has Q8_0"):
+        resolve("someone/Tiny-GGUF:Q4_K_M", hub=nobody)
+    with pytest.raises(ModelNotFound, match=r"nothing of someone/One-GGUF has been downloaded.*HF_HUB_OFFLINE"):
+        resolve("someone/One-GGUF", hub=nobody)
+
+
+# Names of the registry
+
+
+def test_a_registry_name_is_its_repository(hub: Hub, registry: Registry) -> None:
+    (found,) = resolve("tiny", hub=hub, registry=registry)
+    assert (found.name, found.quant, found.path.name) == ("tiny", "Q4_K_M", "Tiny-Q4_K_M.gguf")
+    assert found.row is registry.get("tiny")
+    (other,) = resolve("Tiny:q8_0", hub=hub, registry=registry)
+    assert other.quant == "Q8_0"
+    with pytest.raises(ModelNotFound, match="has no Q2_K"):
+        resolve("tiny", ["Q2_K"], hub=hub, registry=registry)
+
+
+def test_the_registry_tells_twins_apart(hub: Hub, registry: Registry) -> None:
+    (found,) = resolve("twins", hub=hub, registry=registry)
+    assert found.path.name == "Tiny-Q4_K_M.gguf"
+
+
+def test_an_unknown_name_lists_the_known_ones(registry: Registry) -> None:
+    with pytest.raises(RegistryError, match="no model 'tinny'; did you mean tiny"):
+        resolve("tinny", registry=registry)
+
+
+def test_the_bundled_model_needs_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models_toml, "ROOT", tmp_path)
+    nobody = Hub("http://127.0.0.1:9", tmp_path)
+    shipped = models_toml.load(Path(__file__).parents[2] / "models.toml")
+    with pytest.raises(ModelNotFound, match="is missing; install toolgauge again"):
+        resolve("nano", hub=nobody, registry=shipped)
+    file = tmp_path / "bench" / "nano" / "nano-f16.gguf"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    found = resolve("nano", ["F16", "Q4_K_M"], hub=nobody, registry=shipped)
+    assert [(each.path, each.quant) for each in found] == [(file, "F16"), (file, "Q4_K_M")]
+    assert resolve("nano", hub=nobody, registry=shipped)[0].quant == "F16"
+
+
+# Paths
+
+
+@pytest.mark.parametrize("argument", ["model.gguf", "./model", "/x/model-Q8_0.gguf", "~/m.gguf", "sub/folder/m.gguf"])
+def test_a_path_stays_a_path(argument: str) -> None:
+    (found,) = resolve(argument)
+    assert found.path == Path(argument).expanduser()
+    assert (found.quant, found.repo, found.row) == (None, None, None)
+
+
+def test_an_existing_path_wins_over_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "someone").mkdir()
+    (tmp_path / "someone" / "One-GGUF").touch()
+    assert resolve("someone/One-GGUF", hub=hub)[0].path == Path("someone/One-GGUF")
+    assert resolve("someone/One-GGUF", hub=hub, from_hub=True)[0].path.name == "one.gguf"
+
+
+def test_other_levels_of_a_local_file_are_asked_of_it() -> None:
+    found = resolve("model-F16.gguf", ["Q8_0", "Q4_K_M"])
+    assert [(each.path.name, each.quant) for each in found] == [
+        ("model-F16.gguf", "Q8_0"),
+        ("model-F16.gguf", "Q4_K_M"),
+    ]
+
+
+def test_a_quant_is_given_once() -> None:
+    with pytest.raises(ModelNotFound, match="names a quant and --quants does too"):
+        resolve("someone/Tiny-GGUF:Q8_0", ["Q4_K_M"])
+
+
+# Names of files
+
+
+@pytest.mark.parametrize(
+    ("stem", "quant"),
+    [
+        ("Qwen3-8B-Q4_K_M", "Q4_K_M"),
+        ("hammer2.1-7b-q5_k_m", "Q5_K_M"),
+        ("Hammer2.1-7b.Q4_K_M", "Q4_K_M"),
+        ("Model.i1-IQ3_XXS", "IQ3_XXS"),
+        ("Qwen3.5-9B-UD-Q4_K_XL", "UD-Q4_K_XL"),
+        ("gpt-oss-20b-mxfp4", "MXFP4"),
+        ("model-mxfp4_moe", "MXFP4_MOE"),
+        ("nano-f16", "F16"),
+        ("BF16/Model-BF16", "BF16"),
+        ("Q8_0", "Q8_0"),
+        ("model-TQ1_0", "TQ1_0"),
+        ("model-IQ4_NL", "IQ4_NL"),
+        ("Qwen3-8B", None),
+        ("FAQ8", None),
+        ("Q4_K_M-notes", None),
+    ],
+)
+def test_the_quant_in_a_files_name(stem: str, quant: str | None) -> None:
+    assert quant_of(stem) == quant
+
+
+def test_the_models_of_a_listing() -> None:
+    assert models_of(REPOS["someone/Tiny-GGUF"]) == (
+        RepoFile("Q4_K_M", ("Tiny-Q4_K_M.gguf",)),
+        RepoFile("Q8_0", ("Tiny-Q8_0.gguf",)),
+        RepoFile("UD-Q4_K_XL", ("tiny-ud-q4_k_xl.gguf",)),
+        RepoFile("BF16", ("BF16/Tiny-BF16-00001-of-00002.gguf", "BF16/Tiny-BF16-00002-of-00002.gguf")),
+    )
