@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+EMBEDDING_STD = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -88,14 +90,13 @@ class NanoModel(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        deep = (2 * self.shape.n_layers) ** -0.5
+        """Embeddings large enough that a rare word is not drowned by what the blocks add to it; logits of order one."""
         for name, parameter in self.named_parameters():
-            if parameter.ndim == 2:
-                residual = name.endswith(("out.weight", "down.weight"))
-                nn.init.normal_(
-                    parameter,
-                    std=0.02 if "embedding" in name else parameter.shape[1] ** -0.5 * (deep if residual else 1.0),
-                )
+            if name.endswith(("out.weight", "down.weight")):
+                nn.init.zeros_(parameter)
+            elif parameter.ndim == 2:
+                nn.init.normal_(parameter, std=EMBEDDING_STD if "embedding" in name else parameter.shape[1] ** -0.5)
+        nn.init.constant_(self.norm.weight, 1 / (EMBEDDING_STD * self.shape.d_model**0.5))
 
     def forward(self, tokens: Tensor, wanted: Tensor) -> Tensor:
         """`tokens` int64 (batch, length); `wanted` int64 (n,), flat positions. Returns logits (n, n_vocab)."""

@@ -28,6 +28,7 @@ from bench.nano.model import NanoModel, Shape
 MUON_LR, EMBEDDING_LR, NORM_LR, WEIGHT_DECAY = 0.02, 3e-3, 2e-3, 0.01
 WARM_UP_STEPS, CONSTANT_UNTIL = 60, 0.45
 FUSED = {"qkv": 3, "gate_up": 2}
+CONTEXT_WEIGHT, CONTEXT_UNTIL = 0.15, 0.4
 EASY_UNTIL = 0.3  # share of the run over which the easy documents fade out
 
 
@@ -100,7 +101,7 @@ class Optimiser:
 def batches(
     data: Path, pattern: str, rank: int, n_ranks: int, n_tokens: int, seed: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Endless batches of documents of like length: tokens (batch, length), flat positions, the tokens to predict."""
+    """Endless batches of documents of like length: tokens (batch, length), targets and learned (batch * length,)."""
     rng = np.random.default_rng(seed + rank)
     paths = sorted(data.glob(pattern))
     while True:
@@ -124,19 +125,26 @@ def batches(
 
 
 def _batch(tokens: np.ndarray, learned: np.ndarray, spans: list[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor]:
-    length = max(end - start for start, end in spans)
-    padded = np.zeros((len(spans), length), np.int64)
-    positions, targets = [], []
+    """Rows padded to one length; targets are the next tokens, -1 in the padding; weights are 1 where learned."""
+    length = -(-max(end - start for start, end in spans) // 32) * 32  # few different shapes, for the allocator's sake
+    padded, targets = np.zeros((len(spans), length), np.int64), np.full((len(spans), length), -1, np.int64)
+    wanted = np.zeros((len(spans), length), bool)
     for row, (start, end) in enumerate(spans):
         padded[row, : end - start] = tokens[start:end]
-        where = np.nonzero(learned[start + 1 : end])[0]
-        positions.append(row * length + where)
-        targets.append(tokens[start + 1 : end][where])
-    return (
-        torch.from_numpy(padded),
-        torch.from_numpy(np.concatenate(positions)),
-        torch.from_numpy(np.concatenate(targets)),
-    )
+        targets[row, : end - start - 1] = tokens[start + 1 : end]
+        wanted[row, : end - start - 1] = learned[start + 1 : end]
+    return torch.from_numpy(padded), torch.from_numpy(targets.ravel()), torch.from_numpy(wanted.ravel())
+
+
+def loss_of(model: NanoModel, tokens: Tensor, targets: Tensor, learned: Tensor, context_weight: float) -> Tensor:
+    """Cross-entropy of the learned tokens; with `context_weight`, of the prompt's tokens too, at that weight each.
+
+    Prompts repeat themselves (names in schemas, values in results), which is where copying is learned first.
+    """
+    positions = torch.nonzero(targets >= 0 if context_weight else learned).squeeze(1)
+    losses = F.cross_entropy(model(tokens, positions).float(), targets[positions], reduction="none")
+    weights = torch.where(learned[positions], 1.0, context_weight)
+    return (losses * weights).sum() / weights.sum()
 
 
 def rate_at(share: float, step: int) -> float:
@@ -168,8 +176,8 @@ def run(rank: int, args: argparse.Namespace) -> None:
     together = np.random.default_rng(seed)  # the same on every rank, so that none waits for a longer batch
     started, last_saved, losses = time.monotonic(), time.monotonic(), []
     while share < 1:
-        tokens, positions, targets = next(easy if together.random() > share / EASY_UNTIL else stream)
-        loss = F.cross_entropy(model(tokens, positions).float(), targets)
+        tokens, targets, learned = next(easy if together.random() > share / EASY_UNTIL else stream)
+        loss = loss_of(model, tokens, targets, learned, CONTEXT_WEIGHT if share < CONTEXT_UNTIL else 0.0)
         loss.backward()
         flat = torch.cat([parameter.grad.flatten() for parameter in optimiser.live]).float()  # type: ignore[union-attr]
         shared = torch.cat((flat, torch.tensor([loss.item(), float(tokens.numel()), time.monotonic() - started])))
