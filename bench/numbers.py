@@ -37,6 +37,17 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def roughly(seconds: float) -> str:
+    """Write an estimate, which deserves one unit and no decimals."""
+    if seconds < 1:
+        return "less than a second"
+    if seconds < 90:
+        return plural(round(seconds), "second")
+    if seconds < 90 * _MINUTE_S:
+        return plural(round(seconds / _MINUTE_S), "minute")
+    return plural(round(seconds / _HOUR_S), "hour")
+
+
 def rate(per_second: float | None) -> str:
     """Write a rate without its unit, which stands in the column's header."""
     return MISSING if per_second is None else significant(per_second)

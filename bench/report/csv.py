@@ -6,7 +6,8 @@ import csv
 import io
 from typing import Any
 
-from bench.report.values import Median, Rate, Report, Row, Section
+from bench.report.values import Rate, Report, Row, Section
+from bench.stats import Spread
 
 
 def render(report: Report) -> str:
@@ -35,10 +36,10 @@ def _line(report: Report, section: Section, row: Row) -> dict[str, Any]:
         **_rate("truncated", row.truncated),
         "n_escapes": row.n_escapes,
         "load_s": row.load_s,
-        **_median("ttfc_s", row.speed.ttfc_s),
-        **_median("ttft_s", row.speed.ttft_s),
-        **_median("prefill_tok_per_s", row.speed.prefill_tok_per_s),
-        **_median("decode_tok_per_s", row.speed.decode_tok_per_s),
+        **_spread("ttfc_s", row.speed.ttfc_s),
+        **_spread("ttft_s", row.speed.ttft_s),
+        **_spread("prefill_tok_per_s", row.speed.prefill_tok_per_s),
+        **_spread("decode_tok_per_s", row.speed.decode_tok_per_s),
         "vram_peak_bytes": row.memory.vram_peak_bytes,
         "rss_peak_bytes": row.memory.rss_peak_bytes,
     }
@@ -50,5 +51,5 @@ def _rate(name: str, rate: Rate | None) -> dict[str, Any]:
     return dict(zip(names, values, strict=True))
 
 
-def _median(name: str, median: Median | None) -> dict[str, Any]:
-    return {name: median.value if median else None, f"{name}_mad": median.mad if median else None}
+def _spread(name: str, spread: Spread | None) -> dict[str, Any]:
+    return {name: spread.median if spread else None, f"{name}_mad": spread.mad if spread else None}

@@ -16,7 +16,7 @@ def _block(block: Block) -> str:
     if isinstance(block, Heading):
         return f"{'#' * (block.level + 1)} {_inline(block.text)}"
     if isinstance(block, Text):
-        text = _inline(block.text)
+        text = _inline(block.text).replace("\n", "  \n")  # two spaces keep the line break
         return f"> **{text}**" if block.tone in ("warn", "bad") else text
     if isinstance(block, Code):
         fenced = _fenced(visible(block.text))

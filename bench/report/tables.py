@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from bench import numbers
 from bench.report.document import Bar, Block, Cell, Column, Document, Heading, Table, Text, Tone, cell
-from bench.report.values import Median, Paired, Rate, Report, Row, Rung, Section, Verdict
+from bench.report.values import Paired, Rate, Report, Row, Rung, Section, Verdict
+from bench.stats import Spread
 
 CellMaker = Callable[[Row], Sequence[Cell]]
 
@@ -33,7 +34,12 @@ def document(report: Report, by: Sequence[str] = ()) -> Document:
 
 def _title(report: Report) -> str:
     state = "" if report.finished_utc else ", unfinished"
-    return f"Run {report.run_id} of {report.created_utc}{state}"
+    return f"Run {report.run_id} of {when(report.created_utc)}{state}"
+
+
+def when(utc: str) -> str:
+    """Write a stored moment for people."""
+    return f"{utc[:16].replace('T', ' ')} UTC"
 
 
 def _facts(report: Report) -> str:
@@ -224,7 +230,7 @@ def _push(rows: Sequence[Row]) -> Table:
             return [_DASH] * 5
         return [
             cell(numbers.significant(push.interventions_per_answer)),
-            cell(numbers.share(push.removed_mass)),
+            _value(numbers.share(push.removed_mass)),
             cell(numbers.share(push.forced_share)),
             _value(numbers.duration(push.mask_s_per_token)),
             _median(row.speed.compile_s, numbers.duration),
@@ -262,8 +268,8 @@ def _rate(rate: Rate | None, tone: Tone = "plain") -> Cell:
     return cell(numbers.share(rate.value), tone) if rate else _DASH
 
 
-def _median(median: Median | None, write: Callable[[float], str]) -> Cell:
-    return cell(write(median.value)) if median else _DASH
+def _median(spread: Spread | None, write: Callable[[float], str]) -> Cell:
+    return cell(write(spread.median)) if spread else _DASH
 
 
 def _value(text: str) -> Cell:

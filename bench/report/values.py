@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from bench.stats import Spread
+
 SCHEMA = "toolgauge.report/1"
 
 Verdict = Literal["not worse", "worse", "cannot tell"]
@@ -30,20 +32,11 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Median:
-    """The middle of `n` samples and their median absolute deviation."""
-
-    value: float
-    mad: float
-    n: int
-
-
-@dataclass(frozen=True, slots=True)
 class Push:
     """How hard the constraint had to push, over the answers of a row."""
 
     interventions_per_answer: float
-    removed_mass: float  # mean probability of what was not allowed, per masked token
+    removed_mass: float | None  # mean probability of what was not allowed, over the tokens where it was measured
     forced_share: float  # of all tokens
     mask_s_per_token: float | None
 
@@ -52,11 +45,11 @@ class Push:
 class Speed:
     """From the latency pass alone: one stream, after warm-up."""
 
-    ttfc_s: Median | None = None  # submission until the first complete, parseable call
-    ttft_s: Median | None = None
-    prefill_tok_per_s: Median | None = None
-    decode_tok_per_s: Median | None = None
-    compile_s: Median | None = None  # building the constraint, once per tool set
+    ttfc_s: Spread | None = None  # submission until the first complete, parseable call
+    ttft_s: Spread | None = None
+    prefill_tok_per_s: Spread | None = None
+    decode_tok_per_s: Spread | None = None
+    compile_s: Spread | None = None  # building the constraint, once per tool set
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +121,17 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """The smallest level that is shown to be not worse than the most precise one by more than the margin."""
+
+    mode: str
+    backend: str
+    reference: str
+    smallest: str
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """One model on one suite."""
 
@@ -137,6 +141,7 @@ class Section:
     rows: tuple[Row, ...]
     paired: tuple[Paired, ...] = ()
     ladder: tuple[Rung, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

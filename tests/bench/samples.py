@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bench.report.values import (
     Failure,
-    Median,
     Memory,
     Paired,
     Push,
@@ -15,6 +14,7 @@ from bench.report.values import (
     Section,
     Speed,
 )
+from bench.stats import Spread
 
 MODES = ("native.free", "native.schema", "json.free", "json.schema")
 
@@ -34,14 +34,14 @@ def row(quant: str, mode: str, hits: int, *, escapes: int = 0, vram: int | None 
         schema_valid=Rate(36 - escapes, 36, 0.9, 1.0) if constrained else Rate(33, 36, 0.77, 0.97),
         truncated=Rate(n_truncated, 39, 0.0, 0.1),
         n_escapes=escapes,
-        outcomes={"CORRECT": hits, "WRONG_ARGUMENTS": 37 - hits, "TRUNCATED": n_truncated, "RUNTIME_ERROR": 1},
+        outcomes={"correct": hits, "wrong_arguments": 37 - hits, "truncated": n_truncated, "runtime_error": 1},
         categories={"selection": Rate(8, 8, 0.67, 1.0), "restraint": Rate(3, 8, 0.13, 0.7)},
         speed=Speed(
-            ttfc_s=Median(0.2104, 0.012, 30),
-            ttft_s=Median(0.0512, 0.004, 30),
-            prefill_tok_per_s=Median(5210.0, 80.0, 30),
-            decode_tok_per_s=Median(612.4, 20.0, 30),
-            compile_s=Median(0.0021, 0.0003, 30) if constrained else None,
+            ttfc_s=Spread(0.2104, 0.012, 30),
+            ttft_s=Spread(0.0512, 0.004, 30),
+            prefill_tok_per_s=Spread(5210.0, 80.0, 30),
+            decode_tok_per_s=Spread(612.4, 20.0, 30),
+            compile_s=Spread(0.0021, 0.0003, 30) if constrained else None,
         ),
         memory=Memory(vram_peak_bytes=vram, rss_peak_bytes=131_072_000),
         load_s=0.12,
@@ -86,7 +86,7 @@ def report(*, escapes: int = 0, vram: int | None = None, suites: tuple[str, ...]
                 "quick/selection-1",
                 "F16",
                 "native.free",
-                "WRONG_ARGUMENTS",
+                "wrong_arguments",
                 "city: 'Lisboa'",
                 "<script>alert(1)</script>",
             ),

@@ -37,6 +37,22 @@ def test_duration(seconds: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "less than a second"),
+        (1, "1 second"),
+        (89, "89 seconds"),
+        (91, "2 minutes"),
+        (3600, "60 minutes"),
+        (5401, "2 hours"),
+        (90_000, "25 hours"),
+    ],
+)
+def test_roughly(seconds: float, text: str) -> None:
+    assert numbers.roughly(seconds) == text
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         (None, "-"),

@@ -1,0 +1,132 @@
+"""One sentence of a person's own, with their own tools, answered in every mode: what `toolgauge try` shows.
+
+Nothing is judged as right or wrong, since nobody wrote down what is right, and nothing is stored. The model lives in a
+process of its own, as in a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.latency import answer
+from bench.loading import open_model
+from bench.messages import ModelSpec, SampleJob, Work
+from bench.modes import MODES
+from bench.plan import Plan
+from bench.play import NotScored, Player, opened
+from bench.run import model_spec
+from bench.score.adherence import violations
+from bench.suites.case import FOLDER, Case, Suite
+from engine.runtime import Limits
+from engine.types import Generation, Message, Parsed, Tool
+from grammars.errors import InvalidSchema, ToolgaugeError
+from grammars.schema import normalise_tools
+
+DEFAULT_TOOLS = FOLDER / "quick_tools.json"
+_N_LOG_LINES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One mode's answer; `violations` names what is wrong with each call, empty if it is valid. Or the error."""
+
+    mode: str
+    generation: Generation | None
+    parsed: Parsed | None
+    violations: tuple[frozenset[str], ...] = ()
+    error: str | None = None
+
+
+def read_tools(path: Path = DEFAULT_TOOLS) -> tuple[Tool, ...]:
+    """Tools as OpenAI, MCP or a bare JSON list write them."""
+    try:
+        raw: Any = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ToolgaugeError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:
+        raise ToolgaugeError(f"{path} is not JSON: {error}") from error
+    if isinstance(raw, Mapping):
+        raw = raw.get("tools", [raw])
+    if not isinstance(raw, list) or not raw:
+        raise ToolgaugeError(f"{path} holds no tools; write a JSON list of them")
+    try:
+        found = normalise_tools(raw)
+    except InvalidSchema as error:
+        raise ToolgaugeError(f"{path}: {error}") from error
+    return tuple(Tool(tool.name, tool.description, tool.parameters, tool.written) for tool in found)
+
+
+def suite_of(sentence: str, tools: Sequence[Tool], system: str = "") -> Suite:
+    """A suite of this one request, so that the same planning serves it."""
+    digest = hashlib.sha256(json.dumps([sentence, system, [tool.name for tool in tools]]).encode()).hexdigest()
+    case = Case(
+        id="try",
+        category="try",
+        tools=tuple(tools),
+        messages=((Message("system", system),) if system else ()) + (Message("user", sentence),),
+        tool_choice="auto",
+        expected=(),
+        reply={},
+        fault=None,
+        results=(),
+        max_steps=1,
+        content_hash=digest,
+    )
+    return Suite("try", "", "", (case,), digest, DEFAULT_TOOLS)
+
+
+def answers(plan: Plan) -> list[Attempt]:
+    """Ask the only model of the plan, in every mode; raises the reason why it cannot be loaded."""
+    (model,) = plan.models
+    jobs = tuple(
+        SampleJob(sample.key, sample.case, cell.mode.id, cell.backend, sample.repetition)
+        for cell in plan.cells
+        for sample in cell.samples
+    )
+    with tempfile.TemporaryDirectory(prefix="toolgauge-") as folder:
+        spec = replace(model_spec(plan, model, open_model), log_path=Path(folder) / "llama.log")
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            try:
+                return pool.submit(_answer_all, spec, jobs).result()
+            except BrokenProcessPool:
+                raise ToolgaugeError(f"the process of {model.label} ended: {_last_words(spec.log_path)}") from None
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return " / ".join(lines[-_N_LOG_LINES:]) or "it left no log"
+
+
+def _answer_all(spec: ModelSpec, jobs: Sequence[SampleJob]) -> list[Attempt]:
+    """In the new process: one answer in each mode, after a token of warming up."""
+    model = spec.opener(spec, Work((), tuple(jobs)))
+    player = Player(model, spec, lambda message: None)
+    found = []
+    with model.runtime(single=True) as place:
+        for job in jobs:
+            try:
+                request, prompt = player.request(job, job.case.messages, required=False, seed_of=("try",), watched=True)
+            except NotScored as reason:
+                found.append(Attempt(job.mode, None, None, error=reason.error.message))
+                continue
+            request = replace(request, n_shared=0)
+            answer(place.runtime, replace(request, watcher=None, compiled=None, trigger=None, limits=Limits(1, 1)))
+            finished = answer(place.runtime, request)
+            if finished.generation is None:
+                found.append(Attempt(job.mode, None, None, error=finished.error))
+                continue
+            text = finished.generation.text
+            parsed = model.format_of(MODES[job.mode].style).parse(text, job.case.tools, reasoning_opened=opened(prompt))
+            tools = {tool.name: tool for tool in job.case.tools}
+            wrong = tuple(violations(call, tools) for call in parsed.calls)
+            found.append(Attempt(job.mode, finished.generation, parsed, wrong))
+    return found

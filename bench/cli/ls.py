@@ -1,0 +1,131 @@
+"""`toolgauge ls`: the runs in the result file, the models of the registry, the suites, the tool-call formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.shell import Database, Json, emit, emit_json, examples
+
+if TYPE_CHECKING:
+    from bench.report.document import Table
+    from bench.rows import Cell, Run
+
+EXAMPLES = examples("toolgauge ls", "toolgauge ls models --json")
+
+
+class What(StrEnum):
+    RUNS = "runs"
+    MODELS = "models"
+    SUITES = "suites"
+    FORMATS = "formats"
+
+
+def ls(
+    what: Annotated[What, typer.Argument(help="What to list.")] = What.RUNS,
+    db: Database = None,
+    as_json: Json = False,
+) -> None:
+    """List runs, models, suites or formats."""
+    values = _runs(db) if what is What.RUNS else _LISTS[what]()
+    if as_json:
+        emit_json(values)
+    else:
+        emit([_table(what, values)])
+
+
+def _table(what: What, values: list[dict[str, Any]]) -> Table:
+    """A table of the values as they are: names on top, one line each."""
+    from bench.report.document import Column, Table, cell
+
+    names = [name for name in (values[0] if values else {"nothing": None}) if name not in _ONLY_JSON]
+    rows = tuple(tuple(cell(_text(value[name])) for name in names) for value in values)
+    columns = tuple(
+        Column(name.removeprefix("n_"), right=bool(values) and isinstance(values[0][name], int | float), part=name)
+        for name in names
+    )
+    keyed = (Column(columns[0].header, columns[0].right), *columns[1:])
+    return Table(keyed, rows, title=what.capitalize())
+
+
+_ONLY_JSON = {"argv", "sha256", "path", "sources"}
+
+
+def _text(value: object) -> str:
+    from bench import numbers
+
+    if value is None:
+        return numbers.MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _runs(db: Path | None) -> list[dict[str, Any]]:
+    from bench.store import Store
+
+    with Store.read(db) as store:
+        return [_run(run, store.cells(run.id)) for run in store.runs()]
+
+
+def _run(run: Run, cells: list[Cell]) -> dict[str, Any]:
+    quants = list(dict.fromkeys(cell.model.quant for cell in cells))
+    return {
+        "run": run.id,
+        "started_utc": run.created_utc,
+        "state": "finished" if run.finished_utc else "unfinished",
+        "models": list(dict.fromkeys(cell.model.name for cell in cells)),
+        "quants": quants,
+        "suites": list(dict.fromkeys(cell.suite for cell in cells)),
+        "modes": list(dict.fromkeys(cell.mode for cell in cells)),
+        "n_items": run.n_items,
+        "argv": list(run.argv),
+    }
+
+
+def _suites() -> list[dict[str, Any]]:
+    from bench.suites import case
+
+    return [
+        {
+            "suite": suite.name,
+            "version": suite.version,
+            "n_cases": len(suite.cases),
+            "categories": list(suite.categories),
+            "description": suite.description,
+            "sha256": suite.content_hash,
+        }
+        for suite in map(case.load, case.bundled())
+    ]
+
+
+def _formats() -> list[dict[str, Any]]:
+    from engine.formats import FORMATS, NOT_YET
+
+    read = [
+        {
+            "format": id_,
+            "native": True,
+            "version": fmt.version,
+            "syntax": " ... ".join(fmt.markers) or "one JSON object",
+        }
+        for id_, fmt in FORMATS.items()
+    ]
+    return read + [{"format": id_, "native": False, "version": None, "syntax": what} for id_, what in NOT_YET.items()]
+
+
+def _models() -> list[dict[str, Any]]:
+    from bench.registry import load
+
+    return [model.model_dump(mode="json") for model in load().models]
+
+
+_LISTS: dict[What, Callable[[], list[dict[str, Any]]]] = {
+    What.MODELS: _models,
+    What.SUITES: _suites,
+    What.FORMATS: _formats,
+}

@@ -1,0 +1,116 @@
+"""The command line's front door: the list of verbs, and the one place where an error becomes a sentence and a code.
+
+    toolgauge run model-Q8_0.gguf model-Q4_K_M.gguf
+    toolgauge report
+
+Nothing heavy is imported here: each verb imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from bench.cli import doctor, ls, quantize, report, run, score, show, try_
+from bench.cli.shell import MACHINE, MEASURE, READ, Exit, examples, say
+from grammars.errors import ToolgaugeError
+
+DEBUG_ENVIRONMENT = "TOOLGAUGE_DEBUG"
+
+app = typer.Typer(
+    name="toolgauge",
+    help="Measure how reliably a local GGUF model calls tools:"
+    " accuracy, constraint, speed and memory per quantization level.",
+    epilog=examples("toolgauge run", "toolgauge run model-Q8_0.gguf model-Q4_K_M.gguf --suite quick"),
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"toolgauge {version('toolgauge')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar=DEBUG_ENVIRONMENT, help="Show the traceback behind an error.")
+    ] = False,
+) -> None:
+    del version, debug  # the first has its callback, the second is read by `main`
+
+
+app.command("run", rich_help_panel=MEASURE, epilog=run.EXAMPLES)(run.run)
+app.command("try", rich_help_panel=MEASURE, epilog=try_.EXAMPLES)(try_.try_)
+app.command("quantize", rich_help_panel=MEASURE, epilog=quantize.EXAMPLES)(quantize.quantize)
+app.command("report", rich_help_panel=READ, epilog=report.EXAMPLES)(report.report)
+app.command("show", rich_help_panel=READ, epilog=show.EXAMPLES)(show.show)
+app.command("ls", rich_help_panel=READ, epilog=ls.EXAMPLES)(ls.ls)
+app.command("score", rich_help_panel=READ, epilog=score.EXAMPLES)(score.score)
+app.command("doctor", rich_help_panel=MACHINE, epilog=doctor.EXAMPLES)(doctor.doctor)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; a person's mistake is one sentence, not a traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug, arguments = _debug_wanted(arguments)
+    try:
+        app(arguments, prog_name="toolgauge")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else Exit.OK
+    except KeyboardInterrupt:
+        say("interrupted", "yellow")
+        return Exit.INTERRUPTED
+    except ToolgaugeError as error:
+        return _explain(str(error), debug)
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has seen enough; without this, closing standard output would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except OSError as error:
+        if error.errno not in _PERSONS_OS_ERRORS:
+            raise
+        return _explain(_os_sentence(error), debug)
+    return Exit.OK
+
+
+_PERSONS_OS_ERRORS = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EISDIR, errno.ENOTDIR}
+
+
+def _os_sentence(error: OSError) -> str:
+    reason = (error.strerror or str(error)).lower()
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _debug_wanted(arguments: Sequence[str]) -> tuple[bool, list[str]]:
+    """Find `--debug` wherever a person typed it: one adds it to the end of a command that has just failed."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    rest = [argument for argument in arguments[:end] if argument != "--debug"] + list(arguments[end:])
+    wanted = len(rest) < len(arguments) or os.environ.get(DEBUG_ENVIRONMENT, "0") not in ("", "0")
+    return wanted, rest
+
+
+def _explain(sentence: str, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    say(f"error: {sentence}", "bold red" if not debug else "")
+    return Exit.USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

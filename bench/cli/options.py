@@ -1,0 +1,154 @@
+"""The options that say which model runs and how, shared by `run` and `try`; llama.cpp's names where it has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.shell import HOW, MEASURING, OUTPUT, WHAT
+
+# What to measure
+
+ModelFile = Annotated[
+    list[str] | None,
+    typer.Option("-m", "--model", metavar="FILE", help="The same, as llama.cpp spells it.", rich_help_panel=WHAT),
+]
+HubModel = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-hf", "--hf-repo", metavar="ORG/REPO[:QUANT]", help="From the Hugging Face hub.", rich_help_panel=WHAT
+    ),
+]
+Quants = Annotated[
+    str,
+    typer.Option(
+        metavar="LIST",
+        help="Levels, e.g. F16,Q8_0,Q4_K_M; missing ones are made from F16 or BF16.",
+        rich_help_panel=WHAT,
+    ),
+]
+Suites = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--suite",
+        metavar="NAME|FILE",
+        help="May be given several times.",
+        show_default="quick",
+        rich_help_panel=WHAT,
+    ),
+]
+Modes = Annotated[
+    str,
+    typer.Option(
+        metavar="LIST",
+        help="native.free, native.schema, json.free, json.syntax, json.schema.",
+        show_default="all but json.syntax",
+        rich_help_panel=WHAT,
+    ),
+]
+Backend = Annotated[
+    str, typer.Option(help="Who computes a constraint's masks: llguidance, gbnf, outlines.", rich_help_panel=WHAT)
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Only N cases of each suite: for trying out.", rich_help_panel=WHAT),
+]
+
+# How the model runs
+
+GpuLayers = Annotated[
+    int, typer.Option("-ngl", "--n-gpu-layers", metavar="N", help="Layers on the GPU; -1: all.", rich_help_panel=HOW)
+]
+CtxSize = Annotated[
+    int,
+    typer.Option(
+        "-c",
+        "--ctx-size",
+        min=0,
+        metavar="N",
+        help="Tokens of one answer's context; 0: as trained, at most 8192.",
+        rich_help_panel=HOW,
+    ),
+]
+BatchSize = Annotated[
+    int, typer.Option("-b", "--batch-size", min=1, metavar="N", help="Most tokens in a batch.", rich_help_panel=HOW)
+]
+MicroBatchSize = Annotated[
+    int,
+    typer.Option("-ub", "--ubatch-size", min=1, metavar="N", help="Most tokens computed at once.", rich_help_panel=HOW),
+]
+Threads = Annotated[
+    int, typer.Option("-t", "--threads", min=0, metavar="N", help="0: the physical cores.", rich_help_panel=HOW)
+]
+KvType = Annotated[
+    str,
+    typer.Option(
+        metavar="TYPE[,TYPE]", help="Of the KV cache, or of K and V: f16, q8_0, q4_0, ...", rich_help_panel=HOW
+    ),
+]
+FlashAttn = Annotated[
+    str,
+    typer.Option("-fa", "--flash-attn", metavar="auto|on|off", help="Flash attention.", rich_help_panel=HOW),
+]
+ChatTemplate = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="In place of the models' own.", rich_help_panel=HOW)
+]
+Thinking = Annotated[
+    bool | None,
+    typer.Option(
+        "--thinking/--no-thinking",
+        help="Reasoning, where the template can switch it.",
+        show_default="as the template has it",
+        rich_help_panel=HOW,
+    ),
+]
+
+# How it is measured
+
+Seed = Annotated[int, typer.Option("-s", "--seed", help="Has no effect on greedy answers.", rich_help_panel=MEASURING)]
+Temperature = Annotated[float, typer.Option("--temp", min=0.0, help="0: greedy.", rich_help_panel=MEASURING)]
+TopP = Annotated[float, typer.Option(min=0.0, max=1.0, help="Of sampled answers.", rich_help_panel=MEASURING)]
+Trials = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Answers to each case; needs a --temp.", rich_help_panel=MEASURING)
+]
+AnswerTokens = Annotated[
+    int,
+    typer.Option("-n", "--predict", min=1, metavar="N", help="Token budget of an answer.", rich_help_panel=MEASURING),
+]
+ReasoningTokens = Annotated[
+    int,
+    typer.Option(min=0, metavar="N", help="Token budget of the reasoning before it.", rich_help_panel=MEASURING),
+]
+Parallel = Annotated[
+    int,
+    typer.Option(
+        "-np",
+        "--parallel",
+        min=1,
+        metavar="N",
+        help="Answers at a time; 1 is the exact reference.",
+        rich_help_panel=MEASURING,
+    ),
+]
+Latency = Annotated[
+    bool,
+    typer.Option("--latency/--no-latency", help="Also measure times, one stream, apart.", rich_help_panel=MEASURING),
+]
+
+# Output, and which run
+
+Resume = Annotated[
+    str | None,
+    typer.Option(metavar="RUN", help="Go on with this run, with its own settings.", rich_help_panel=OUTPUT),
+]
+New = Annotated[
+    bool,
+    typer.Option("--new", help="Start a new run even if the same one is unfinished.", rich_help_panel=OUTPUT),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.", rich_help_panel=OUTPUT)]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask before a download.", rich_help_panel=OUTPUT)]
+PrintReport = Annotated[
+    bool, typer.Option("--report/--no-report", help="Print the report at the end.", rich_help_panel=OUTPUT)
+]

@@ -1,0 +1,145 @@
+"""What a person sees while a run works: a bar on a terminal, a line now and then elsewhere. Always on standard error.
+
+It listens to the events of `bench.events` and decides nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from bench import numbers
+from bench.cli.shell import say, stderr_console
+from bench.events import (
+    Estimated,
+    Event,
+    Finished,
+    ItemDone,
+    ModelLoaded,
+    ModelLoading,
+    SampleDone,
+    Started,
+    Warned,
+    WorkerDied,
+)
+from bench.plan import Plan, PlannedModel
+from bench.score.outcome import Outcome
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+LINE_EVERY_S = 10.0
+
+
+class RunProgress(AbstractContextManager["RunProgress"]):
+    """A listener for `bench.run`; use it as a context so that the terminal is left as it was."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._console = stderr_console()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._n_total = self._n_done = self._n_right = self._n_judged = self._n_errors = 0
+        self._line_at = clock()
+        self._label = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Started():
+                self._start(event)
+            case Estimated(remaining_s, basis):
+                say(f"About {numbers.roughly(remaining_s)} to go, judging by {basis}.".replace("About less", "Less"))
+            case ModelLoading(model, attempt):
+                self._describe(f"loading {model.label}" + (f" again (attempt {attempt})" if attempt > 1 else ""))
+            case ModelLoaded(model, load_s):
+                self._describe(model.label)
+                self._line(f"{model.label}: loaded in {numbers.duration(load_s)}")
+            case ItemDone(cell, _, record, outcome):
+                self._n_errors += record.error is not None
+                self._n_judged += outcome is not None and record.error is None
+                self._n_right += outcome == Outcome.CORRECT
+                self._advance(f"{cell.model.label} {cell.mode.id}")
+            case SampleDone(cell):
+                self._advance(f"{cell.model.label} {cell.mode.id}, timing")
+            case WorkerDied(model, n_in_flight, reason, log):
+                self._died(model, n_in_flight, reason, log)
+            case Warned(text):
+                say(f"warning: {text}", "yellow")
+            case Finished():
+                self._describe("done")
+
+    def _start(self, event: Started) -> None:
+        say(describe(event.plan))
+        if event.resumed:
+            n_done = event.n_done + event.n_samples_done
+            say(f"Going on with run {event.run.id}, of which {numbers.count(n_done)} answers are there already.")
+        self._n_total = event.plan.n_items + event.plan.n_samples
+        self._n_done = event.n_done + event.n_samples_done
+        if not self._console.is_terminal:
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[tally]}", markup=False),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting", total=self._n_total, completed=self._n_done, tally="")
+        self._bar.start()
+
+    def _advance(self, label: str) -> None:
+        self._n_done += 1
+        self._describe(label)
+        if self._clock() - self._line_at >= LINE_EVERY_S:
+            self._line(f"{label}: {numbers.count(self._n_done)} of {numbers.count(self._n_total)}, {self._tally()}")
+
+    def _describe(self, label: str) -> None:
+        self._label = label
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, description=label, completed=self._n_done, tally=self._tally())
+
+    def _tally(self) -> str:
+        if not self._n_judged:
+            return ""
+        errors = f", {numbers.plural(self._n_errors, 'error')}" if self._n_errors else ""
+        return f"{numbers.share(self._n_right / self._n_judged)} right{errors}"
+
+    def _line(self, text: str) -> None:
+        """Write a line where there is no bar."""
+        if not self._bar:
+            say(text.rstrip(", "))
+            self._line_at = self._clock()
+
+    def _died(self, model: PlannedModel, n_in_flight: int, reason: str, log: tuple[str, ...]) -> None:
+        lost = numbers.plural(n_in_flight, "answer")
+        say(
+            f"warning: the process of {model.label} ended ({reason}); {lost} in flight counted as runtime errors",
+            "yellow",
+        )
+        for line in log[-5:]:
+            say(f"  {line}", "dim")
+
+
+def describe(plan: Plan) -> str:
+    """What a run is going to do, in one sentence."""
+    modes = tuple(dict.fromkeys(cell.mode.id for cell in plan.cells))
+    suites = tuple(dict.fromkeys(cell.suite.name for cell in plan.cells))
+    samples = f" and {numbers.plural(plan.n_samples, 'timing')}" if plan.n_samples else ""
+    return (
+        f"{numbers.plural(len(plan.models), 'model file')} in {numbers.plural(len(modes), 'mode')}"
+        f" on {' and '.join(suites)}: {numbers.plural(plan.n_items, 'answer')}{samples}."
+    )

@@ -1,0 +1,106 @@
+"""`toolgauge report`: what a run found, on the terminal and in files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.shell import OUTPUT, Database, Json, comma_list, emit, emit_json, emit_text, examples, say
+
+if TYPE_CHECKING:
+    from bench.report.values import Report
+
+EXAMPLES = examples("toolgauge report", "toolgauge report 3 --by category --html report.html --csv report.csv")
+
+STDOUT = Path("-")
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="The run's number, or `last`.")] = "last",
+    by: Annotated[
+        str, typer.Option("--by", metavar="LIST", help="More tables: category, constraint.", rich_help_panel=OUTPUT)
+    ] = "",
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page.", rich_help_panel=OUTPUT)
+    ] = None,
+    md: Annotated[
+        Path | None, typer.Option("--md", metavar="FILE", help="Write Markdown; - prints it.", rich_help_panel=OUTPUT)
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Write the rows as CSV; - prints it.", rich_help_panel=OUTPUT),
+    ] = None,
+    db: Database = None,
+    as_json: Json = False,
+) -> None:
+    """Print what a run found: accuracy, constraint, speed and memory for each level and mode."""
+    tables = _tables_wanted(by)
+    targets = {kind: path for kind, path in (("html", html), ("md", md), ("csv", csv)) if path}
+    _check(targets, as_json)
+    values = _values(run, db, with_failures=html is not None)
+    for kind, path in targets.items():
+        _write(path, _render(kind, values, tables))
+    if as_json:
+        emit_json(values.to_json())
+    elif STDOUT not in targets.values():
+        print_report(values, tables)
+
+
+def print_report(values: Report, by: Sequence[str] = ()) -> None:
+    """Print the report for a person; `toolgauge run` ends with it, too."""
+    from bench.report import tables
+
+    emit(tables.document(values, by))
+
+
+def _tables_wanted(by: str) -> tuple[str, ...]:
+    from bench.report.tables import BY
+    from grammars.errors import ToolgaugeError
+
+    wanted = comma_list(by)
+    for name in wanted:
+        if name not in BY:
+            raise ToolgaugeError(f"--by knows {' and '.join(BY)}, not {name!r}")
+    return wanted
+
+
+def _check(targets: dict[str, Path], as_json: bool) -> None:
+    """Fail before the work, not after it: one document on standard output at most, and every folder is there."""
+    from grammars.errors import ToolgaugeError
+
+    n_printed = sum(path == STDOUT for path in targets.values()) + as_json
+    if n_printed > 1:
+        raise ToolgaugeError("only one of --json, --md -, --csv - and --html - can print to standard output")
+    for path in targets.values():
+        if path != STDOUT and not path.parent.is_dir():
+            raise ToolgaugeError(f"{path} cannot be written: there is no folder {path.parent}")
+
+
+def _values(run: str, db: Path | None, *, with_failures: bool) -> Report:
+    from bench.report.build import build
+    from bench.store import Store
+
+    with Store.read(db) as store:
+        return build(store, store.run(run), with_failures=with_failures)
+
+
+def _render(kind: str, values: Report, by: Sequence[str]) -> str:
+    from bench.report import csv, html, markdown, tables
+
+    if kind == "csv":
+        return csv.render(values)
+    document = tables.document(values, by)
+    if kind == "md":
+        return markdown.render(document)
+    return html.render(f"toolgauge run {values.run_id}", document, values.failures)
+
+
+def _write(path: Path, text: str) -> None:
+    if path == STDOUT:
+        emit_text(text)
+        return
+    path.write_text(text, encoding="utf-8")
+    say(f"Wrote {path}", "dim")

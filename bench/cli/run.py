@@ -1,0 +1,215 @@
+"""`toolgauge run`: measure models on suites, at each level and in each mode; store everything; print the report."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli import options
+from bench.cli.shell import Database, Exit, Json, comma_list, emit, emit_json, examples, say
+from grammars.errors import ToolgaugeError
+
+if TYPE_CHECKING:
+    from bench.config import RunConfig
+    from bench.plan import Plan, PlannedModel
+    from bench.rows import Run
+    from bench.run import Which
+    from bench.store import Store
+
+EXAMPLES = examples(
+    "toolgauge run model-F16.gguf --quants F16,Q8_0,Q4_K_M",
+    "toolgauge run -hf org/repo:Q4_K_M -ngl 99 -c 8192 --suite quick --limit 10",
+)
+
+
+def run(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL",
+            show_default=False,
+            help="GGUF files, names of models.toml, or org/repo:QUANT. Several files of one model are a ladder."
+            " Without any: the bundled model at F16, Q8_0, Q4_K_M and Q2_K on the suites quick and nano.",
+        ),
+    ] = None,
+    model: options.ModelFile = None,
+    hf: options.HubModel = None,
+    quants: options.Quants = "",
+    suite: options.Suites = None,
+    modes: options.Modes = "",
+    backend: options.Backend = "llguidance",
+    limit: options.Limit = None,
+    ngl: options.GpuLayers = -1,
+    ctx_size: options.CtxSize = 0,
+    batch_size: options.BatchSize = 2048,
+    ubatch_size: options.MicroBatchSize = 512,
+    threads: options.Threads = 0,
+    kv_type: options.KvType = "f16",
+    flash_attn: options.FlashAttn = "auto",
+    chat_template: options.ChatTemplate = None,
+    thinking: options.Thinking = None,
+    seed: options.Seed = 0,
+    temp: options.Temperature = 0.0,
+    top_p: options.TopP = 1.0,
+    trials: options.Trials = 1,
+    answer_tokens: options.AnswerTokens = 512,
+    reasoning_tokens: options.ReasoningTokens = 1024,
+    parallel: options.Parallel = 4,
+    latency: options.Latency = True,
+    resume: options.Resume = None,
+    new: options.New = False,
+    dry_run: options.DryRun = False,
+    yes: options.Yes = False,
+    print_report: options.PrintReport = True,
+    db: Database = None,
+    as_json: Json = False,
+) -> None:
+    """Measure models: accuracy, constraint, speed and memory for each level and mode."""
+    from bench.config import LatencySettings, RunConfig
+    from bench.modes import DEFAULT_MODES
+    from bench.prepare import BUNDLED, BUNDLED_QUANTS, BUNDLED_SUITES
+    from bench.settings import context_params
+    from engine.llama.params import LoadParams
+    from engine.runtime import Limits
+    from engine.types import Sampling
+
+    named = (*(models or ()), *(model or ()), *(f"hf:{repo}" for repo in hf or ()))
+    config = RunConfig(
+        models=named or (BUNDLED,),
+        quants=comma_list(quants) or (() if named else BUNDLED_QUANTS),
+        suites=tuple(suite or (("quick",) if named else BUNDLED_SUITES)),
+        modes=comma_list(modes) or DEFAULT_MODES,
+        backend=backend,
+        load=LoadParams(n_gpu_layers=ngl),
+        context=context_params(
+            n_ctx=ctx_size,
+            n_batch=batch_size,
+            n_ubatch=ubatch_size,
+            n_threads=threads,
+            kv_type=kv_type,
+            flash_attn=flash_attn,
+        ),
+        limits=Limits(answer_tokens, reasoning_tokens),
+        sampling=Sampling(temperature=temp, top_p=top_p, seed=seed),
+        thinking=thinking,
+        chat_template=str(chat_template) if chat_template else None,
+        trials=trials,
+        limit=limit,
+        parallel=parallel,
+        latency=LatencySettings(enabled=latency),
+    )
+    _run(config, Asked(db, resume, new, dry_run, yes, print_report, as_json))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked beside the settings of the run itself."""
+
+    db: Path | None
+    resume: str | None
+    new: bool
+    dry_run: bool
+    yes: bool
+    print_report: bool
+    as_json: bool
+
+
+def _run(config: RunConfig, asked: Asked) -> None:
+    from bench.cli.person import Terminal
+    from bench.prepare import plan_for
+    from bench.store import Store
+
+    if asked.resume and asked.new:
+        raise ToolgaugeError("--resume goes on with a run and --new starts one; give one of them")
+    with Store.open(asked.db) as store:
+        which: Which = "new" if asked.new else "auto"
+        if asked.resume:
+            stored = store.run(asked.resume)
+            which, config = stored.id, type(config).from_json(stored.config)
+        plan = plan_for(config, Terminal(ask=not asked.yes, may_download=not asked.dry_run))
+        if asked.dry_run:
+            _show_plan(plan, as_json=asked.as_json)
+            return
+        done = _execute(store, plan, which)
+        n_errors = store.n_errors(done.id)
+        _finish(store, done, asked)
+    if n_errors:
+        raise typer.Exit(Exit.ERRORED_ITEMS)
+
+
+def _execute(store: Store, plan: Plan, which: Which) -> Run:
+    from bench.cli.progress import RunProgress
+    from bench.judge import verdict
+    from bench.loading import open_model
+    from bench.prepare import provenance
+    from bench.run import Interrupted, execute
+
+    try:
+        with RunProgress() as progress:
+            return execute(
+                store,
+                plan,
+                provenance(["toolgauge", *sys.argv[1:]]),
+                opener=open_model,
+                scorer=verdict,
+                which=which,
+                listener=progress,
+            )
+    except Interrupted as stop:
+        say(str(stop), "yellow")
+        raise typer.Exit(Exit.INTERRUPTED) from stop
+
+
+def _finish(store: Store, run: Run, asked: Asked) -> None:
+    if not (asked.print_report or asked.as_json):
+        say(f"Run {run.id} is finished; `toolgauge report` prints what it found.")
+        return
+    from bench.cli.report import print_report
+    from bench.report.build import build
+
+    values = build(store, run)
+    if asked.as_json:
+        emit_json(values.to_json())
+    else:
+        print_report(values)
+
+
+def _show_plan(plan: Plan, *, as_json: bool) -> None:
+    from bench import numbers
+    from bench.cli.progress import describe
+    from bench.report.document import Column, Table, Text, cell
+
+    if as_json:
+        emit_json({"config": plan.config.to_json(), "models": [_model_values(plan, model) for model in plan.models]})
+        return
+    columns = (
+        *(Column(name) for name in ("model", "quant", "size", "format")),
+        *(Column(name, right=True) for name in ("context", "answers", "timings")),
+        Column("file"),
+    )
+    rows = []
+    for model in plan.models:
+        values = _model_values(plan, model)
+        texts = (model.name, model.quant, numbers.size(model.gguf_bytes), model.format_id or "none known")
+        counts = (values["n_ctx"], values["n_items"], values["n_samples"])
+        rows.append(tuple(map(cell, (*texts, *map(numbers.count, counts), model.path))))
+    emit([Text(describe(plan)), Table(columns, tuple(rows))])
+
+
+def _model_values(plan: Plan, model: PlannedModel) -> dict[str, Any]:
+    cells = plan.cells_of(model)
+    return {
+        "model": model.name,
+        "quant": model.quant,
+        "path": model.path,
+        "bytes": model.gguf_bytes,
+        "sha256": model.gguf_sha256,
+        "format": model.format_id,
+        "n_ctx": cells[0].context.n_ctx,
+        "n_items": sum(len(cell.items) for cell in cells),
+        "n_samples": sum(len(cell.samples) for cell in cells),
+    }

@@ -1,0 +1,112 @@
+"""What every command shares: where output goes, what an exit code means, and the options that all of them have.
+
+Results go to standard output; progress, warnings and errors go to standard error. Knows no suite and no model; the
+libraries that draw are imported when something is drawn, so that `toolgauge --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.report.document import Document
+
+
+class Exit(IntEnum):
+    OK = 0
+    ERRORED_ITEMS = 1  # the run finished, and some items could not be scored
+    USAGE = 2  # a person's mistake, or something missing on this machine
+    REGRESSION = 3
+    INTERRUPTED = 130
+
+
+# Help panels, in the order in which a person asks.
+MEASURE = "Measure"
+READ = "Read results"
+MACHINE = "This machine"
+WHAT = "What to measure"
+HOW = "How the model runs"
+MEASURING = "How it is measured"
+OUTPUT = "Output"
+
+Database = Annotated[
+    Path | None,
+    typer.Option(
+        "--db",
+        help="The result file.",
+        show_default="toolgauge.db, or TOOLGAUGE_DB",
+        metavar="FILE",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON document and nothing else on standard output.", rich_help_panel=OUTPUT),
+]
+
+
+def examples(*lines: str) -> str:
+    """The closing part of a command's help."""
+    return "[bold]Examples[/]\n\n" + "\n\n".join(f"[cyan]$[/] {line}" for line in lines)
+
+
+def comma_list(text: str | None) -> tuple[str, ...]:
+    """`Q4_K_M, Q8_0` as a tuple; empty parts are dropped."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def stdout_console() -> Console:
+    """Build the console for results; rich itself honours NO_COLOR, FORCE_COLOR and the terminal's width."""
+    return _console(sys.stdout)
+
+
+def stderr_console() -> Console:
+    return _console(sys.stderr)
+
+
+def _console(stream: Any) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, highlight=False, markup=False, emoji=False)
+
+
+def emit(document: Document) -> None:
+    """Print for a person: tables on a terminal, Markdown into a pipe."""
+    console = stdout_console()
+    if console.is_terminal:
+        from bench.report import terminal
+
+        terminal.render(document, console)
+    else:
+        from bench.report import markdown
+
+        emit_text(markdown.render(document))
+
+
+def emit_json(value: object) -> None:
+    """Print one JSON document; ASCII only, because a model's output may hold what UTF-8 cannot."""
+    emit_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def emit_text(text: str) -> None:
+    """Write to standard output, whatever its encoding can carry."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, errors="replace").decode(encoding))
+    sys.stdout.flush()
+
+
+def say(text: str, style: str = "") -> None:
+    """Tell the person something beside the results, on standard error."""
+    from rich.text import Text
+
+    from bench.report.document import visible
+
+    stderr_console().print(Text(visible(text), style=style), soft_wrap=True)

@@ -1,0 +1,146 @@
+"""`toolgauge try`: one sentence, with your own tools, answered in every mode, side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli import options
+from bench.cli.shell import WHAT, Json, comma_list, emit, emit_json, examples
+
+if TYPE_CHECKING:
+    from bench.attempt import Attempt
+    from bench.report.document import Block, Document, Tone
+
+EXAMPLES = examples(
+    'toolgauge try model-Q4_K_M.gguf "What\'s the weather in Oslo tomorrow?"',
+    'toolgauge try nano --tools my_tools.json --modes native.free,native.schema "book a table for two at eight"',
+)
+
+
+def try_(
+    model: Annotated[str, typer.Argument(help="A GGUF file, a name of models.toml, or org/repo:QUANT.")],
+    sentence: Annotated[str, typer.Argument(help="What you would type.")],
+    tools: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Your tools: a JSON list as OpenAI, MCP or nobody in particular writes them.",
+            show_default="eight everyday tools",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    system: Annotated[str, typer.Option(metavar="TEXT", help="A system message.", rich_help_panel=WHAT)] = "",
+    quant: Annotated[str, typer.Option(help="The level, where the model has several.", rich_help_panel=WHAT)] = "",
+    modes: options.Modes = "",
+    backend: options.Backend = "llguidance",
+    ngl: options.GpuLayers = -1,
+    ctx_size: options.CtxSize = 0,
+    threads: options.Threads = 0,
+    kv_type: options.KvType = "f16",
+    flash_attn: options.FlashAttn = "auto",
+    chat_template: options.ChatTemplate = None,
+    thinking: options.Thinking = None,
+    seed: options.Seed = 0,
+    temp: options.Temperature = 0.0,
+    answer_tokens: options.AnswerTokens = 512,
+    yes: options.Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Answer one sentence in every mode, side by side."""
+    from bench.attempt import DEFAULT_TOOLS, answers, read_tools, suite_of
+    from bench.cli.person import Terminal
+    from bench.config import LatencySettings, RunConfig
+    from bench.modes import DEFAULT_MODES
+    from bench.plan import make_plan
+    from bench.prepare import models_for
+    from bench.settings import context_params
+    from engine.llama.params import LoadParams
+    from engine.runtime import Limits
+    from engine.types import Sampling
+
+    suite = suite_of(sentence, read_tools(tools or DEFAULT_TOOLS), system)
+    config = RunConfig(
+        models=(model,),
+        quants=comma_list(quant),
+        modes=comma_list(modes) or DEFAULT_MODES,
+        backend=backend,
+        load=LoadParams(n_gpu_layers=ngl),
+        context=context_params(n_ctx=ctx_size, n_threads=threads, kv_type=kv_type, flash_attn=flash_attn),
+        limits=Limits(answer_tokens),
+        sampling=Sampling(temperature=temp, seed=seed),
+        thinking=thinking,
+        chat_template=str(chat_template) if chat_template else None,
+        parallel=1,
+        latency=LatencySettings(n_cases=1, repetitions=1),
+    )
+    plan = make_plan(config, models_for(config, Terminal(ask=not yes))[:1], (suite,))
+    found = answers(plan)
+    if as_json:
+        emit_json([asdict(attempt) for attempt in found])
+    else:
+        emit(document(plan.models[0].label, sentence, found))
+
+
+def document(label: str, sentence: str, attempts: list[Attempt]) -> Document:
+    """Build the comparison; raw outputs follow where reading them left something out."""
+    from bench import numbers
+    from bench.report.document import Code, Column, Heading, Table, Text, cell
+
+    rows = []
+    for attempt in attempts:
+        text, tone = _validity(attempt)
+        generation = attempt.generation
+        rows.append(
+            (
+                cell(attempt.mode, "strong"),
+                cell("\n".join(_answer(attempt))),
+                cell(text, tone),
+                cell(numbers.duration(generation.timings.ttfc_s if generation else None)),
+                cell(numbers.count(len(generation.tokens) if generation else None)),
+            )
+        )
+    columns = (
+        Column("mode"),
+        Column("answer"),
+        Column("calls"),
+        Column("first\ncall", right=True),
+        Column("tokens", right=True),
+    )
+    blocks: list[Block] = [Heading(label), Text(sentence), Table(columns, tuple(rows))]
+    blocks += [
+        Code(attempt.generation.text, f"{attempt.mode} wrote")
+        for attempt in attempts
+        if attempt.generation and attempt.parsed and (attempt.parsed.fragments or attempt.parsed.open_block)
+    ]
+    return blocks
+
+
+def _answer(attempt: Attempt) -> Iterator[str]:
+    if attempt.error or attempt.parsed is None or attempt.generation is None:
+        yield attempt.error or "no answer"
+        return
+    for call in attempt.parsed.calls:
+        yield f"{call.name}({json.dumps(dict(call.arguments), ensure_ascii=False)})"
+    for fragment in attempt.parsed.fragments:
+        yield f"not a call: {fragment.reason}"
+    if attempt.parsed.content:
+        yield attempt.parsed.content
+    if attempt.generation.stop != "eog":
+        yield f"[stopped by {attempt.generation.stop}]"
+
+
+def _validity(attempt: Attempt) -> tuple[str, Tone]:
+    if attempt.error:
+        return "error", "bad"
+    if attempt.parsed and (attempt.parsed.fragments or attempt.parsed.open_block):
+        return "unreadable", "bad"
+    if not attempt.violations:
+        return "no call", "dim"
+    wrong = sorted({name.replace("_", " ") for names in attempt.violations for name in names})
+    return (", ".join(wrong), "bad") if wrong else ("valid", "good")

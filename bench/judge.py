@@ -1,0 +1,93 @@
+"""Verdicts for the result file: on an item that has just been answered, and on stored ones, with this version's scorer.
+
+    counts = rescore(store, store.run("last"))
+
+Needs no model. A newer parser reads stored text again; where it would have led a conversation elsewhere, the verdict is
+marked stale rather than given to a conversation that never happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from bench import writer
+from bench.records import ItemRecord, StepRecord
+from bench.rows import Cell, Run
+from bench.score import SCORER, VERSION, score
+from bench.store import Store
+from bench.suites.case import Case, Suite, load
+from bench.writer import NewScore
+from engine import formats
+from engine.formats.reasoning import THINK_OPEN
+from grammars.errors import ToolgaugeError
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    n_items: int
+    n_changed: int  # another outcome than the newest one before
+    n_stale: int
+
+
+def verdict(case: Case, record: ItemRecord, *, stale: bool = False) -> NewScore:
+    """Judge one item."""
+    found = score(case, record)
+    return NewScore(SCORER, VERSION, found.outcome.value, found.details(), stale)
+
+
+def rescore(store: Store, run: Run, *, on_item: Callable[[], None] = lambda: None) -> Rescored:
+    """Judge all stored items of a run again and keep the verdicts beside the old ones."""
+    suites = {suite.name: suite for suite in map(load, run.config["suites"])}
+    cells = store.cells(run.id)
+    for cell in cells:
+        _check_suite(run, cell, suites.get(cell.suite))
+    n_items = n_changed = n_stale = 0
+    for cell in cells:
+        before = store.verdicts(cell.id)
+        new = []
+        for item_id, judged in _verdicts(store, cell, suites[cell.suite]):
+            new.append((item_id, judged))
+            old = before.get(item_id)
+            n_changed += old is not None and (old.outcome, old.stale) != (judged.outcome, judged.stale)
+            n_stale += judged.stale
+            on_item()
+        writer.put_scores(store, new)
+        n_items += len(new)
+    return Rescored(n_items, n_changed, n_stale)
+
+
+def _check_suite(run: Run, cell: Cell, suite: Suite | None) -> None:
+    if suite is None or suite.content_hash != cell.suite_sha256:
+        raise ToolgaugeError(
+            f"run {run.id} was made with another version of the suite {cell.suite}, so its answers cannot be judged by"
+            " this one; give the suite's old file, or run anew"
+        )
+
+
+def _verdicts(store: Store, cell: Cell, suite: Suite) -> Iterator[tuple[int, NewScore]]:
+    for item in store.items(cell.id):
+        case = suite.case(item.case_id)
+        stored = store.record(item)
+        record = read_again(stored, case)
+        elsewhere = case.is_episode and _calls(record) != _calls(stored)
+        yield item.id, verdict(case, stored if elsewhere else record, stale=elsewhere)
+
+
+def read_again(record: ItemRecord, case: Case) -> ItemRecord:
+    """Parse the stored text with this version's parser, if that has changed since."""
+    if not record.format_id:
+        return record
+    fmt = formats.get(record.format_id)
+    if fmt.version == record.format_version:
+        return record
+
+    def again(step: StepRecord) -> StepRecord:
+        opened = step.prompt.rstrip().endswith(THINK_OPEN)
+        return replace(step, parsed=fmt.parse(step.generation.text, case.tools, reasoning_opened=opened))
+
+    return replace(record, steps=tuple(map(again, record.steps)), format_version=fmt.version)
+
+
+def _calls(record: ItemRecord) -> list[object]:
+    return [step.parsed.calls for step in record.steps]

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.report import csv, html, markdown, tables
+from bench.report.build import build
+from bench.report.values import Rate, Report, Row
+from bench.store import Store
+from tests.bench.stored import BROKEN, CUT, INVALID, RIGHT, WRONG, stored_run
+
+LADDER = {
+    ("F16", "native.free"): [RIGHT] * 8 + [WRONG, CUT],
+    ("F16", "native.schema"): [RIGHT] * 7 + [WRONG, RIGHT, RIGHT],
+    ("Q2_K", "native.free"): [RIGHT] * 2 + [WRONG] * 6 + [INVALID, BROKEN],
+    ("Q2_K", "native.schema"): [RIGHT] * 3 + [WRONG] * 6 + [INVALID],
+}
+
+
+def report_of(path: Path, *, with_failures: bool = False) -> Report:
+    with Store.read(path) as store:
+        return build(store, store.run("last"), with_failures=with_failures)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return report_of(stored_run(tmp_path_factory.mktemp("run"), LADDER), with_failures=True)
+
+
+def row(report: Report, quant: str, mode: str) -> Row:
+    (found,) = [row for row in report.sections[0].rows if (row.quant, row.mode) == (quant, mode)]
+    return found
+
+
+def counts(rate: Rate | None) -> tuple[int, int] | None:
+    return (rate.hits, rate.n) if rate else None
+
+
+def test_a_row_for_each_quant_and_mode_in_the_order_of_the_plan(report: Report) -> None:
+    (section,) = report.sections
+    assert (section.model, section.suite, section.n_cases) == ("tiny", "mine", 10)
+    assert [(row.quant, row.mode, row.backend) for row in section.rows] == [
+        ("F16", "native.free", "none"),
+        ("F16", "native.schema", "llguidance"),
+        ("Q2_K", "native.free", "none"),
+        ("Q2_K", "native.schema", "llguidance"),
+    ]
+
+
+def test_accuracy_counts_what_was_scored_and_nothing_else(report: Report) -> None:
+    assert counts(row(report, "F16", "native.free").accuracy) == (8, 10)
+    q2 = row(report, "Q2_K", "native.free")
+    assert counts(q2.accuracy) == (2, 9)
+    assert (q2.n_scored, q2.n_not_scored, q2.n_planned) == (9, 1, 10)
+    assert q2.outcomes == {"constraint_error": 1, "schema_invalid": 1, "wrong_arguments": 6, "correct": 2}
+    assert q2.accuracy is not None
+    assert 0.05 < q2.accuracy.low < 2 / 9 < q2.accuracy.high < 0.6
+
+
+def test_truncation_has_its_own_column_and_does_not_count_as_a_broken_schema(report: Report) -> None:
+    f16 = row(report, "F16", "native.free")
+    assert counts(f16.truncated) == (1, 10)
+    assert counts(f16.schema_valid) == (9, 9)
+
+
+def test_an_invalid_call_is_an_escape_only_where_a_schema_was_enforced(report: Report) -> None:
+    free, schema = row(report, "Q2_K", "native.free"), row(report, "Q2_K", "native.schema")
+    assert counts(free.schema_valid) == (8, 9)
+    assert counts(schema.schema_valid) == (9, 10)
+    assert (free.n_escapes, schema.n_escapes) == (0, 1)
+
+
+def test_times_come_from_the_latency_samples_and_memory_from_the_peaks(report: Report) -> None:
+    found = row(report, "F16", "native.free")
+    assert found.speed.ttfc_s is not None
+    assert (found.speed.ttfc_s.median, found.speed.ttfc_s.n) == (pytest.approx(0.3), 2)
+    assert found.speed.prefill_tok_per_s is not None
+    assert found.speed.prefill_tok_per_s.median == pytest.approx((1000 + 500) / 2)
+    assert found.speed.decode_tok_per_s is not None
+    assert found.speed.decode_tok_per_s.median == pytest.approx(40)
+    assert (found.memory.rss_peak_bytes, found.memory.vram_peak_bytes, found.load_s) == (1000, None, 0.5)
+
+
+def test_how_hard_the_constraint_pushed(report: Report) -> None:
+    assert row(report, "F16", "native.free").push is None
+    push = row(report, "F16", "native.schema").push
+    assert push is not None
+    assert (push.interventions_per_answer, push.removed_mass, push.forced_share) == (1.0, 0.25, 6 / 20)
+    assert push.mask_s_per_token == pytest.approx(0.0001)
+
+
+def test_pairs_count_the_cases_that_both_rows_scored(report: Report) -> None:
+    f16, q2 = report.sections[0].paired
+    assert (f16.quant, f16.n, f16.rescued, f16.broken, f16.same_right, f16.same_wrong) == ("F16", 10, 2, 1, 7, 0)
+    assert (f16.difference, f16.p) == (pytest.approx(0.1), 1.0)
+    assert (q2.quant, q2.n, q2.rescued, q2.broken, q2.same_right, q2.same_wrong) == ("Q2_K", 9, 1, 0, 2, 6)
+
+
+def test_the_ladder_holds_each_level_against_the_most_precise_one(report: Report) -> None:
+    free, schema = report.sections[0].ladder
+    assert (free.mode, free.quant, free.reference, free.n, free.gained, free.lost) == (
+        "native.free", "Q2_K", "F16", 9, 0, 6,
+    )  # fmt: skip
+    assert free.verdict == "worse"
+    assert free.p == pytest.approx(2 / 2**6)
+    assert schema.verdict == "worse"
+    assert [choice.smallest for choice in report.sections[0].choices] == ["F16", "F16"]
+
+
+def test_warnings_name_what_a_reader_must_know(tmp_path: Path) -> None:
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT, BROKEN, RIGHT]}, finished=False, limit=2)
+    warnings = "\n".join(report_of(path).warnings)
+    assert "--limit 2" in warnings
+    assert "unfinished" in warnings
+    assert "Not scored, 1 answer: the gbnf backend cannot express 'pattern' at #/a" in warnings
+
+
+def test_one_level_alone_has_no_ladder_and_one_mode_alone_no_pairs(tmp_path: Path) -> None:
+    (section,) = report_of(stored_run(tmp_path, {("F16", "native.free"): [RIGHT, WRONG]})).sections
+    assert (section.ladder, section.paired, section.choices) == ((), (), ())
+
+
+def test_json_is_the_values_without_texts(report: Report) -> None:
+    values = report.to_json()
+    assert values["schema"] == "toolgauge.report/1"
+    assert "failures" not in values
+    assert values["sections"][0]["rows"][0]["memory"]["vram_peak_bytes"] is None
+    assert values["sections"][0]["rows"][0]["accuracy"]["hits"] == 8
+
+
+def test_csv_has_a_line_for_each_row_and_nothing_for_what_was_not_measured(report: Report) -> None:
+    header, first, *rest = csv.render(report).splitlines()
+    values = dict(zip(header.split(","), first.split(","), strict=True))
+    assert len(rest) == 3
+    assert (values["quant"], values["accuracy"], values["vram_peak_bytes"], values["n_scored"]) == (
+        "F16",
+        "0.8",
+        "",
+        "10",
+    )
+
+
+def test_the_document_says_escape_in_words_and_in_its_own_column(report: Report) -> None:
+    text = markdown.render(tables.document(report, ("category", "constraint")))
+    assert "Grammar escape: 1 answer of a schema mode broke the schema." in text
+    assert "grammar escapes" in text
+    assert "Accuracy by category" in text
+    assert "How hard the constraint had to push" in text
+
+
+def test_the_page_shows_what_models_wrote_and_obeys_none_of_it(report: Report) -> None:
+    page = html.render("Run 1", tables.document(report), report.failures)
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "\x1b" not in page
+    assert "http" not in page.replace("http-equiv", "")
+    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
+    assert page.count("<details>") == len(report.failures) == 18
+
+
+def test_a_page_of_a_thousand_failures_stays_openable(report: Report) -> None:
+    page = html.render("Run 1", [], report.failures * 60)
+    assert page.count("<details>") == 300
+    assert "780 more" in page
