@@ -114,7 +114,7 @@ class _Lowering:
 
     def alternative(self, schema: Schema, path: str) -> Shape:
         if isinstance(schema, bool):
-            return AnyValue() if schema else NEVER
+            return AnyValue(path) if schema else NEVER
         if is_reference(schema):
             return self.reference(schema["$ref"])
         if "enum" in schema or "const" in schema:
@@ -127,7 +127,7 @@ class _Lowering:
         if "number" in kinds and "integer" in kinds:
             kinds.remove("integer")
         if len(kinds) == len(TYPES) - 1 and not _OF_TYPES & schema.keys():
-            return AnyValue()
+            return AnyValue(path)
         return union(self.of_type(kind, schema, path) for kind in kinds)
 
     def constants(self, schema: dict[str, Any], path: str) -> Shape:
@@ -270,8 +270,9 @@ def union(options: Iterable[Shape]) -> Shape:
     flat: list[Shape] = []
     for option in options:
         flat += [one for one in (option.options if isinstance(option, Union) else (option,)) if one not in flat]
-    if any(isinstance(one, AnyValue) for one in flat):
-        return AnyValue()
+    anything = next((one for one in flat if isinstance(one, AnyValue)), None)
+    if anything is not None:
+        return anything
     return flat[0] if len(flat) == 1 else Union(tuple(flat))
 
 

@@ -126,21 +126,28 @@ def cat(*parts: Expr) -> Expr:
 
 
 def alt(*options: Expr) -> Expr:
-    """Any of them; single characters are gathered into one set."""
+    """Any of them; single characters are gathered into one set, and an empty option makes all optional."""
     flat: list[Expr] = []
     sets: list[Chars] = []
+    skippable = False
     for option in options:
         for one in option.options if isinstance(option, Alt) else (option,):
             if isinstance(one, Text) and len(one.text) == 1:
                 sets.append(chars(one.text))
             elif isinstance(one, Chars):
                 sets.append(one)
+            elif one == EMPTY or (isinstance(one, Many) and (one.minimum, one.maximum) == (0, 1)):
+                skippable = True
+                flat += [one.item] if isinstance(one, Many) and one.item not in flat else []
             elif one not in flat:
                 flat.append(one)
     gathered = union(*sets)
     if gathered.ranges:
         flat.insert(0, gathered)
-    return flat[0] if len(flat) == 1 else Alt(tuple(flat))
+    found = flat[0] if len(flat) == 1 else Alt(tuple(flat))
+    if not skippable:
+        return found
+    return optional(found) if flat else EMPTY
 
 
 def many(item: Expr, minimum: int = 0, maximum: int | None = None) -> Expr:

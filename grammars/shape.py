@@ -1,12 +1,13 @@
 """What a JSON Schema leaves to write: a small algebra of values, in which every assertion is said or refused.
 
-`grammars.lower` makes it from a schema. Knows no keyword and no engine's syntax.
+`grammars.lower` makes it from a schema. Knows no keyword and no engine's syntax. A `path`
+says where in the schema a shape comes from, for messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from grammars.ranges import Bound
 from grammars.regular import Expr
@@ -15,6 +16,8 @@ from grammars.regular import Expr
 @dataclass(frozen=True, slots=True)
 class AnyValue:
     """Any JSON value."""
+
+    path: str = field(default="#", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Integer:
     minimum: int | None = None
     maximum: int | None = None
     multiple_of: int | None = None
-    path: str = "#"
+    path: str = field(default="#", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class String:
     minimum: int = 0
     maximum: int | None = None
     content: Expr | None = None
-    path: str = "#"
+    path: str = field(default="#", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +100,20 @@ class Document:
 
     root: Shape
     shapes: Mapping[str, Shape]
+
+    def reachable(self, name: str) -> set[str]:
+        """The names of the shapes that the one called `name` holds, directly or through others."""
+        found: set[str] = set()
+        open_shapes = [self.shapes[name]]
+        while open_shapes:
+            match open_shapes.pop():
+                case Ref(other) if other not in found:
+                    found.add(other)
+                    open_shapes.append(self.shapes[other])
+                case Union(options):
+                    open_shapes += options
+                case Array(prefix, rest):
+                    open_shapes += [*prefix, *([] if rest is None else [rest])]
+                case Object(properties, rest):
+                    open_shapes += [*(one.shape for one in properties), *([] if rest is None else [rest])]
+        return found

@@ -16,8 +16,8 @@ from jsonschema.validators import extend
 
 from grammars.formats import FORMATS
 from grammars.pattern import PatternError, parse_pattern
-from grammars.regex import to_regex_text
 from grammars.regular import Expr
+from grammars.syntax import to_regex_text
 
 
 def validator(schema: Mapping[str, Any] | bool) -> Draft202012Validator:

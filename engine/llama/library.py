@@ -92,6 +92,13 @@ def fast(name: str, restype: Any, *argtypes: Any) -> Callable[..., Any]:
     return prototype((name, library()._lib))
 
 
+def address(name: str) -> int:
+    """Where a function of libllama lies in memory, for a library that calls it by itself."""
+    found = ctypes.cast(getattr(library()._lib, name), ctypes.c_void_p).value
+    assert found is not None
+    return found
+
+
 def system_info() -> str:
     """Instruction sets and backends that this llama.cpp was built with and found."""
     text: bytes = library().llama_print_system_info()

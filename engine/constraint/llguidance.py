@@ -1,0 +1,127 @@
+"""llguidance: Earley parsing over lexemes, masks in microseconds, and the tokens that a grammar forces."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.constraint.protocol import Mask
+from engine.constraint.tokens import TokenKinds, clear_bits, has_bit, set_bits
+from engine.errors import ConstraintError
+from grammars.lark import to_lark
+from grammars.nodes import Node
+
+if TYPE_CHECKING:
+    from engine.llama import Model
+
+
+_SPECIAL = b"\xff"  # what llguidance marks a special token with
+
+
+class LlguidanceBackend:
+    """Implements `Backend`. Reading the vocabulary takes most of a second at 150,000 tokens; make it once a model."""
+
+    name = "llguidance"
+
+    def __init__(self, model: Model) -> None:
+        self.version = version("llguidance")
+        self.kinds = TokenKinds(model.vocabulary())
+        if not self.kinds.vocabulary.eog:
+            raise ConstraintError("the model has no end-of-generation token; llguidance needs one")
+        self._model = model  # the tokenizer keeps a pointer into it
+        self._tokenizer = self._read_tokenizer(model.vocab_ptr)
+
+    def _read_tokenizer(self, vocab_ptr: int) -> Any:
+        """As `llguidance.llamacpp` makes it, from the pieces that are already read; canonical, as llama.cpp tokenizes."""
+        from llguidance import LLTokenizer
+
+        from engine.llama.library import address
+
+        pieces, structural = self.kinds.vocabulary.pieces, self.kinds.structural
+        return LLTokenizer.from_llamacpp(
+            tokens=[_SPECIAL + piece if token in structural else piece for token, piece in enumerate(pieces)],
+            vocab_ptr=vocab_ptr,
+            tokenize_fptr=address("llama_tokenize"),
+            eos_token=self.kinds.end.tolist(),
+            slices=None,
+        )
+
+    def compile(self, root: Node) -> LlguidanceCompiled:
+        from llguidance import LLMatcher
+
+        text = to_lark(root, self.kinds.marker_ids(root))
+        matcher = LLMatcher(self._tokenizer, text, log_level=0)
+        if matcher.is_error():
+            raise ConstraintError(f"llguidance does not accept the grammar: {_first_line(matcher.get_error())}")
+        warnings = matcher.get_grammar_warnings()
+        if warnings:  # it would go on, enforcing less than was asked
+            raise ConstraintError(f"llguidance would not enforce all of the grammar: {_first_line(warnings[0])}")
+        return LlguidanceCompiled(text, matcher, self.kinds)
+
+
+class LlguidanceCompiled:
+    """Implements `Compiled`."""
+
+    def __init__(self, text: str, matcher: Any, kinds: TokenKinds) -> None:
+        self.text = text
+        self._matcher, self._kinds = matcher, kinds
+
+    def start(self) -> LlguidanceConstraint:
+        return LlguidanceConstraint(self._matcher.deep_copy(), self._kinds)
+
+
+class LlguidanceConstraint:
+    """Implements `Constraint`."""
+
+    def __init__(self, matcher: Any, kinds: TokenKinds) -> None:
+        self._matcher, self._kinds = matcher, kinds
+        self._mask: Mask | None = None
+
+    def allows(self, token: int) -> bool:
+        if token in self._kinds.vocabulary.eog:
+            return self.complete
+        if self._mask is not None:
+            return has_bit(self._mask, token)
+        allowed: bool = self._matcher.validate_tokens([token]) == 1
+        return allowed
+
+    def mask(self) -> Mask:
+        if self._mask is None:
+            self._mask = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint32).copy()
+            self._check()
+            (set_bits if self.complete else clear_bits)(self._mask, self._kinds.end)
+        return self._mask
+
+    def accept(self, token: int) -> None:
+        self._mask = None
+        if not self._matcher.consume_token(token):
+            self._check()
+            raise ConstraintError(f"llguidance does not allow token {token} here")
+
+    def forced(self) -> list[int]:
+        if self.complete:
+            return []
+        tokens: list[int] = self._matcher.compute_ff_tokens()
+        self._check()
+        return [token for token in tokens if token not in self._kinds.vocabulary.eog]
+
+    @property
+    def complete(self) -> bool:
+        accepting: bool = self._matcher.is_accepting()
+        return accepting
+
+    @property
+    def finished(self) -> bool:
+        stopped: bool = self._matcher.is_stopped()
+        return stopped
+
+    def _check(self) -> None:
+        """An error is a state here, in which everything is refused; it must not pass for an answer's end."""
+        if self._matcher.is_error():
+            raise ConstraintError(f"llguidance failed: {_first_line(self._matcher.get_error())}")
+
+
+def _first_line(message: str) -> str:
+    return message.strip().partition("\n")[0]

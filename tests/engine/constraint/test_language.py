@@ -1,0 +1,78 @@
+"""Each backend's language against the validator, over the canonical serialisation, on a small vocabulary of our own."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from engine.constraint import BACKENDS, backend
+from engine.constraint.tokens import set_tokens
+from engine.constraint.walk import accepts
+from engine.llama import LoadParams, load_model
+from grammars.canonical import dumps
+from grammars.errors import UnsupportedSchema
+from grammars.nodes import Json
+from grammars.validation import validator
+from tests.grammars.schemas import instances, tool_parameters
+
+FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def engine(request: pytest.FixtureRequest, tiny_vocab: Path) -> Iterator[Any]:
+    yield backend(request.param, load_model(tiny_vocab, LoadParams(vocab_only=True)))
+
+
+@FEW
+@given(data=st.data())
+def test_a_value_is_accepted_if_and_only_if_it_is_valid(engine: Any, data: st.DataObject) -> None:
+    schema = data.draw(tool_parameters(flat=engine.name == "outlines"), label="schema")
+    try:
+        compiled = engine.compile(Json(schema))
+    except UnsupportedSchema as error:
+        event(f"refused: {error.keyword}")
+        return
+    for _ in range(4):
+        value = data.draw(instances(schema), label="value")
+        valid = validator(schema).is_valid(value)
+        event(f"valid: {valid}")
+        text = dumps(value, schema)
+        assert accepts(compiled.start(), engine.kinds, text) == valid, f"{text} under\n{compiled.text}"
+
+
+@FEW
+@given(data=st.data(), seed=st.integers(0, 2**32))
+def test_whatever_the_masks_allow_ends_in_a_valid_value(engine: Any, data: st.DataObject, seed: int) -> None:
+    schema = data.draw(tool_parameters(flat=engine.name == "outlines"), label="schema")
+    try:
+        compiled = engine.compile(Json(schema))
+    except UnsupportedSchema:
+        return
+    text = random_walk(compiled.start(), engine.kinds, random.Random(seed))
+    if text is not None:
+        assert validator(schema).is_valid(json.loads(text)), f"{text} under\n{compiled.text}"
+
+
+def random_walk(constraint: Any, kinds: Any, chance: random.Random, limit: int = 150) -> str | None:
+    """A text out of allowed tokens, short ones and quotes preferred; None where it was not complete in time."""
+    tokens: list[int] = []
+    pieces = kinds.vocabulary.pieces
+    for _ in range(limit):
+        allowed = set_tokens(constraint.mask()).tolist()
+        assert allowed, f"a dead end after {kinds.vocabulary.text(tokens)!r}"
+        closing = [token for token in allowed if pieces[token] in (b'"', b"}", b"]")]
+        token = chance.choice(closing if closing and chance.random() < 0.3 else allowed)
+        assert constraint.allows(token)
+        if token in kinds.vocabulary.eog:
+            assert constraint.complete
+            return b"".join(pieces[token] for token in tokens).decode()
+        constraint.accept(token)
+        tokens.append(token)
+    return None
