@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: how long an example takes says nothing about the property it tests.
+settings.register_profile("toolgauge", deadline=None)
+settings.load_profile("toolgauge")
 
 
 @pytest.fixture(scope="session")
