@@ -23,6 +23,8 @@ Allowed = NDArray[np.bool_]
 
 # How many of the likeliest tokens are shown to a constraint that checks candidates, before all of them are.
 _CANDIDATES: Final = (64, 1024)
+# Lower than any logit, and still a number in single precision with a logit added to it.
+_FAR_BELOW: Final = 3e38
 
 
 @runtime_checkable
@@ -49,7 +51,8 @@ class Workspace:
         self.suppressed = np.array(sorted(vocabulary.suppressed), dtype=np.intp)
         self.all_tokens = np.arange(self.n_vocab, dtype=np.int32)
         self.floats = np.empty(self.n_vocab, dtype=np.float32)
-        self.weights = np.empty(self.n_vocab, dtype=np.float32)
+        self.kept = np.empty(self.n_vocab, dtype=np.float32)
+        self.ones = np.ones(self.n_vocab, dtype=np.float32)
 
 
 class Sampler:
@@ -106,11 +109,14 @@ class Sampler:
         return np.unpackbits(mask.view(np.uint8), count=self._space.n_vocab, bitorder="little").view(np.bool_)
 
     def _best_allowed(self, logits: Logits, allowed: Allowed) -> int | None:
+        # Arithmetic rather than a selection: at random masks the branches of a selection cost fifty times as much.
         masked = self._space.floats
-        masked.fill(-np.inf)
-        np.copyto(masked, logits, where=allowed)
+        np.copyto(masked, allowed)
+        masked -= 1
+        masked *= _FAR_BELOW
+        masked += logits
         token = int(masked.argmax())
-        return token if np.isfinite(masked[token]) else None
+        return token if allowed[token] and np.isfinite(logits[token]) else None
 
     def _best_candidate(self, logits: Logits, checker: CandidateChecker) -> int | None:
         """The allowed token with the largest logit, the lowest id among equals, as `_best_allowed` finds it."""
@@ -127,12 +133,12 @@ class Sampler:
         return self._best_allowed(logits, checker.check(self._space.all_tokens))
 
     def _removed_mass(self, logits: Logits, allowed: Allowed, best: int) -> float:
-        weights, removed = self._space.floats, self._space.weights
+        weights, kept = self._space.floats, self._space.kept
         np.subtract(logits, logits[best], out=weights)
         np.exp(weights, out=weights)
-        np.copyto(removed, weights)
-        removed[allowed] = 0.0
-        return float(removed.sum(dtype=np.float64) / weights.sum(dtype=np.float64))
+        np.copyto(kept, allowed)
+        # summed the same way, so that they are equal where everything is allowed
+        return max(0.0, 1.0 - float(weights @ kept) / float(weights @ self._space.ones))
 
     def _draw(self, logits: Logits, tokens: NDArray[np.signedinteger]) -> int:
         """One of `tokens` (ascending), by top-k, top-p and temperature. Takes exactly one random number."""
