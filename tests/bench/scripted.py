@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from bench.config import LatencySettings, RunConfig
-from bench.loading import LoadedModel, open_model
+from bench.loading import LoadedModel, Opened, open_model
 from bench.messages import ModelSpec, Work
 from bench.plan import Plan, PlannedModel, make_plan
 from bench.suites.case import Suite, load
 from bench.writer import Provenance
 from engine.errors import OutOfMemory
-from engine.fake import TEMPLATE
+from engine.fake import TEMPLATE, FakeRuntime, fake_model
+from engine.runtime import Request
 from tests.bench.episodes import raw_case, raw_episode, write_suite
 
 NO_LATENCY = LatencySettings(enabled=False)
@@ -79,3 +81,23 @@ def open_and_die(spec: ModelSpec, work: Work) -> LoadedModel:
 def open_q4_only(spec: ModelSpec, work: Work) -> LoadedModel:
     """A machine on which only the smaller file fits."""
     return open_without_memory(spec, work) if spec.path.endswith("F16") else open_model(spec, work)
+
+
+class _Aborting(FakeRuntime):
+    """A library that dies of the third request."""
+
+    def submit(self, request: Request) -> None:
+        super().submit(request)
+        if self.n_seen == 2:
+            print("ggml: the last words", flush=True)
+            os.abort()
+        self.n_seen += 1
+
+    n_seen = 0
+
+
+def open_and_abort_later(spec: ModelSpec, work: Work) -> LoadedModel:
+    model = open_model(spec, work)
+    runtime = _Aborting(fake_model(spec.path, perfect=None), n_slots=spec.n_slots)
+    model.runtime = lambda *, single: nullcontext(Opened(runtime))
+    return model

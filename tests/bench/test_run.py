@@ -23,6 +23,7 @@ from grammars.errors import ToolgaugeError
 from tests.bench.scripted import (
     PROVENANCE,
     fake,
+    open_and_abort_later,
     open_and_die,
     open_q4_only,
     open_without_memory,
@@ -103,26 +104,31 @@ def test_a_finished_run_is_not_touched_again_unless_it_is_named(store: Store, tm
 
 
 def test_a_worker_that_dies_costs_what_was_in_flight_and_the_run_goes_on(store: Store, tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, [fake("fake:crash:3")], n_cases=5, modes=["native.free"], parallel=1)
+    plan = plan_of(tmp_path, [fake("fake:silent")], n_cases=5, modes=["native.free"], parallel=1)
     heard = Heard()
-    done = run(store, plan, listener=heard)
+    done = run(store, plan, opener=open_and_abort_later, listener=heard)
     found = items(store, done)
     assert [item.error and item.error.kind for item in found] == [None, None, ErrorKind.RUNTIME, None, None]
     died = found[2].error
     assert died is not None
-    assert (
-        died.message == "the process of the model died: it was ended by SIGKILL; the system may have run out of memory"
-    )
+    assert died.message == "the process of the model died: it was ended by SIGABRT"
+    assert died.log[-1] == "ggml: the last words"
     (death,) = heard.of(events.WorkerDied)
     assert death.n_in_flight == 1
     assert heard.of(events.Finished)[0].n_errors == 1
-    assert [load.error is not None for load in store.loads(done.id)] == [True, False]
+    assert [load.error for load in store.loads(done.id)] == ["it was ended by SIGABRT", None]
 
     resumed = run(store, plan, which=done.id)
     assert resumed.id == done.id
-    assert [(item.attempt, item.error) for item in items(store, resumed)] == [(1, None)] * 2 + [(2, None)] + [
-        (1, None)
-    ] * 2
+    assert [(item.attempt, item.error) for item in items(store, resumed)] == [(n, None) for n in (1, 1, 2, 1, 1)]
+
+
+def test_a_worker_that_is_killed_is_said_to_be_killed(store: Store, tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, [fake("fake:crash:2")], n_cases=2, modes=["native.free"], parallel=1)
+    errors = [item.error for item in items(store, run(store, plan))]
+    assert errors[0] is None
+    assert errors[1] is not None
+    assert errors[1].message.endswith("it was ended by SIGKILL; the system may have run out of memory")
 
 
 def test_a_worker_that_always_dies_is_given_up(store: Store, tmp_path: Path) -> None:
