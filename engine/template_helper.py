@@ -10,6 +10,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -111,7 +112,8 @@ def limit_processor_time(limit_s: float) -> None:
 def limit_memory(limit_bytes: int) -> None:
     if resource is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (limit_bytes if hard < 0 else min(limit_bytes, hard), hard))
+        with suppress(ValueError, OSError):  # macOS names this limit and may refuse it; the time limits remain
+            resource.setrlimit(resource.RLIMIT_AS, (limit_bytes if hard < 0 else min(limit_bytes, hard), hard))
 
 
 def main() -> None:
