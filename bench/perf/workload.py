@@ -24,31 +24,36 @@ from grammars.schema import normalise_tool
 _FILE: Final = Path(__file__).with_name("workload.json")
 
 Size = Literal["full", "quick"]
+Budget = Literal["free", "answer", "scanning", "warm_up"]
+Messages = tuple[Message, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """How much is measured. `n_cases`: the first ones."""
+    """How much is measured; of cases and further requests the first ones.
+
+    `n_tokens["answer"]` is more than a whole answer in the full size. "scanning" is for llama.cpp's grammars, which look
+    at the whole vocabulary: slow, at a rate that does not depend on the length.
+    """
 
     repetitions: int
-    free_tokens: int
-    answer_tokens: int  # more than any whole answer in the full size, so that each runs to its end
-    warm_up_tokens: int
     n_cases: int
+    n_text_users: int
+    n_tokens: Mapping[Budget, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One prompt, and the one call that answers it."""
+    """One prompt, and the one call that answers it. `others`: more prompts for the same tool, not timed."""
 
     id: str
-    messages: tuple[Message, ...]
+    messages: Messages
     tool: Tool
+    others: tuple[Messages, ...]
 
-    @property
-    def plain(self) -> str:
-        """The prompt for a model that has no chat template."""
-        lines = [f"{message.content}\n" for message in self.messages]
+    def plain(self, messages: Messages) -> str:
+        """The prompt for a model that has no chat template for tools."""
+        lines = [f"{message.content}\n" for message in messages]
         return "\n".join([*lines, f"Tool: {self.tool.name}. {self.tool.description}\n", "Answer:\n"])
 
     @property
@@ -97,5 +102,7 @@ def load_workload() -> Workload:
 
 def _case(data: Mapping[str, Any], system: str) -> Case:
     tool = normalise_tool(data["tool"])
-    messages = (Message("system", system), Message("user", data["user"]))
-    return Case(data["id"], messages, Tool(tool.name, tool.description, tool.parameters, tool.written))
+    first, *others = (
+        (Message("system", system), Message("user", user)) for user in (data["user"], *data["text_users"])
+    )
+    return Case(data["id"], first, Tool(tool.name, tool.description, tool.parameters, tool.written), tuple(others))

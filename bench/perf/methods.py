@@ -1,0 +1,171 @@
+"""The ways of decoding that are timed against each other, each behind the same two questions: prepare a case, run it.
+
+A rate counts what a person waits for between the first token and the last. Tokens that were there together with the
+first one (the forced beginning of a call) are left out of it, so that forcing is not credited with them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bench.perf.workload import Budget, Case
+from engine.constraint.protocol import Backend, Compiled
+from engine.decoder import LlamaRuntime
+from engine.errors import ToolgaugeError
+from engine.llama.reference import ReferenceLoop
+from engine.runtime import Limits, Request
+from engine.types import Generation
+
+FREE = "free"
+FORCED = "llguidance"
+UNFORCED = "llguidance, nothing forced"
+GBNF = "gbnf"
+OUTLINES = "outlines"
+BINDING_FREE = "binding, free"
+BINDING_GRAMMAR = "binding, its own grammar"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One answer. The fields without a value are not known of the binding's loop."""
+
+    tokens: tuple[int, ...]
+    n_tokens: int
+    n_timed: int  # tokens that came after the first moment in which there were any
+    seconds: float  # from that moment to the last token
+    stop: str = ""
+    n_forced: int | None = None
+    mask_s: float | None = None
+    host_s: float | None = None
+
+    @property
+    def tok_per_s(self) -> float:
+        return self.n_timed / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Prompted:
+    """A case with its prompt in tokens."""
+
+    case: Case
+    tokens: tuple[int, ...]
+
+
+class Method(Protocol):
+    name: str
+    budget: Budget
+
+    def prepare(self, case: Case) -> float | None:
+        """Build the constraint for a case, if there is one; returns the seconds it took."""
+
+    def run(self, prompted: Prompted, n_tokens: int) -> Run:
+        """Raises `ToolgaugeError` when there is no answer."""
+
+
+class Ours:
+    """Our loop, one answer at a time, free or under a constraint."""
+
+    def __init__(
+        self,
+        name: str,
+        budget: Budget,
+        runtime: LlamaRuntime,
+        backend: Callable[[], Backend] | None = None,
+        *,
+        forced: bool = True,
+    ) -> None:
+        self.name, self.budget = name, budget
+        self._runtime, self._backend, self._forced = runtime, backend, forced
+        self._compiled: dict[str, tuple[Compiled, int]] = {}
+
+    def prepare(self, case: Case) -> float | None:
+        if self._backend is None:
+            return None
+        backend = self._backend()
+        started = time.perf_counter()
+        compiled = backend.compile(case.root)
+        seconds = time.perf_counter() - started
+        self._compiled[case.id] = compiled, _n_leading(compiled) if self._forced else 1
+        return seconds
+
+    def run(self, prompted: Prompted, n_tokens: int) -> Run:
+        compiled, n_leading = self._compiled.get(prompted.case.id, (None, 1))
+        generation = _answer(
+            self._runtime,
+            Request(
+                key=self.name,
+                prompt=prompted.tokens,
+                compiled=compiled,
+                limits=Limits(answer=n_tokens),
+                use_forced=self._forced,
+            ),
+        )
+        timings = generation.timings
+        return Run(
+            tokens=generation.tokens,
+            n_tokens=len(generation.tokens),
+            n_timed=len(generation.tokens) - n_leading,
+            seconds=timings.decode_s,
+            stop=generation.stop,
+            n_forced=generation.constraint.n_forced if generation.constraint else 0,
+            mask_s=timings.mask_s if compiled else None,
+            host_s=timings.host_s,
+        )
+
+
+class Binding:
+    """The binding's high-level loop, free or under the grammar that its own converter makes."""
+
+    def __init__(self, name: str, loop: ReferenceLoop, *, constrained: bool) -> None:
+        self.name = name
+        self.budget: Budget = "scanning" if constrained else "free"
+        self._loop, self._constrained = loop, constrained
+        self._grammars: dict[str, Any] = {}
+
+    def prepare(self, case: Case) -> float | None:
+        if not self._constrained:
+            return None
+        started = time.perf_counter()
+        self._grammars[case.id] = self._loop.grammar(case.schema)
+        return time.perf_counter() - started
+
+    def run(self, prompted: Prompted, n_tokens: int) -> Run:
+        run = self._loop.run(prompted.tokens, n_tokens, self._grammars.get(prompted.case.id))
+        return Run(run.tokens, run.n_tokens, run.n_tokens - run.n_first, run.last_s - run.first_s)
+
+
+def all_methods(
+    runtime: LlamaRuntime, loop: ReferenceLoop, backends: Mapping[str, Callable[[], Backend]]
+) -> list[Method]:
+    """In the order of the tables; our free loop first, which the others are compared with."""
+    return [
+        Ours(FREE, "free", runtime),
+        Binding(BINDING_FREE, loop, constrained=False),
+        Ours(FORCED, "answer", runtime, backends["llguidance"]),
+        Ours(UNFORCED, "answer", runtime, backends["llguidance"], forced=False),
+        Ours(GBNF, "scanning", runtime, backends["gbnf"]),
+        Ours(OUTLINES, "answer", runtime, backends["outlines"]),
+        Binding(BINDING_GRAMMAR, loop, constrained=True),
+    ]
+
+
+def _answer(runtime: LlamaRuntime, request: Request) -> Generation:
+    runtime.submit(request)
+    while True:
+        for finished in runtime.step():
+            if finished.generation is None or finished.error:
+                raise ToolgaugeError(finished.error or "no answer came")
+            return finished.generation
+
+
+def _n_leading(compiled: Compiled) -> int:
+    """Tokens that are there as soon as the first one is."""
+    constraint, n_tokens = compiled.start(), 0
+    while forced := constraint.forced():
+        for token in forced:
+            constraint.accept(token)
+        n_tokens += len(forced)
+    return max(1, n_tokens)

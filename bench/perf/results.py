@@ -1,0 +1,150 @@
+"""From raw samples to figures: rates, ratios within rounds, shares, verdicts on the claims; and the JSON document.
+
+A ratio is formed within each round and only then summed up, so what slows the machine for a while slows both sides.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from bench.perf.measure import Measured, Sample
+from bench.perf.methods import BINDING_FREE, BINDING_GRAMMAR, FORCED, FREE
+from bench.perf.spread import Middle, middle
+from bench.perf.texts import VERDICTS, Verdict
+
+Answer = Literal["yes", "no", "cannot tell"]
+
+
+@dataclass(frozen=True, slots=True)
+class MethodResult:
+    """`None` where the method has no such thing."""
+
+    method: str
+    tok_per_s: Middle | None
+    to_free: Middle | None  # times our free loop
+    forced_share: Middle | None
+    mask_s_per_token: Middle | None
+    host_share: Middle | None  # of the time between first and last token, what was not llama.cpp's
+    compile_s: Middle | None
+    n_timed: int  # answers
+    n_skipped: int
+    n_excluded: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A figure, and what the project promises of it, if anything; met when the whole interval is on the right side."""
+
+    what: str
+    measured: Middle | None
+    at_least: float | None = None
+    below: float | None = None
+
+    @property
+    def met(self) -> Answer | None:
+        if self.at_least is None and self.below is None:
+            return None
+        if self.measured is None:
+            return "cannot tell"
+        low, high = self.measured.low, self.measured.high
+        if self.at_least is not None:
+            return "yes" if low >= self.at_least else "no" if high < self.at_least else "cannot tell"
+        assert self.below is not None
+        return "yes" if high < self.below else "no" if low >= self.below else "cannot tell"
+
+
+@dataclass(frozen=True, slots=True)
+class TextResult:
+    """How often two methods wrote the same."""
+
+    first: str
+    second: str
+    counts: Mapping[Verdict, int]
+
+    @property
+    def n(self) -> int:
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    methods: tuple[MethodResult, ...]
+    claims: tuple[Claim, ...]
+    texts: tuple[TextResult, ...]
+    n_rounds: int
+    n_unrepeatable: int  # method and case pairs whose repetitions differ in their tokens
+
+
+def summarise(measured: Measured, methods: Iterable[str]) -> Results:
+    return Results(
+        methods=tuple(_method(measured, name) for name in methods),
+        claims=_claims(measured),
+        texts=_texts(measured),
+        n_rounds=measured.n_rounds,
+        n_unrepeatable=_n_unrepeatable(measured.samples),
+    )
+
+
+def _method(measured: Measured, name: str) -> MethodResult:
+    samples = [sample for sample in measured.samples if sample.method == name]
+    missing = [missing for missing in measured.missing if missing.method == name]
+    return MethodResult(
+        method=name,
+        tok_per_s=middle([sample.run.tok_per_s for sample in samples]),
+        to_free=ratio(measured, name, FREE),
+        forced_share=_each(samples, lambda s: _per(s.run.n_forced, s.run.n_tokens)),
+        mask_s_per_token=_each(samples, lambda s: _per(s.run.mask_s, s.run.n_tokens)),
+        host_share=_each(samples, lambda s: _per(s.run.host_s, s.run.seconds)),
+        compile_s=middle(measured.compile_s.get(name, [])),
+        n_timed=len(samples),
+        n_skipped=sum(each.n_runs for each in missing if each.skipped),
+        n_excluded=sum(each.n_runs for each in missing if not each.skipped),
+    )
+
+
+def _per(part: float | None, whole: float) -> float | None:
+    return None if part is None else part / whole
+
+
+def _each(samples: Iterable[Sample], value: Callable[[Sample], float | None]) -> Middle | None:
+    values = (value(sample) for sample in samples)
+    return middle([each for each in values if each is not None])
+
+
+def ratio(measured: Measured, above: str, below: str) -> Middle | None:
+    """How many times as fast one method is as another, over the rounds in which both were timed."""
+    rates = {(sample.method, sample.case, sample.repetition): sample.run.tok_per_s for sample in measured.samples}
+    rounds = [key[1:] for key in rates if key[0] == above]
+    return middle([rates[above, *key] / rates[below, *key] for key in rounds if (below, *key) in rates])
+
+
+_RATIO_CLAIMS: Final = (
+    ("free / binding, free", FREE, BINDING_FREE, None),
+    ("llguidance / free", FORCED, FREE, 1.2),
+    ("llguidance / binding, its own grammar", FORCED, BINDING_GRAMMAR, 4.0),
+)
+
+
+def _claims(measured: Measured) -> tuple[Claim, ...]:
+    ratios = [Claim(what, ratio(measured, *pair), at_least=bound) for what, *pair, bound in _RATIO_CLAIMS]
+    free = _method(measured, FREE)
+    return (*ratios, Claim("host share of free decoding", free.host_share, below=0.05))
+
+
+def _texts(measured: Measured) -> tuple[TextResult, ...]:
+    pairs = dict.fromkeys((text.first, text.second) for text in measured.texts)
+    results = []
+    for pair in pairs:
+        counts = Counter(text.verdict for text in measured.texts if (text.first, text.second) == pair)
+        results.append(TextResult(*pair, {verdict: counts[verdict] for verdict in VERDICTS}))
+    return tuple(results)
+
+
+def _n_unrepeatable(samples: Iterable[Sample]) -> int:
+    seen: dict[tuple[str, str], set[tuple[int, ...]]] = {}
+    for sample in samples:
+        seen.setdefault((sample.method, sample.case), set()).add(sample.run.tokens)
+    return sum(len(answers) > 1 for answers in seen.values())
