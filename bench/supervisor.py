@@ -10,6 +10,7 @@ import multiprocessing
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 
 from bench import worker
@@ -94,6 +95,8 @@ class Worker:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
+    # multiprocessing starts this helper with the first process, and lifts the block when it does.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

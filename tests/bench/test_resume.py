@@ -25,7 +25,8 @@ ROOT = Path(__file__).parents[2]
 def running(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """The run in a process group of its own, as a shell would start it; nothing of it is left behind."""
     command = [sys.executable, "-m", "tests.bench.runner", str(folder)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, cwd=ROOT, **pipes, text=True, start_new_session=True) as process:
         try:
             yield process
         finally:
@@ -92,6 +93,16 @@ def test_a_run_killed_before_anything_is_done_starts_over(tmp_path: Path) -> Non
     with running(tmp_path) as process:
         assert the_rest(process)[0] == "started 1 0 True"
     assert_complete(tmp_path)
+
+
+def test_ctrl_c_while_a_worker_starts_is_quiet(tmp_path: Path) -> None:
+    with running(tmp_path) as process:
+        lines_until(process, "started", 1)
+        time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        told = the_rest(process)
+        assert process.returncode == 130
+    assert [line.split(";")[0] for line in told] == ["interrupted: 0 of 8 items are stored"]
 
 
 def test_ctrl_c_stores_what_is_done_and_says_how_to_go_on(tmp_path: Path) -> None:
