@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engine.errors import ModelFileError, OutOfMemory
+from engine.errors import ModelFileError, OutOfMemory, ToolgaugeError
 from engine.llama.log import Line, complaints
 from engine.llama.params import KV_BYTES, ContextParams, Device
 
@@ -27,6 +27,7 @@ _FAILURES: Final = (
     (re.compile(r"insufficient memory \(attempted to allocate +(?P<bytes>[\d.]+) MB\)"), MIB),
     (re.compile(r"failed to allocate +(?P<bytes>[\d.]+) MB"), MIB),
 )
+_SMALLER: Final = "use a shorter context (-c), fewer sequences (--parallel) or a smaller KV type"
 _N_LAYER: Final = re.compile(r"print_info: n_layer +[^\d]*(\d+)")
 
 
@@ -57,21 +58,27 @@ def load_failure(path: Path, lines: Sequence[Line], devices: Sequence[Device]) -
             fit, total = layers
             advice = f"put at most about {fit} of its {total} layers there (-ngl {fit}), or take a smaller quantization"
         return OutOfMemory(f"{path.name} does not fit into memory: {_shortfall(failure, devices)}; {advice}")
+    if _exhausted(lines):
+        return OutOfMemory(f"{path.name} does not fit into the machine's main memory; take a smaller quantization")
     said = complaints(lines) or "it said nothing"
     return ModelFileError(f"{path} cannot be loaded by this llama.cpp, which said: {said}")
 
 
-def context_failure(
-    params: ContextParams, lines: Sequence[Line], devices: Sequence[Device]
-) -> ModelFileError | OutOfMemory:
+def context_failure(params: ContextParams, lines: Sequence[Line], devices: Sequence[Device]) -> ToolgaugeError:
     """Why llama.cpp returned no context."""
     failure = allocation_failure(lines)
+    if failure is None and _exhausted(lines):
+        return OutOfMemory("the machine's main memory is exhausted; " + _SMALLER)
     if failure is None:
-        return ModelFileError(f"llama.cpp cannot build a context with these settings: {complaints(lines)}")
+        return ToolgaugeError(f"llama.cpp cannot build a context with these settings: {complaints(lines)}")
     of_cache = any("for kv cache" in line.text for line in lines)
     what = "KV cache" if of_cache else "scratch memory"
     advice = _smaller_cache(params, failure, devices) if of_cache else _smaller_scratch(params)
     return OutOfMemory(f"the {what} does not fit into memory: {_shortfall(failure, devices)}; {advice}")
+
+
+def _exhausted(lines: Sequence[Line]) -> bool:
+    return any("std::bad_alloc" in line.text for line in lines)
 
 
 def _shortfall(failure: AllocationFailure, devices: Sequence[Device]) -> str:
@@ -104,8 +111,8 @@ def _layers_that_fit(
 
 def _smaller_cache(params: ContextParams, failure: AllocationFailure, devices: Sequence[Device]) -> str:
     device = _device(failure, devices)
-    if device is None or not params.n_ctx:
-        return "use a shorter context (-c), fewer sequences (--parallel) or a smaller KV type"
+    if device is None or not params.n_ctx or device.free_bytes >= failure.n_bytes:  # what is lacking is not known
+        return _SMALLER
     share = device.free_bytes * _USABLE / failure.n_bytes
     n_ctx = int(params.n_ctx * share) // 256 * 256
     options = [f"a context of {n_ctx:,} tokens (-c {n_ctx})"] if n_ctx >= 256 else []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
 from engine.constraint import BACKENDS, backend
+from engine.constraint.protocol import Compiled
 from engine.decoder import LlamaRuntime
 from engine.divergence import explain
 from engine.formats.hermes import HermesFormat
@@ -46,10 +48,14 @@ def run(
     return generations
 
 
+@cache
+def compile_once(model: Model, name: str) -> Compiled:
+    return backend(name, model).compile(FORMAT.constraint([WEATHER], required=True).root)
+
+
 def requests(model: Model, name: str, **settings: object) -> list[Request]:
     spec = FORMAT.constraint([WEATHER], required=True)
-    compiled = backend(name, model).compile(spec.root)
-    base = Request("", (), compiled=compiled, trigger=spec.trigger, limits=Limits(answer=160))
+    base = Request("", (), compiled=compile_once(model, name), trigger=spec.trigger, limits=Limits(answer=160))
     base = replace(base, **settings)  # type: ignore[arg-type]
     return [replace(base, key=n, prompt=tuple(model.tokenize(f"Question {n}: what?"))) for n in range(3)]
 

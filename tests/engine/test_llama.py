@@ -390,6 +390,28 @@ def test_the_reason_of_a_native_abort_can_be_read_by_the_parent(tiny_path: Path,
     assert "print_info" in log.read_text()
 
 
+def test_too_little_memory_for_a_context_is_an_error_and_not_the_end(tiny_path: Path) -> None:
+    code = textwrap.dedent(f"""
+        import resource
+        from pathlib import Path
+        from engine.errors import OutOfMemory
+        from engine.llama import ContextParams, LoadParams, load_model
+        model = load_model(Path({str(tiny_path)!r}), LoadParams(n_gpu_layers=0))
+        model.context(ContextParams(n_ctx=256, n_threads=1)).close()
+        n_used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (n_used + 700_000_000,) * 2)
+        try:
+            model.context(ContextParams(n_ctx=4_000_000, n_threads=1))
+        except OutOfMemory as error:
+            print(error)
+        model.context(ContextParams(n_ctx=256, n_threads=1)).close()
+    """)
+    child = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+    assert child.stdout.startswith("the KV cache does not fit into memory: 977 MiB were asked for")
+    assert "use a shorter context (-c)" in child.stdout
+
+
 def test_a_model_of_another_seed_writes_other_logits(tiny_model: Model, tmp_path: Path) -> None:
     tokens = tiny_model.tokenize("What is the weather")
     with (

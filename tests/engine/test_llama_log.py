@@ -152,6 +152,13 @@ def test_memory_that_came_back_meanwhile_is_not_called_missing() -> None:
     assert "missing" not in message
 
 
+def test_exhausted_main_memory_is_recognised_without_a_number() -> None:
+    said = lines("llama_init_from_model: failed to initialize the context: std::bad_alloc", level=ERROR)
+    for error in (context_failure(ContextParams(), said, [CPU]), load_failure(Path("m.gguf"), said, [CPU])):
+        assert isinstance(error, OutOfMemory)
+        assert "main memory" in str(error)
+
+
 def test_other_failures_repeat_what_llama_cpp_said() -> None:
     said = lines("llama_model_load: error loading model: unknown model architecture: 'new'", level=ERROR)
     error = load_failure(Path("new.gguf"), said, [CPU])
