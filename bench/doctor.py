@@ -91,7 +91,9 @@ def _llama_facts() -> Llama:
 
 def _python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Check("toolgauge", "ok", f"{version_of('toolgauge')}, Python {version} in {sys.prefix}")
+    own = version_of("toolgauge")
+    own = "not installed, used from its folder" if own == "missing" else own
+    return Check("toolgauge", "ok", f"{own}; Python {version} in {sys.prefix}")
 
 
 def _llama(llama: Llama | str) -> Check:

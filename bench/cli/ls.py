@@ -39,29 +39,58 @@ def ls(
 
 
 def _table(what: What, values: list[dict[str, Any]]) -> Table:
-    """A table of the values as they are: names on top, one line each."""
+    """Show the columns that help to choose, in this order; JSON has everything."""
     from bench.report.document import Column, Table, cell
 
-    names = [name for name in (values[0] if values else {"nothing": None}) if name not in _ONLY_JSON]
-    rows = tuple(tuple(cell(_text(value[name])) for name in names) for value in values)
-    columns = tuple(
-        Column(name.removeprefix("n_"), right=bool(values) and isinstance(values[0][name], int | float), part=name)
-        for name in names
-    )
-    keyed = (Column(columns[0].header, columns[0].right), *columns[1:])
-    return Table(keyed, rows, title=what.capitalize())
+    shown = _SHOWN[what]
+    columns = tuple(Column(header, right=name.startswith("n_") or name == "run") for name, header in shown.items())
+    rows = tuple(tuple(cell(_text(name, value[name])) for name in shown) for value in values)
+    return Table(columns, rows)
 
 
-_ONLY_JSON = {"argv", "sha256", "path", "sources"}
+_SHOWN: dict[What, dict[str, str]] = {
+    What.RUNS: {
+        "run": "run",
+        "started_utc": "started",
+        "state": "state",
+        "models": "models",
+        "quants": "levels",
+        "suites": "suites",
+        "n_items": "answers",
+    },
+    What.MODELS: {
+        "name": "name",
+        "quants": "levels",
+        "format": "format",
+        "native": "native",
+        "n_ctx": "context",
+        "license": "licence",
+        "verified": "verified",
+        "repo": "repository",
+    },
+    What.SUITES: {
+        "suite": "suite",
+        "version": "version",
+        "n_cases": "cases",
+        "categories": "categories",
+        "description": "description",
+    },
+    What.FORMATS: {"format": "format", "native": "native", "version": "version", "syntax": "syntax"},
+}
 
 
-def _text(value: object) -> str:
+def _text(name: str, value: object) -> str:
     from bench import numbers
+    from bench.report.tables import when
 
     if value is None:
         return numbers.MISSING
+    if name == "started_utc":
+        return when(str(value))
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int) and name != "run":
+        return numbers.count(value)
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -121,7 +150,7 @@ def _formats() -> list[dict[str, Any]]:
 def _models() -> list[dict[str, Any]]:
     from bench.registry import load
 
-    return [model.model_dump(mode="json") for model in load().models]
+    return [model.model_dump(mode="json") | {"native": model.is_native} for model in load().models]
 
 
 _LISTS: dict[What, Callable[[], list[dict[str, Any]]]] = {

@@ -78,10 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.INTERRUPTED
     except ToolgaugeError as error:
         return _explain(str(error), debug)
-    except BrokenPipeError:
-        # The reader (`head`, a pager) has seen enough; without this, closing standard output would complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
     except OSError as error:
         if error.errno not in _PERSONS_OS_ERRORS:
             raise

@@ -29,7 +29,10 @@ class Terminal:
         if not self._may_download:
             return False
         if self._ask:
-            return typer.confirm(f"Download {what}?", default=True, err=True)
+            try:
+                return typer.confirm(f"Download {what}?", default=True, err=True)
+            except typer.Abort:  # how typer reports Ctrl-C at a question
+                raise KeyboardInterrupt from None
         say(f"Downloading {what}")
         return True
 

@@ -44,7 +44,7 @@ class RunProgress(AbstractContextManager["RunProgress"]):
         self._task: TaskID | None = None
         self._n_total = self._n_done = self._n_right = self._n_judged = self._n_errors = 0
         self._line_at = clock()
-        self._label = ""
+        self._is_estimated = False
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +58,7 @@ class RunProgress(AbstractContextManager["RunProgress"]):
             case Started():
                 self._start(event)
             case Estimated(remaining_s, basis):
-                say(f"About {numbers.roughly(remaining_s)} to go, judging by {basis}.".replace("About less", "Less"))
+                self._estimate(remaining_s, basis)
             case ModelLoading(model, attempt):
                 self._describe(f"loading {model.label}" + (f" again (attempt {attempt})" if attempt > 1 else ""))
             case ModelLoaded(model, load_s):
@@ -101,6 +101,13 @@ class RunProgress(AbstractContextManager["RunProgress"]):
         self._task = self._bar.add_task("starting", total=self._n_total, completed=self._n_done, tally="")
         self._bar.start()
 
+    def _estimate(self, remaining_s: float, basis: str) -> None:
+        """Say the first estimate, which is what a person decides by; later the bar, or the count, is enough."""
+        if not self._is_estimated:
+            self._is_estimated = True
+            about = "Less than a second" if remaining_s < 1 else f"About {numbers.roughly(remaining_s)}"
+            say(f"{about} to go, judging by {basis}.")
+
     def _advance(self, label: str) -> None:
         self._n_done += 1
         self._describe(label)
@@ -108,7 +115,6 @@ class RunProgress(AbstractContextManager["RunProgress"]):
             self._line(f"{label}: {numbers.count(self._n_done)} of {numbers.count(self._n_total)}, {self._tally()}")
 
     def _describe(self, label: str) -> None:
-        self._label = label
         if self._bar and self._task is not None:
             self._bar.update(self._task, description=label, completed=self._n_done, tally=self._tally())
 

@@ -121,19 +121,22 @@ class Asked:
 def _run(config: RunConfig, asked: Asked) -> None:
     from bench.cli.person import Terminal
     from bench.prepare import plan_for
-    from bench.store import Store
+    from bench.store import Store, database_path
 
     if asked.resume and asked.new:
         raise ToolgaugeError("--resume goes on with a run and --new starts one; give one of them")
-    with Store.open(asked.db) as store:
-        which: Which = "new" if asked.new else "auto"
-        if asked.resume:
+    which: Which = "new" if asked.new else "auto"
+    if asked.resume:
+        with Store.read(asked.db) as store:
             stored = store.run(asked.resume)
-            which, config = stored.id, type(config).from_json(stored.config)
-        plan = plan_for(config, Terminal(ask=not asked.yes, may_download=not asked.dry_run))
-        if asked.dry_run:
-            _show_plan(plan, as_json=asked.as_json)
-            return
+        which, config = stored.id, type(config).from_json(stored.config)
+    elif database_path(asked.db).exists():
+        Store.open(asked.db).close()  # what is wrong with it should be known before anything is downloaded
+    plan = plan_for(config, Terminal(ask=not asked.yes, may_download=not asked.dry_run))
+    if asked.dry_run:
+        _show_plan(plan, as_json=asked.as_json)
+        return
+    with Store.open(asked.db) as store:
         done = _execute(store, plan, which)
         n_errors = store.n_errors(done.id)
         _finish(store, done, asked)

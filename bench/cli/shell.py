@@ -7,6 +7,7 @@ libraries that draw are imported when something is drawn, so that `toolgauge --h
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import IntEnum
 from pathlib import Path
@@ -99,8 +100,13 @@ def emit_json(value: object) -> None:
 def emit_text(text: str) -> None:
     """Write to standard output, whatever its encoding can carry."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, errors="replace").decode(encoding))
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text.encode(encoding, errors="replace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has seen enough; without this, closing the stream would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(Exit.OK) from None
 
 
 def say(text: str, style: str = "") -> None:

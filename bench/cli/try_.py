@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import options
-from bench.cli.shell import WHAT, Json, comma_list, emit, emit_json, examples
+from bench.cli.shell import WHAT, Exit, Json, comma_list, emit, emit_json, examples
 
 if TYPE_CHECKING:
     from bench.attempt import Attempt
@@ -85,6 +85,8 @@ def try_(
         emit_json([asdict(attempt) for attempt in found])
     else:
         emit(document(plan.models[0].label, sentence, found))
+    if any(attempt.error for attempt in found):
+        raise typer.Exit(Exit.ERRORED_ITEMS)
 
 
 def document(label: str, sentence: str, attempts: list[Attempt]) -> Document:
@@ -116,7 +118,10 @@ def document(label: str, sentence: str, attempts: list[Attempt]) -> Document:
     blocks += [
         Code(attempt.generation.text, f"{attempt.mode} wrote")
         for attempt in attempts
-        if attempt.generation and attempt.parsed and (attempt.parsed.fragments or attempt.parsed.open_block)
+        if attempt.generation
+        and attempt.generation.text
+        and attempt.parsed
+        and (attempt.parsed.fragments or attempt.parsed.open_block)
     ]
     return blocks
 
@@ -131,6 +136,8 @@ def _answer(attempt: Attempt) -> Iterator[str]:
         yield f"not a call: {fragment.reason}"
     if attempt.parsed.content:
         yield attempt.parsed.content
+    if not attempt.generation.text:
+        yield "(nothing)"
     if attempt.generation.stop != "eog":
         yield f"[stopped by {attempt.generation.stop}]"
 

@@ -6,8 +6,9 @@ found by comparing two rows is in `bench.report.compare`.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -239,9 +240,17 @@ def _warnings(run: Run, cells: Sequence[Judged]) -> Iterable[str]:
     n_unjudged = sum(len(judged.items) - len(judged.verdicts) - judged.n_stale for judged in cells)
     if n_unjudged:
         yield f"{numbers.plural(n_unjudged, 'answer')} not judged yet: `toolgauge score {run.id}` does it."
-    reasons = Counter(item.error.message for judged in cells for item in judged.items if item.error)
-    for message, n in reasons.most_common(_MOST_REASONS):
-        yield f"Not scored, {numbers.plural(n, 'answer')}: {message}"
+    yield from _reasons(item.error.message for judged in cells for item in judged.items if item.error)
+
+
+def _reasons(messages: Iterable[str]) -> Iterator[str]:
+    """The commonest reasons for having no verdict; those that differ in their numbers only are one reason."""
+    alike: dict[str, list[str]] = {}
+    for message in messages:
+        alike.setdefault(re.sub(r"[\d,.]+", "0", message), []).append(message)
+    for found in sorted(alike.values(), key=len, reverse=True)[:_MOST_REASONS]:
+        example = "" if len(set(found)) == 1 else ", for example"
+        yield f"Not scored, {numbers.plural(len(found), 'answer')}{example}: {found[0]}"
 
 
 def _failures(store: Store, cells: Sequence[Judged]) -> Iterable[Failure]:

@@ -76,6 +76,7 @@ class Code:
 
     text: str
     title: str = ""
+    tone: Tone = "plain"
 
 
 Block = Heading | Text | Table | Code

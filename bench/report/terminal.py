@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rich import box
+from rich.align import Align
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -43,7 +44,7 @@ def _block(block: Block, width: int) -> RenderableType:
     if isinstance(block, Text):
         return RichText(visible(block.text), style=STYLES[block.tone])
     if isinstance(block, Code):
-        body = Padding(RichText(visible(block.text)), (0, 0, 0, _INDENT), expand=False)
+        body = Padding(RichText(visible(block.text), style=STYLES[block.tone]), (0, 0, 0, _INDENT), expand=False)
         return Group(RichText(visible(block.title), style="bold"), body) if block.title else body
     return _table(block, width)
 
@@ -96,9 +97,8 @@ def _grid(table: Table, columns: Sequence[int]) -> RenderableType:
     )
     for index in columns:
         column = table.columns[index]
-        grid.add_column(
-            RichText(column.header), justify="right" if column.right else "left", vertical="bottom", overflow="fold"
-        )
+        header = Align(RichText(column.header), "right" if column.right else "left", vertical="bottom")
+        grid.add_column(header, justify="right" if column.right else "left", overflow="fold")
     for row_index, row in enumerate(table.rows):
         first = table.starts_group(row_index)
         if row_index and first and table.n_group:

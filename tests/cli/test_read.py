@@ -1,0 +1,196 @@
+"""The commands that look into a result file: report, show, ls, score."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.cli.main import main
+from bench.cli.shell import Exit
+from bench.store import Store
+from tests.bench.stored import BROKEN, CUT, RIGHT, WRONG, stored_run
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    answers = {
+        ("F16", "native.free"): [RIGHT, RIGHT, RIGHT, WRONG, BROKEN],
+        ("F16", "native.schema"): [RIGHT, RIGHT, RIGHT, RIGHT, WRONG],
+        ("Q2_K", "native.free"): [RIGHT, WRONG, WRONG, WRONG, CUT],
+        ("Q2_K", "native.schema"): [RIGHT, WRONG, WRONG, WRONG, WRONG],
+    }
+    return stored_run(tmp_path_factory.mktemp("run"), answers)
+
+
+def test_a_pipe_gets_markdown_and_nothing_else(db: Path, capsys: Captured) -> None:
+    assert main(["report", "--db", str(db)]) == Exit.OK
+    captured = capsys.readouterr()
+    assert captured.out.startswith("## Run 1 of ")
+    assert "| F16   | native.free   |" in captured.out
+    assert captured.err == ""
+
+
+def test_a_terminal_gets_tables(db: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["report", "--db", str(db)]) == Exit.OK
+    text = capsys.readouterr().out
+    assert "──────" in text
+    assert "\x1b[" in text
+    assert "| F16" not in text
+
+
+def test_no_color_takes_the_colours_away(db: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert main(["report", "--db", str(db)]) == Exit.OK
+    text = capsys.readouterr().out
+    assert "──────" in text
+    for colour in ("\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m", "\x1b[1;31m", "\x1b[1;36m"):
+        assert colour not in text
+
+
+def test_json_is_one_document(db: Path, capsys: Captured) -> None:
+    assert main(["report", "last", "--json", "--db", str(db)]) == Exit.OK
+    values = json.loads(capsys.readouterr().out)
+    assert values["run_id"] == 1
+    assert [row["quant"] for row in values["sections"][0]["rows"]] == ["F16", "F16", "Q2_K", "Q2_K"]
+
+
+def test_files_are_written_beside_the_table(db: Path, tmp_path: Path, capsys: Captured) -> None:
+    names = {kind: tmp_path / f"report.{kind}" for kind in ("html", "md", "csv")}
+    flags = [word for kind, path in names.items() for word in (f"--{kind}", str(path))]
+    assert main(["report", *flags, "--db", str(db)]) == Exit.OK
+    captured = capsys.readouterr()
+    assert captured.out == names["md"].read_text()
+    assert names["html"].read_text().startswith("<!doctype html>")
+    assert names["csv"].read_text().startswith("run,model,suite")
+    assert captured.err.count("Wrote ") == 3
+
+
+def test_a_dash_prints_the_file_instead_of_the_table(db: Path, capsys: Captured) -> None:
+    assert main(["report", "--csv", "-", "--db", str(db)]) == Exit.OK
+    assert capsys.readouterr().out.startswith("run,model,suite")
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--csv", "-", "--json"], "only one of --json"),
+        (["--html", "nowhere/report.html"], "there is no folder nowhere"),
+        (["--by", "weather"], "--by knows category and constraint, not 'weather'"),
+    ],
+)
+def test_what_cannot_be_written_is_said_first(flags: list[str], sentence: str, db: Path, capsys: Captured) -> None:
+    assert main(["report", *flags, "--db", str(db)]) == Exit.USAGE
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert sentence in captured.err
+
+
+def test_by_category_and_constraint_add_tables(db: Path, capsys: Captured) -> None:
+    assert main(["report", "--by", "category,constraint", "--db", str(db)]) == Exit.OK
+    text = capsys.readouterr().out
+    assert "Accuracy by category" in text
+    assert "How hard the constraint had to push" in text
+
+
+@pytest.mark.parametrize("command", [["report"], ["show", "last", "x"], ["ls"]])
+def test_no_result_file_is_a_sentence(command: list[str], tmp_path: Path, capsys: Captured) -> None:
+    assert main([*command, "--db", str(tmp_path / "none.db")]) == Exit.USAGE
+    assert "make some with `toolgauge run`" in capsys.readouterr().err
+
+
+def test_an_unknown_run_is_a_sentence(db: Path, capsys: Captured) -> None:
+    assert main(["report", "7", "--db", str(db)]) == Exit.USAGE
+    assert "there is no run '7'" in capsys.readouterr().err
+
+
+def test_show_prints_prompt_output_parse_and_verdict(db: Path, capsys: Captured) -> None:
+    assert main(["show", "last", "mine/0", "--db", str(db)]) == Exit.OK
+    text = capsys.readouterr().out
+    assert "4 of 4 answers are correct" in text
+    assert text.count("<|im_start|>user") == 1  # shared by all four
+    assert "F16 native.free, F16 native.schema, Q2_K native.free, Q2_K native.schema" in text
+    assert "verdict: correct" in text
+    assert 'call add({"a": 1, "b": 2})' in text
+    assert "␛[31m<tool_call> right" in text  # what the model wrote is shown, and not obeyed
+    assert "\x1b" not in text
+
+
+def test_show_explains_what_went_wrong(db: Path, capsys: Captured) -> None:
+    assert (
+        main(["show", "1", "3", "--quant", "f16", "--mode", "native.free", "--no-prompt", "--db", str(db)]) == Exit.OK
+    )
+    text = capsys.readouterr().out
+    assert "mine/3" in text
+    assert "verdict: wrong\\_arguments" in text or "verdict: wrong_arguments" in text
+    assert "b: 3, right is 2" in text
+    assert "im_start" not in text
+
+
+def test_show_prints_the_reason_of_an_item_that_was_not_scored(db: Path, capsys: Captured) -> None:
+    assert main(["show", "1", "mine/4", "--quant", "F16", "--db", str(db)]) == Exit.OK
+    assert "the gbnf backend cannot express 'pattern' at #/a" in capsys.readouterr().out
+
+
+def test_show_gives_everything_as_json(db: Path, capsys: Captured) -> None:
+    assert main(["show", "1", "mine/4", "--mode", "native.free", "--json", "--db", str(db)]) == Exit.OK
+    f16, q2 = json.loads(capsys.readouterr().out)
+    assert (f16["outcome"], q2["outcome"]) == ("constraint_error", "truncated")
+    assert q2["record"]["steps"][0]["generation"]["stop"] == "length"
+    assert q2["score"]["details"]["cut_at"] == "in_call"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["mine/44"], "did you mean mine/4?"),
+        (["mine/0", "--quant", "Q9"], "with this quant and mode"),
+    ],
+)
+def test_show_says_what_it_did_not_find(arguments: list[str], sentence: str, db: Path, capsys: Captured) -> None:
+    assert main(["show", "last", *arguments, "--db", str(db)]) == Exit.USAGE
+    assert sentence in capsys.readouterr().err
+
+
+def test_ls_lists_runs(db: Path, capsys: Captured) -> None:
+    assert main(["ls", "--json", "--db", str(db)]) == Exit.OK
+    (run,) = json.loads(capsys.readouterr().out)
+    assert (run["run"], run["state"], run["models"], run["quants"]) == (1, "finished", ["tiny"], ["F16", "Q2_K"])
+    assert main(["ls", "--db", str(db)]) == Exit.OK
+    assert "| tiny   | F16, Q2_K |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "field"),
+    [("suites", "quick", "suite"), ("formats", "hermes", "format"), ("models", "nano", "name")],
+)
+def test_ls_lists_what_there_is(what: str, name: str, field: str, capsys: Captured) -> None:
+    assert main(["ls", what, "--json"]) == Exit.OK
+    assert name in [value[field] for value in json.loads(capsys.readouterr().out)]
+    assert main(["ls", what]) == Exit.OK
+    assert f"| {name}" in capsys.readouterr().out
+
+
+def test_scoring_again_changes_nothing_while_the_scorer_is_the_same(tmp_path: Path, capsys: Captured) -> None:
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT, WRONG, CUT]}, suites=(str(tmp_path / "mine.jsonl"),))
+    assert main(["score", "--json", "--db", str(path)]) == Exit.OK
+    counts = json.loads(capsys.readouterr().out)
+    assert (counts["n_items"], counts["n_changed"], counts["n_stale"]) == (3, 0, 0)
+    assert main(["score", "last", "--db", str(path)]) == Exit.OK
+    assert "Judged 3 answers of run 1" in capsys.readouterr().out
+
+
+def test_a_changed_suite_is_refused_rather_than_judged(tmp_path: Path, capsys: Captured) -> None:
+    suite = tmp_path / "mine.jsonl"
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT, WRONG]}, suites=(str(suite),))
+    suite.write_text(suite.read_text().replace("what is 1 and 2?", "what is 1 plus 2?"))
+    assert main(["score", "--db", str(path)]) == Exit.USAGE
+    assert "another version of the suite mine" in capsys.readouterr().err
+    with Store.read(path) as store:
+        assert all(store.verdicts(cell.id) for cell in store.cells(1))

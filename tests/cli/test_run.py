@@ -1,0 +1,160 @@
+"""`toolgauge run` from the command line to the result file, over the scripted models."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from bench.cli.main import main
+from bench.cli.shell import Exit
+from bench.store import Store
+from tests.bench.episodes import raw_case, write_suite
+
+ROOT = Path(__file__).resolve().parents[2]
+Captured = pytest.CaptureFixture[str]
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    cases = [raw_case(id=f"mine/{number}", category="sums") for number in range(3)]
+    return write_suite(tmp_path, *cases)
+
+
+@pytest.fixture
+def run(tmp_path: Path, suite: Path) -> Run:
+    """Run with a suite of three cases and a result file of its own."""
+
+    def start(*arguments: str, latency: bool = False) -> int:
+        fixed = ["--suite", str(suite), "--db", str(tmp_path / "results.db")]
+        return main(["run", *arguments, *fixed, *([] if latency else ["--no-latency"])])
+
+    return start
+
+
+def test_a_run_ends_with_its_report_on_stdout_and_tells_the_rest_on_stderr(run: Run, capsys: Captured) -> None:
+    assert run("fake:perfect", "--modes", "native.free,json.schema", latency=True) == Exit.OK
+    captured = capsys.readouterr()
+    assert captured.out.startswith("## Run 1 of ")
+    assert "| fake:perfect | native.free |   3 | 100.0%" in captured.out
+    assert "1 model file in 2 modes on mine: 6 answers and 18 timings." in captured.err
+    assert "fake:perfect: loaded in" in captured.err
+
+
+def test_json_is_the_only_thing_on_stdout(run: Run, capsys: Captured) -> None:
+    assert run("fake:silent", "--modes", "native.free", "--json") == Exit.OK
+    values = json.loads(capsys.readouterr().out)
+    assert values["sections"][0]["rows"][0]["outcomes"] == {"no_call": 3}
+
+
+def test_items_that_could_not_be_scored_are_code_one(run: Run, capsys: Captured) -> None:
+    assert run("fake:crash:2", "--modes", "native.free", "--parallel", "1") == Exit.ERRORED_ITEMS
+    captured = capsys.readouterr()
+    assert "the process of fake:crash:2 ended" in captured.err
+    assert "runtime error" in captured.out
+
+
+def test_without_a_report_it_says_how_to_get_one(run: Run, capsys: Captured) -> None:
+    assert run("fake:perfect", "--modes", "native.free", "--no-report") == Exit.OK
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "`toolgauge report` prints what it found" in captured.err
+
+
+def test_a_dry_run_stores_nothing(run: Run, tmp_path: Path, capsys: Captured) -> None:
+    assert run("fake:perfect", "--dry-run", "--limit", "2") == Exit.OK
+    assert "1 model file in 4 modes on mine: 8 answers." in capsys.readouterr().out
+    assert run("fake:perfect", "--dry-run", "--json") == Exit.OK
+    (model,) = json.loads(capsys.readouterr().out)["models"]
+    assert (model["n_items"], model["n_samples"]) == (12, 0)
+    assert not (tmp_path / "results.db").exists()
+
+
+def test_the_same_command_again_is_a_new_run_once_the_first_is_finished(run: Run, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert run("fake:perfect", "--modes", "native.free", "--no-report") == Exit.OK
+    with Store.read(tmp_path / "results.db") as store:
+        assert [run.id for run in store.runs()] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere.gguf"], "nowhere.gguf"),
+        (["fake:nobody"], "there is no model 'fake:nobody'"),
+        (["qwen3-8bb"], "did you mean qwen3-8b"),
+        (["fake:perfect", "--modes", "native.fre"], "unknown mode 'native.fre'"),
+        (["fake:perfect", "--backend", "magic"], "unknown constraint backend 'magic'"),
+        (["fake:perfect", "--kv-type", "q9"], "unknown KV-cache type 'q9'"),
+        (["fake:perfect", "--kv-type", "f16,q9"], "unknown KV-cache type 'q9'"),
+        (["fake:perfect", "--flash-attn", "maybe"], "--flash-attn is one of"),
+        (["fake:perfect", "--trials", "3"], "give a temperature"),
+        (["fake:perfect", "--resume", "7"], "there are no results"),
+        (["fake:perfect", "--resume", "1", "--new"], "give one of them"),
+        (["fake:perfect", "--chat-template", "none.jinja"], "cannot read the chat template none.jinja"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_leaves_nothing(
+    arguments: Sequence[str], sentence: str, run: Run, capsys: Captured
+) -> None:
+    assert run(*arguments) == Exit.USAGE
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert sentence in captured.err
+    assert captured.err.splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [(b"just text", "GGUF"), (b"GGUF\x03\x00\x00\x00", "cut short")],
+)
+def test_a_file_that_is_no_model_is_a_sentence(
+    content: bytes, sentence: str, run: Run, tmp_path: Path, capsys: Captured
+) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(content)
+    assert run(str(path)) == Exit.USAGE
+    errors = capsys.readouterr().err
+    assert errors.startswith("error: ")
+    assert sentence in errors
+
+
+def test_a_suite_with_a_mistake_is_a_sentence_that_names_the_line(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"suite": "mine", "version": "1"}\n{"id": "mine/0"}\n')
+    assert main(["run", "fake:perfect", "--suite", str(path), "--db", str(tmp_path / "r.db")]) == Exit.USAGE
+    assert "mine.jsonl:2" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_code_130_and_says_how_to_go_on(tmp_path: Path, suite: Path) -> None:
+    command = [sys.executable, "-m", "bench.cli.main", "run", "fake:slow", "--modes", "native.free", "--no-latency"]
+    flags = ["--suite", str(suite), "--db", str(tmp_path / "results.db"), "--parallel", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [*command, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
+    ) as process:
+        assert process.stderr is not None
+        seen = ""
+        while "loaded in" not in seen:
+            seen += process.stderr.readline()
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == Exit.INTERRUPTED
+    assert output == ""
+    assert "toolgauge run --resume 1 --db" in errors
+    assert "Traceback" not in errors
+
+    assert main(["run", "--resume", "1", "--db", str(tmp_path / "results.db"), "--no-report"]) == Exit.OK
+    with Store.read(tmp_path / "results.db") as store:
+        (cell,) = store.cells(1)
+        assert sorted(item.case_id for item in store.items(cell.id)) == ["mine/0", "mine/1", "mine/2"]

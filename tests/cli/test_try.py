@@ -1,0 +1,107 @@
+"""`toolgauge try`: one sentence in every mode; and reading tools as people have them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.attempt import Attempt, read_tools
+from bench.cli.main import main
+from bench.cli.shell import Exit
+from bench.cli.try_ import document
+from bench.report import markdown
+from engine.types import Call, Fragment, Generation, Parsed, StopReason, Timings
+from grammars.errors import ToolgaugeError
+from tests.tiny_gguf import write_tiny_model
+
+Captured = pytest.CaptureFixture[str]
+PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        [{"name": "weather", "description": "d", "parameters": PARAMETERS}],
+        [{"type": "function", "function": {"name": "weather", "description": "d", "parameters": PARAMETERS}}],
+        [{"name": "weather", "description": "d", "inputSchema": PARAMETERS}],
+        {"tools": [{"name": "weather", "description": "d", "input_schema": PARAMETERS}]},
+        {"name": "weather", "description": "d", "parameters": PARAMETERS},
+    ],
+)
+def test_tools_are_read_as_people_have_them(raw: object, tmp_path: Path) -> None:
+    path = tmp_path / "tools.json"
+    path.write_text(json.dumps(raw))
+    (tool,) = read_tools(path)
+    assert (tool.name, tool.description) == ("weather", "d")
+    assert tool.parameters["properties"] == {"city": {"type": "string"}}
+
+
+def test_without_a_file_there_are_the_everyday_tools() -> None:
+    assert {"get_weather", "send_email"} <= {tool.name for tool in read_tools()}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "cannot read"),
+        ("{", "is not JSON"),
+        ("[]", "holds no tools"),
+        ('"tools"', "holds no tools"),
+        ('[{"description": "nameless"}]', "no name"),
+    ],
+)
+def test_tools_that_cannot_be_used_are_a_sentence(text: str | None, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "tools.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ToolgaugeError, match=sentence) as caught:
+        read_tools(path)
+    assert "tools.json" in str(caught.value)
+
+
+def generation(text: str, ttfc_s: float | None = None, stop: StopReason = StopReason.EOG) -> Generation:
+    return Generation((1, 2, 3), text, stop, n_prompt=9, n_cached=0, timings=Timings(ttfc_s=ttfc_s))
+
+
+def test_the_modes_stand_side_by_side_with_calls_validity_and_time() -> None:
+    call = Call("weather", {"city": "Oslo"})
+    attempts = [
+        Attempt("native.free", generation("<tool_call>", 0.25), Parsed(calls=(call,)), (frozenset(),)),
+        Attempt("native.schema", generation("x"), Parsed(calls=(call,)), (frozenset({"invented_tool"}),)),
+        Attempt(
+            "json.free", generation("{no", stop=StopReason.LENGTH), Parsed(fragments=(Fragment("{no", "broken", 0),))
+        ),
+        Attempt("json.schema", None, None, error="the gbnf backend cannot express 'pattern' at #/x"),
+        Attempt("json.syntax", generation("Hello!"), Parsed(content="Hello!")),
+    ]
+    text = markdown.render(document("tiny F16", "Weather in Oslo?", attempts))
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
+    assert 'weather({"city": "Oslo"})' in rows["native.free"]
+    assert "| valid " in rows["native.free"]
+    assert "250 ms" in rows["native.free"]
+    assert "invented tool" in rows["native.schema"]
+    assert "unreadable" in rows["json.free"]
+    assert "stopped by length" in rows["json.free"]
+    assert "cannot express 'pattern'" in rows["json.schema"]
+    assert "| error " in rows["json.schema"]
+    assert "Hello!" in rows["json.syntax"]
+    assert "| no call " in rows["json.syntax"]
+    assert "**json.free wrote**" in text
+
+
+def test_a_real_file_answers_in_every_mode(tmp_path: Path, capsys: Captured) -> None:
+    model = write_tiny_model(tmp_path / "tiny-F16.gguf")
+    tools = tmp_path / "tools.json"
+    tools.write_text(json.dumps([{"name": "weather", "parameters": PARAMETERS}]))
+    command = ["try", str(model), "Weather in Oslo?", "--tools", str(tools), "--predict", "200", "-t", "1", "--json"]
+    assert main(command) == Exit.OK
+    attempts = json.loads(capsys.readouterr().out)
+    assert [attempt["mode"] for attempt in attempts] == ["native.free", "native.schema", "json.free", "json.schema"]
+    assert all(attempt["error"] is None and attempt["generation"]["n_prompt"] > 10 for attempt in attempts)
+
+
+def test_a_model_that_takes_its_process_with_it_is_a_sentence(capsys: Captured) -> None:
+    assert main(["try", "fake:crash:1", "hello"]) == Exit.USAGE
+    assert "the process of fake:crash:1 ended" in capsys.readouterr().err
