@@ -124,13 +124,22 @@ def provenance(argv: Sequence[str]) -> Provenance:
 def models_for(config: RunConfig, person: Person) -> tuple[PlannedModel, ...]:
     """Find, fetch and quantize; the models in the order in which they were named, each once."""
     hub = AskingHub(person=person)
-    scripted = [_scripted(name) for name in config.models if name.startswith(PREFIX)]
-    named = [name for name in config.models if not name.startswith(PREFIX)]
-    found = [_found(each) for name in named for each in _resolve(name, config.quants, hub)]
-    ladder = _one_name_for_one_model(found, person)
-    files = {each.file.path: each for each in (_at_level(each, ladder, person) for each in ladder)}
     template = _own_template(config.chat_template)
-    return _labelled_apart([*scripted, *(_planned(each, template, person) for each in files.values())])
+    scripted = [(place, _scripted(name)) for place, name in enumerate(config.models) if name.startswith(PREFIX)]
+    found = [
+        (place, _found(each))
+        for place, name in enumerate(config.models)
+        if not name.startswith(PREFIX)
+        for each in _resolve(name, config.quants, hub)
+    ]
+    ladder = _one_name_for_one_model([each for _, each in found], person)
+    files: dict[Path, tuple[int, Found]] = {}
+    for (place, _), each in zip(found, ladder, strict=True):
+        at_level = _at_level(each, ladder, person)
+        files.setdefault(at_level.file.path, (place, at_level))
+    planned = [(place, _planned(each, template, person)) for place, each in files.values()]
+    in_order = sorted([*scripted, *planned], key=lambda entry: entry[0])
+    return _labelled_apart([model for _, model in in_order])
 
 
 def _resolve(name: str, quants: Sequence[str], hub: Hub) -> tuple[Resolved, ...]:

@@ -1,0 +1,175 @@
+"""From what a person names to planned models: ladders, levels, labels, downloads."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bench import prepare
+from bench.config import RunConfig
+from bench.plan import PlannedModel
+from bench.prepare import AskingHub, Nobody, NotWanted, models_for, plan_for, stem_of
+from bench.resolve import Hub
+from engine.quantize import quantize
+from grammars.errors import ToolgaugeError
+from tests.tiny_gguf import write_tiny_model
+
+
+class Heard(Nobody):
+    """Keeps what it is told and answers every question alike."""
+
+    def __init__(self, *, yes: bool = True) -> None:
+        self.said: list[str] = []
+        self.labels: list[str] = []
+        self.asked: list[str] = []
+        self._yes = yes
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    @contextmanager
+    def progress(self, label: str) -> Iterator[Callable[[float], None]]:
+        self.labels.append(label)
+        yield lambda fraction: None
+
+    def may_download(self, what: str) -> bool:
+        self.asked.append(what)
+        return self._yes
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tiny-F16.gguf, tiny-Q8_0.gguf, and another model in other-F16.gguf."""
+    folder = tmp_path_factory.mktemp("models")
+    source = write_tiny_model(folder / "tiny-F16.gguf")
+    shutil.copy(quantize(source, "Q8_0", folder / "made"), folder / "tiny-Q8_0.gguf")
+    write_tiny_model(folder / "other-F16.gguf", width=128)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def models(folder: Path, *names: str, quants: str = "", heard: Heard | None = None) -> tuple[PlannedModel, ...]:
+    paths = tuple(str(folder / name) if name.endswith(".gguf") else name for name in names)
+    config = RunConfig(models=paths, quants=tuple(quants.split()))
+    return models_for(config, heard or Heard())
+
+
+def labels(found: tuple[PlannedModel, ...]) -> list[tuple[str, str]]:
+    return [(model.name, model.quant) for model in found]
+
+
+def test_files_of_one_model_are_one_ladder(files: Path) -> None:
+    found = models(files, "tiny-F16.gguf", "tiny-Q8_0.gguf")
+    assert labels(found) == [("tiny", "F16"), ("tiny", "Q8_0")]
+    assert found[0].gguf_bytes > found[1].gguf_bytes
+    assert found[0].template == found[1].template
+    assert {model.format_id for model in found} == {"hermes"}
+    assert {model.n_ctx_train for model in found} == {2048}
+
+
+def test_files_of_different_models_are_told_apart(files: Path) -> None:
+    heard = Heard()
+    found = models(files, "tiny-F16.gguf", "other-F16.gguf", heard=heard)
+    assert labels(found) == [("tiny", "F16"), ("other", "F16")]
+    assert "different models, so they are measured apart" in heard.said[0]
+
+
+def test_missing_levels_are_made_from_the_source(files: Path) -> None:
+    heard = Heard()
+    found = models(files, "tiny-F16.gguf", quants="F16 Q8_0 q4_0", heard=heard)
+    assert labels(found) == [("tiny", "F16"), ("tiny", "Q8_0"), ("tiny", "Q4_0")]
+    assert Path(found[0].path) == files / "tiny-F16.gguf"
+    assert heard.labels[:2] == ["Making tiny Q8_0", "Making tiny Q4_0"]
+
+
+def test_a_level_that_was_named_is_not_made(files: Path) -> None:
+    heard = Heard()
+    found = models(files, "tiny-Q8_0.gguf", "tiny-F16.gguf", quants="F16 Q8_0", heard=heard)
+    assert sorted(Path(model.path).name for model in found) == ["tiny-F16.gguf", "tiny-Q8_0.gguf"]
+    assert not [label for label in heard.labels if label.startswith("Making")]
+
+
+def test_a_quantized_file_is_no_source(files: Path) -> None:
+    with pytest.raises(ToolgaugeError, match="is quantized already"):
+        models(files, "tiny-Q8_0.gguf", quants="Q4_0")
+
+
+def test_an_unknown_level_is_named_with_those_there_are(files: Path) -> None:
+    with pytest.raises(ToolgaugeError, match=r"no quantization level 'Q9_X'.*Q8_0"):
+        models(files, "tiny-F16.gguf", quants="Q9_X")
+
+
+def test_a_file_that_is_named_twice_is_measured_once(files: Path) -> None:
+    assert len(models(files, "tiny-F16.gguf", "tiny-F16.gguf")) == 1
+
+
+def test_two_files_of_one_level_keep_the_rest_of_their_names(files: Path, tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "again-F16.gguf", seed=1)
+    shutil.copy(files / "tiny-F16.gguf", tmp_path / "tiny-F16.gguf")
+    found = models(tmp_path, "tiny-F16.gguf", "again-F16.gguf")
+    assert labels(found) == [("tiny", "F16 (tiny-F16)"), ("tiny", "F16 (again-F16)")]
+
+
+def test_a_template_of_ones_own_takes_the_place_of_the_files(files: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.jinja"
+    path.write_text("<tool_call>{{ messages[0].content }} arguments")
+    config = RunConfig(models=(str(files / "tiny-F16.gguf"),), chat_template=str(path))
+    (found,) = models_for(config, Heard())
+    assert found.template == path.read_text()
+
+
+def test_a_plan_has_suites_and_models(files: Path) -> None:
+    config = RunConfig(models=("fake:perfect", str(files / "tiny-F16.gguf")), suites=("quick",), limit=5)
+    plan = plan_for(config, Heard())
+    assert [model.name for model in plan.models] == ["fake:perfect", "tiny"]
+    assert plan.n_items == 2 * 4 * 5
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("Qwen3-8B-Q4_K_M.gguf", "Qwen3-8B"),
+        ("model.IQ3_XXS.gguf", "model"),
+        ("Some-Model-UD-Q4_K_XL.gguf", "Some-Model"),
+        ("big-BF16-00001-of-00003.gguf", "big"),
+        ("tiny-Q2_K-pure.gguf", "tiny"),
+        ("gpt-oss-20b-mxfp4.gguf", "gpt-oss-20b"),
+        ("F16.gguf", "F16"),
+        ("Quill-7B.gguf", "Quill-7B"),
+    ],
+)
+def test_a_model_is_called_by_its_file_without_the_level(name: str, stem: str) -> None:
+    assert stem_of(Path(name)) == stem
+
+
+def test_a_download_is_asked_for_with_its_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(AskingHub, "_n_bytes", lambda *args: 5 << 30)
+    monkeypatch.setattr(Hub, "fetch", lambda *args: Path("there"))
+    heard = Heard()
+    assert AskingHub(cache=tmp_path, person=heard).fetch("org/repo", "m-Q4_K_M.gguf", "main") == Path("there")
+    assert heard.asked == ["m-Q4_K_M.gguf (5.00 GiB) from org/repo"]
+    with pytest.raises(NotWanted, match="is not on this machine"):
+        AskingHub(cache=tmp_path, person=Heard(yes=False)).fetch("org/repo", "m-Q4_K_M.gguf", "main")
+
+
+def test_what_is_in_the_cache_is_not_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *args, **kwargs: str(tmp_path / "m.gguf"))
+    monkeypatch.setattr(Hub, "fetch", lambda *args: Path("there"))
+    heard = Heard(yes=False)
+    assert AskingHub(cache=tmp_path, person=heard).fetch("org/repo", "m.gguf", "main") == Path("there")
+    assert heard.asked == []
+
+
+def test_provenance_names_the_machine_and_what_computes() -> None:
+    found = prepare.provenance(["toolgauge", "run"])
+    assert found.argv == ("toolgauge", "run")
+    assert {"llama-cpp-python", "llguidance", "python"} <= set(found.versions)
+    assert found.host["memory_bytes"] > 0
