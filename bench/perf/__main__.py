@@ -65,7 +65,8 @@ def _run(options: argparse.Namespace) -> None:
     model, machine = facts["model"], facts["machine"]
     about = (
         f"{model['file']} ({model['description']}, {model['n_vocab']:,} tokens), {machine['cpu']}, "
-        f"{plural(measured.settings.n_threads, 'thread')}, {machine['gpu'] or 'no GPU'}, workload {workload.version} {size}"
+        f"{plural(measured.settings.n_threads, 'thread')}, {machine['gpu'] or 'no GPU'}; "
+        f"workload {workload.version}, {size}, {measured.settings.prompts} prompts"
     )
     emit(document(results, measured, about, [*_warnings(size, load)]))
     whole = facts | _figures(results, measured)

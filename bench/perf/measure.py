@@ -211,10 +211,5 @@ def _compare_texts(
 def _compare(
     session: Session, names: tuple[str, str], prompt_id: str, prompted: Prompted, runs: Sequence[Run]
 ) -> Comparison:
-    first, second = (run.tokens for run in runs)
-    if names[1] in (
-        GBNF,
-        BINDING_FREE,
-    ):  # which may write fewer: the one by its budget, the other by not telling the last
-        first = first[: len(second)]
+    first, second = runs
     return compare(names, prompt_id, session.runtime.context, prompted.tokens, first, second)

@@ -17,7 +17,7 @@ from engine.decoder import LlamaRuntime
 from engine.errors import ToolgaugeError
 from engine.llama.reference import ReferenceLoop
 from engine.runtime import Limits, Request
-from engine.types import Generation
+from engine.types import Generation, StopReason
 
 FREE = "free"
 FORCED = "llguidance"
@@ -30,13 +30,13 @@ BINDING_GRAMMAR = "binding, its own grammar"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One answer. The fields without a value are not known of the binding's loop."""
+    """One answer. The last four fields are not known of the binding's loop."""
 
     tokens: tuple[int, ...]
     n_tokens: int
     n_timed: int  # tokens that came after the first moment in which there were any
     seconds: float  # from that moment to the last token
-    stop: str = ""
+    stop: StopReason | None = None
     n_forced: int | None = None
     mask_s: float | None = None
     host_s: float | None = None
@@ -44,6 +44,11 @@ class Run:
     @property
     def tok_per_s(self) -> float:
         return self.n_timed / self.seconds
+
+    @property
+    def is_cut(self) -> bool:
+        """More might have followed."""
+        return self.stop != StopReason.EOG
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -148,20 +148,20 @@ def _write(path: Path, tokens: Tokens, shape: Shape, seed: int) -> None:
     """Tensor by tensor, each of them by rows: the whole is never in memory."""
     from gguf import GGUFWriter
 
-    writer = GGUFWriter(path, "qwen3")
-    _add_header(writer, tokens, shape)
     tensors = dict(_tensors(len(tokens.texts), shape))
-    for name, (rows, columns) in tensors.items():
-        kind = np.dtype(np.float16 if rows else np.float32)
-        dimensions = (rows, columns) if rows else (columns,)
-        writer.add_tensor_info(name, dimensions, kind, int(np.prod(dimensions)) * kind.itemsize)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_ti_data_to_file()
     mute = [token for token, kind in enumerate(tokens.types) if kind in (_CONTROL_TYPE, _UNUSED)]
-    for name, (rows, columns) in tensors.items():
-        writer.write_tensor_data(_values(name, rows, columns, seed, mute if name.startswith("token_embd") else []))
-    writer.close()
+    with closing(GGUFWriter(path, "qwen3")) as writer:
+        _add_header(writer, tokens, shape)
+        for name, (rows, columns) in tensors.items():
+            kind = np.dtype(np.float16 if rows else np.float32)
+            dimensions = (rows, columns) if rows else (columns,)
+            writer.add_tensor_info(name, dimensions, kind, int(np.prod(dimensions)) * kind.itemsize)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for name, (rows, columns) in tensors.items():
+            silent = mute if name.startswith("token_embd") else []
+            writer.write_tensor_data(_values(name, rows, columns, seed, silent))
 
 
 def _add_header(writer: Any, tokens: Tokens, shape: Shape) -> None:
@@ -205,8 +205,8 @@ def _tensors(n_vocab: int, shape: Shape) -> Iterator[tuple[str, tuple[int, int]]
         yield f"{block}.ffn_down.weight", (width, shape.feed_forward)
 
 
-def _values(name: str, rows: int, columns: int, seed: int, mute: Sequence[int]) -> NDArray[Any]:
-    """Numbers that depend on the name and the seed alone, not on what was written before."""
+def _values(name: str, rows: int, columns: int, seed: int, silent: Sequence[int]) -> NDArray[Any]:
+    """Numbers that depend on the name and the seed alone; `silent` rows are zero."""
     if not rows:
         return np.ones(columns, dtype=np.float32)
     random = np.random.default_rng((seed, zlib.crc32(name.encode())))
@@ -216,7 +216,7 @@ def _values(name: str, rows: int, columns: int, seed: int, mute: Sequence[int]) 
     for start in range(0, rows, _ROWS):
         part = values[start : start + _ROWS]
         part[...] = random.standard_normal(part.shape, dtype=np.float32) * np.float32(scale)
-    values[list(mute)] = 0
+    values[list(silent)] = 0
     return values
 
 

@@ -41,4 +41,5 @@ def _confidence(n: int, outside: int) -> float:
     """How surely the median of the distribution lies between the values that are left."""
     if 2 * outside >= n:
         return 0.0
-    return 1 - 2 * sum(comb(n, below) for below in range(outside + 1)) / 2**n
+    n_ways: int = 2**n
+    return 1 - 2 * sum(comb(n, below) for below in range(outside + 1)) / n_ways

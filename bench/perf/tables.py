@@ -101,7 +101,7 @@ def _texts(results: Results) -> Table:
     columns = (Column("texts of"), Column("and"), Column("n", True), *(Column(verdict, True) for verdict in VERDICTS))
     notes = (
         "same text: only cut into other tokens.",
-        "segmentation: parted where the first wrote the tokenizer's own tokens of a forced text, and the second others.",
+        "segmentation: parted where the first cut a forced text as the tokenizer does, and the second otherwise.",
         "noise: parted where two logits are closer than the kernels are exact.",
         f"Methods that wrote other tokens in another repetition: {results.n_unrepeatable}.",
     )

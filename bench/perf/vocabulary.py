@@ -76,7 +76,7 @@ class _Learner:
             pair = parts[0], parts[1]
             self.ranks[pair] = len(self.ranks)
             self.tokens.setdefault("".join(pair), len(self.tokens))
-            parts[:2] = ["".join(pair)]
+            parts = self._cut(parts)  # which also merges the pair where the word repeats it
 
     def _cut(self, parts: list[str]) -> list[str]:
         """What byte-pair encoding makes of a word with the merges that exist."""
