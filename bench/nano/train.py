@@ -29,7 +29,7 @@ MUON_LR, EMBEDDING_LR, NORM_LR, WEIGHT_DECAY = 0.02, 3e-3, 2e-3, 0.01
 WARM_UP_STEPS, CONSTANT_UNTIL = 60, 0.45
 FUSED = {"qkv": 3, "gate_up": 2}
 CONTEXT_WEIGHT, CONTEXT_UNTIL = 0.15, 0.4
-EASY_UNTIL = 0.3  # share of the run over which the easy documents fade out
+EASY_UNTIL, EASY_SHARE = 0.3, 0.3  # the easy documents fade to this share of the batches
 
 
 def orthogonalised(gradient: Tensor, steps: int = 5) -> Tensor:
@@ -176,7 +176,7 @@ def run(rank: int, args: argparse.Namespace) -> None:
     together = np.random.default_rng(seed)  # the same on every rank, so that none waits for a longer batch
     started, last_saved, losses = time.monotonic(), time.monotonic(), []
     while share < 1:
-        tokens, targets, learned = next(easy if together.random() > share / EASY_UNTIL else stream)
+        tokens, targets, learned = next(easy if together.random() < max(EASY_SHARE, 1 - share / EASY_UNTIL) else stream)
         loss = loss_of(model, tokens, targets, learned, CONTEXT_WEIGHT if share < CONTEXT_UNTIL else 0.0)
         loss.backward()
         flat = torch.cat([parameter.grad.flatten() for parameter in optimiser.live]).float()  # type: ignore[union-attr]
