@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -174,7 +174,8 @@ class Generator:
         """One conversation of a category; None when the draw cannot be one (a chain that finds no partner)."""
         today = date(2026, 1, 1) + timedelta(days=self.rng.randint(0, 720)) if self.rng.random() < 0.35 else None
         world = World(self.rng, self.lexicon, today)
-        return getattr(self, f"_{category}")(world)
+        maker: Callable[[World], Conversation | None] = getattr(self, f"_{category}")
+        return maker(world)
 
     # -- tools -------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -88,7 +89,7 @@ def main() -> None:
     for name, seed, easy in [*((f"easy-{n}", n, True) for n in EASY_SEEDS), *names]:
         path = args.out / f"{name}.npz"
         if not path.exists():
-            arrays = shard(seed, args.documents, model.tokenize, easy=easy)
+            arrays: dict[str, Any] = shard(seed, args.documents, model.tokenize, easy=easy)
             np.savez(path.with_suffix(".part.npz"), **arrays)
             path.with_suffix(".part.npz").rename(path)
             print(f"{path.name}: {len(arrays['ends'])} documents, {len(arrays['tokens'])} tokens")  # noqa: T201
