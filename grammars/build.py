@@ -5,7 +5,7 @@ Knows no engine's syntax. A rule that reaches itself is what a regular expressio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from grammars import nodes
@@ -16,6 +16,7 @@ from grammars.regular import ANY as ANY_CHAR
 from grammars.regular import (
     EMPTY,
     Expr,
+    Foreign,
     Rule,
     Text,
     Token,
@@ -65,9 +66,23 @@ def build(root: nodes.Node, marker_ids: Mapping[str, int], backend: str, *, recu
     return builder.grammar
 
 
+def build_values(document: Document, backend: str, foreign: Callable[[Shape], str | None]) -> Grammar:
+    """The same for the values of one schema; `foreign` may take over any shape with a text of its own."""
+    builder = _Builder({}, backend, recursive=True, foreign=foreign)
+    builder.grammar.rules["root"] = EMPTY
+    builder.grammar.rules["root"] = builder.document(document)
+    return builder.grammar
+
+
 class _Builder:
-    def __init__(self, marker_ids: Mapping[str, int], backend: str, recursive: bool) -> None:
-        self.marker_ids, self.backend, self.recursive = marker_ids, backend, recursive
+    def __init__(
+        self,
+        marker_ids: Mapping[str, int],
+        backend: str,
+        recursive: bool,
+        foreign: Callable[[Shape], str | None] = lambda _shape: None,
+    ) -> None:
+        self.marker_ids, self.backend, self.recursive, self.foreign = marker_ids, backend, recursive, foreign
         self.grammar = Grammar()
         self.names: dict[str, str] = {}  # of the shapes that the present schema refers to
 
@@ -112,18 +127,22 @@ class _Builder:
 
     def document(self, document: Document) -> Expr:
         self.names = {}
-        for name in document.shapes:
-            if name in document.reachable(name):
+        for name, shape in document.shapes.items():
+            if name in document.reachable(shape):
                 self.need_recursion("$ref", name)
             last = "".join(char if char.isascii() and char.isalnum() else "-" for char in name.rpartition("/")[2])
             taken = self.grammar.rules.keys() | set(self.names.values())
             free = (f"ref-{last}-{number}" for number in range(1, len(taken) + 2))
             self.names[name] = next(one for one in free if one not in taken)
         for name, shape in document.shapes.items():
-            self.grammar.rules[self.names[name]] = self.shape(shape)
+            if self.foreign(Ref(name)) is None:
+                self.grammar.rules[self.names[name]] = self.shape(shape)
         return self.shape(document.root)
 
     def shape(self, shape: Shape) -> Expr:
+        taken = self.foreign(shape)
+        if taken is not None:
+            return Foreign(taken)
         match shape:
             case AnyValue(path):
                 self.need_recursion("type", path)

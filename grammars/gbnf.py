@@ -64,6 +64,7 @@ class _Printer:
                 return " | ".join(map(self.text, options))
             case Many(item, minimum, maximum):
                 return self.repeated(item, minimum, maximum)
+        raise TypeError(f"{expr} is not GBNF")
 
     def repeated(self, item: Expr, minimum: int, maximum: int | None) -> str:
         if max(minimum, maximum or 0) > _BLOCK:

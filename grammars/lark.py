@@ -1,7 +1,7 @@
 """Lark, in llguidance's dialect: the format's envelope as rules, each schema in it as llguidance's own `%json`.
 
-The schema that `%json` gets is written anew from its shapes, out of keywords that llguidance was seen to enforce
-exactly. So nothing that it would read otherwise, or not at all, ever reaches it.
+The schema that `%json` gets is written anew from shapes, so that nothing llguidance would read otherwise, or not at
+all, ever reaches it. A value of which a part cannot be said that way is written in rules down to that part.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
+from grammars.build import build_values
 from grammars.errors import UnsupportedSchema
+from grammars.llguidance_schema import is_exact, to_llguidance_schema
 from grammars.lower import lower
 from grammars.nodes import AnyJsonObject, Choice, Json, Literal, Marker, Node, RawText, Repeat, Seq
-from grammars.regular import avoiding, other_than
-from grammars.shape import AnyValue, Array, Const, Document, Integer, Number, Object, Ref, Shape, String, Union
+from grammars.regular import Alt, Cat, Expr, Foreign, Many, Rule, Text, avoiding
+from grammars.shape import Document, Shape
 from grammars.syntax import to_regex_text
 
 BACKEND = "llguidance"
-SEPARATORS = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-_EXACT = 2**53  # llguidance reads the bounds of integers as doubles
 
 
 def to_lark(node: Node, marker_ids: Mapping[str, int]) -> str:
@@ -42,6 +41,7 @@ class _Printer:
     def __init__(self, marker_ids: Mapping[str, int]) -> None:
         self.marker_ids = marker_ids
         self.rules: dict[str, str] = {}
+        self.schemas: dict[str, str] = {}  # the rules that are a `%json`, by its schema
         self.any_object = False
 
     def named(self, kind: str, text: str) -> str:
@@ -56,8 +56,7 @@ class _Printer:
             case Marker(text):
                 return f"<[{self.marker_ids[text]}]>" if text in self.marker_ids else _literal(text)
             case Json(schema):
-                shown = json.dumps(to_llguidance_schema(lower(schema, BACKEND)), ensure_ascii=False)
-                return self.named("json", f"%json {shown}")
+                return self.values(lower(schema, BACKEND))
             case AnyJsonObject():
                 self.any_object = True
                 return "json_object"
@@ -69,6 +68,25 @@ class _Printer:
                 return "(" + " | ".join(self.text(option) for option in options) + ")"
             case Repeat(item, separator, minimum, maximum):
                 return self.repeated(item, separator, minimum, maximum)
+
+    def values(self, document: Document) -> str:
+        """The values of a schema: all of it as `%json`, or rules with `%json` for the parts that can be."""
+
+        def as_json(shape: Shape) -> str | None:
+            if not is_exact(shape, document):
+                return None
+            schema = json.dumps(to_llguidance_schema(shape, document), ensure_ascii=False)
+            if schema not in self.schemas:
+                self.schemas[schema] = self.named("json", f"%json {schema}")
+            return self.schemas[schema]
+
+        grammar = build_values(document, BACKEND, as_json)
+        prefix = f"v{len(self.rules)}_"
+        names = {name: (prefix + name).replace("-", "_") for name in grammar.rules}
+        for name, expr in grammar.rules.items():
+            if name != "root":
+                self.rules[names[name]] = _rule(expr, names)
+        return _rule(grammar.rules["root"], names)
 
     def sequence(self, parts: tuple[Node, ...]) -> str:
         texts: list[str] = []
@@ -101,9 +119,7 @@ class _Printer:
         if not isinstance(item, Json | AnyJsonObject | Choice):
             first = self.named("item", first)
         more = first if separator == Literal("") else f"{self.text(separator)} {first}"
-        least = max(minimum - 1, 0)
-        count = f"{{{least},{'' if maximum is None else maximum - 1}}}"
-        count = {"{0,}": "*", "{1,}": "+"}.get(count, count)
+        count = _count(max(minimum - 1, 0), None if maximum is None else maximum - 1)
         whole = first if maximum == 1 else f"{first} ({more}){count}"
         return whole if minimum > 0 else f"({whole})?"
 
@@ -128,100 +144,37 @@ def _regex(pattern: str) -> str:
     return "/" + pattern.replace("/", "\\/").replace("\n", "\\n") + "/"
 
 
-def to_llguidance_schema(document: Document) -> dict[str, Any]:
-    """A schema that llguidance enforces exactly as the document says."""
-    names = {name: f"s{number}" for number, name in enumerate(document.shapes)}
-    writer = _SchemaWriter(names)
-    schema = {"x-guidance": SEPARATORS, **writer.schema(document.root)}
-    if names:
-        schema["$defs"] = {names[name]: writer.schema(shape) for name, shape in document.shapes.items()}
-    return schema
+def _rule(expr: Expr, names: Mapping[str, str]) -> str:
+    """An expression over values; what is regular and not a plain text becomes one lexeme."""
+    if not isinstance(expr, Text) and _is_regular(expr):
+        return _regex(to_regex_text(expr))
+    match expr:
+        case Text(text):
+            return _literal(text)
+        case Rule(name):
+            return names[name]
+        case Foreign(text):
+            return text
+        case Cat(parts):
+            return " ".join(_rule(part, names) for part in parts)
+        case Alt(options):
+            return "(" + " | ".join(_rule(option, names) for option in options) + ")"
+        case Many(item, minimum, maximum):
+            return f"({_rule(item, names)}){_count(minimum, maximum)}"
+    raise TypeError(f"{expr} is not Lark")
 
 
-class _SchemaWriter:
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self.names = names
-
-    def schema(self, shape: Shape) -> dict[str, Any]:
-        match shape:
-            case AnyValue():
-                return {}
-            case Const(text):
-                return {"enum": [_constant(text)]}
-            case Integer():
-                return _integer(shape)
-            case Number(low, high):
-                ends = (("minimum", "exclusiveMinimum", low), ("maximum", "exclusiveMaximum", high))
-                bounds = {(excluding if one.excluded else key): float(one.value) for key, excluding, one in ends if one}
-                return {"type": "number", **bounds}
-            case String():
-                return _string(shape)
-            case Array():
-                return self.array(shape)
-            case Object():
-                return self.object(shape)
-            case Union(options):
-                constants = [_constant(option.text) for option in options if isinstance(option, Const)]
-                others = [self.schema(option) for option in options if not isinstance(option, Const)]
-                branches = [{"enum": constants}, *others] if constants else others
-                return branches[0] if len(branches) == 1 else {"anyOf": branches}
-            case Ref(name):
-                return {"$ref": f"#/$defs/{self.names[name]}"}
-
-    def array(self, shape: Array) -> dict[str, Any]:
-        schema: dict[str, Any] = {"type": "array"}
-        if shape.prefix:
-            schema["prefixItems"] = [self.schema(item) for item in shape.prefix]
-        schema["items"] = False if shape.rest is None else self.schema(shape.rest)
-        if shape.minimum:
-            schema["minItems"] = shape.minimum
-        if shape.maximum is not None:
-            schema["maxItems"] = shape.maximum
-        return schema
-
-    def object(self, shape: Object) -> dict[str, Any]:
-        schema: dict[str, Any] = {"type": "object"}
-        if shape.properties:
-            schema["properties"] = {one.name: self.schema(one.shape) for one in shape.properties}
-            schema["required"] = [one.name for one in shape.properties if one.required]
-        if shape.rest is None:
-            schema["additionalProperties"] = False
-        elif (
-            shape.properties
-        ):  # llguidance takes an escaped spelling of a listed name for another name; a pattern does not
-            others = to_regex_text(other_than(one.name for one in shape.properties))
-            schema["patternProperties"] = {f"^(?:{others})$": self.schema(shape.rest)}
-            schema["additionalProperties"] = False
-        else:
-            schema["additionalProperties"] = self.schema(shape.rest)
-        return schema
+def _is_regular(expr: Expr) -> bool:
+    match expr:
+        case Rule() | Foreign():
+            return False
+        case Cat(parts) | Alt(parts):
+            return all(map(_is_regular, parts))
+        case Many(item):
+            return _is_regular(item)
+    return True
 
 
-def _constant(text: str) -> Any:
-    value = json.loads(text)
-    if json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") != text:
-        raise UnsupportedSchema(BACKEND, "enum", "#", f"llguidance would write {text} in another way")
-    return value
-
-
-def _integer(shape: Integer) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "integer"}
-    for key, bound in (("minimum", shape.minimum), ("maximum", shape.maximum)):
-        if bound is not None:
-            if abs(bound) > _EXACT:
-                raise UnsupportedSchema(BACKEND, key, shape.path, "beyond 2^53 in size")
-            schema[key] = bound
-    if shape.multiple_of is not None:
-        schema["multipleOf"] = shape.multiple_of
-    return schema
-
-
-def _string(shape: String) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string"}
-    if shape.minimum:
-        schema["minLength"] = shape.minimum
-    if shape.maximum is not None:
-        schema["maxLength"] = shape.maximum
-    if shape.content is not None:
-        schema["pattern"] = f"^(?:{to_regex_text(shape.content)})$"
-    return schema
+def _count(minimum: int, maximum: int | None) -> str:
+    signs = {(0, None): "*", (1, None): "+", (0, 1): "?"}
+    return signs.get((minimum, maximum), f"{{{minimum},{'' if maximum is None else maximum}}}")

@@ -10,8 +10,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from grammars.build import build
+from grammars.errors import UnsupportedSchema
 from grammars.nodes import Node
-from grammars.regular import LAST, Alt, Cat, Chars, Expr, Many, Rule, Text, Token, alt, cat, excluding, many, ranges
+from grammars.regular import (
+    LAST,
+    Alt,
+    Cat,
+    Chars,
+    Expr,
+    Many,
+    Rule,
+    Text,
+    Token,
+    alt,
+    cat,
+    excluding,
+    length_bounds,
+    many,
+    ranges,
+)
 from grammars.syntax import to_regex_text
 
 FIRST_STAND_IN = 0x100000
@@ -41,5 +58,8 @@ def to_regex(node: Node, stand_ins: Mapping[str, str]) -> str:
                 return many(inline(item), minimum, maximum)
         return expr
 
+    whole = inline(grammar.rules["root"])
+    if length_bounds(whole)[0] == 0:
+        raise UnsupportedSchema("outlines", "empty answer", "#", "an automaton of its kind cannot end where it starts")
     # Without the `$`, outlines_core takes a state for final too early, and drops tokens that lead on from it.
-    return f"(?:{to_regex_text(inline(grammar.rules['root']))})$"
+    return f"(?:{to_regex_text(whole)})$"

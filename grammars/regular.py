@@ -64,7 +64,14 @@ class Token:
     text: str
 
 
-Expr = Text | Chars | Cat | Alt | Many | Rule | Token
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Something that is already written in the language of the engine at hand."""
+
+    text: str
+
+
+Expr = Text | Chars | Cat | Alt | Many | Rule | Token | Foreign
 EMPTY = Text("")
 NOTHING = Alt(())
 

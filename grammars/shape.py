@@ -101,10 +101,10 @@ class Document:
     root: Shape
     shapes: Mapping[str, Shape]
 
-    def reachable(self, name: str) -> set[str]:
-        """The names of the shapes that the one called `name` holds, directly or through others."""
+    def reachable(self, shape: Shape) -> set[str]:
+        """The names of the shapes that this one holds, directly or through others."""
         found: set[str] = set()
-        open_shapes = [self.shapes[name]]
+        open_shapes = [shape]
         while open_shapes:
             match open_shapes.pop():
                 case Ref(other) if other not in found:

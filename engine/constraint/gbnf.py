@@ -22,42 +22,6 @@ if TYPE_CHECKING:
     from engine.llama import GrammarSampler, Model
 
 
-class GbnfBackend:
-    """Implements `Backend`."""
-
-    name = "gbnf"
-
-    def __init__(self, model: Model) -> None:
-        self.version = version("llama_cpp_python")
-        self.kinds = TokenKinds(model.vocabulary())
-        self._model = model
-
-    def compile(self, root: Node) -> GbnfCompiled:
-        from engine.llama import GrammarSampler
-
-        marker_ids = self.kinds.marker_ids(root)
-        text = to_gbnf(root, marker_ids)
-        return GbnfCompiled(text, GrammarSampler(self._model, text), GbnfTokens(self.kinds, marker_ids))
-
-
-class GbnfTokens:
-    """What the states of one grammar have in common: how to treat each token."""
-
-    def __init__(self, kinds: TokenKinds, marker_ids: dict[str, int]) -> None:
-        self.kinds = kinds
-        self.spellings = {token: kinds.spelled(text.encode()) for text, token in marker_ids.items()}
-        self.sort = _sorted_tokens(kinds)
-        self.sort[list(self.spellings)] = _MARKER
-        self.all = np.flatnonzero(self.sort != _REFUSED).astype(np.int32)
-        self.ragged = np.flatnonzero(self.sort == _RAGGED).astype(np.int32)
-        firsts = [kinds.by_piece.get(bytes((byte,))) for byte in range(1, 256) if byte not in _NEVER]
-        known = np.array([token for token in firsts if token is not None], dtype=np.int32)
-        # Where each byte has a token, these and the markers show whether anything may follow at all.
-        self.probes = (
-            np.append(known, np.array(list(self.spellings), np.int32)) if len(known) == len(firsts) else self.all
-        )
-
-
 _REFUSED, _WHOLE, _RAGGED, _MARKER, _END = range(5)
 _NEVER = frozenset({0xC0, 0xC1, *range(0xF5, 0x100)})  # no UTF-8 has these bytes
 
@@ -69,6 +33,42 @@ def _sorted_tokens(kinds: TokenKinds) -> NDArray[np.uint8]:
     sort[[token for token in kinds.text.tolist() if utf8_tail(b"", pieces[token]) != b""]] = _RAGGED
     sort[kinds.end] = _END
     return sort
+
+
+class GbnfBackend:
+    """Implements `Backend`."""
+
+    name = "gbnf"
+
+    def __init__(self, model: Model) -> None:
+        self.version = version("llama_cpp_python")
+        self.kinds = TokenKinds(model.vocabulary())
+        self._model, self._sort = model, _sorted_tokens(self.kinds)
+
+    def compile(self, root: Node) -> GbnfCompiled:
+        from engine.llama import GrammarSampler
+
+        marker_ids = self.kinds.marker_ids(root)
+        text = to_gbnf(root, marker_ids)
+        return GbnfCompiled(text, GrammarSampler(self._model, text), GbnfTokens(self.kinds, self._sort, marker_ids))
+
+
+class GbnfTokens:
+    """What the states of one grammar have in common: how to treat each token."""
+
+    def __init__(self, kinds: TokenKinds, sort: NDArray[np.uint8], marker_ids: dict[str, int]) -> None:
+        self.kinds = kinds
+        self.spellings = {token: kinds.spelled(text.encode()) for text, token in marker_ids.items()}
+        self.sort = sort.copy()
+        self.sort[list(self.spellings)] = _MARKER
+        self.possible = np.flatnonzero(self.sort != _REFUSED).astype(np.int32)
+        self.ragged = np.flatnonzero(self.sort == _RAGGED).astype(np.int32)
+        firsts = [kinds.by_piece.get(bytes((byte,))) for byte in range(1, 256) if byte not in _NEVER]
+        known = np.array([token for token in firsts if token is not None], dtype=np.int32)
+        markers = np.array(list(self.spellings), dtype=np.int32)
+        going_on = self.possible[self.sort[self.possible] != _END]
+        # Where each byte has a token, these and the markers show whether anything may follow at all.
+        self.probes = np.append(known, markers) if len(known) == len(firsts) else going_on
 
 
 class GbnfCompiled:
@@ -101,7 +101,7 @@ class GbnfConstraint:
         """Which of the candidate tokens may come next."""
         sort = self._tokens.sort[candidates]
         possible = (sort == _RAGGED) if self._pending else (sort != _REFUSED)
-        allowed = possible & self._sampler.check(candidates)
+        allowed: NDArray[np.bool_] = possible & self._sampler.check(candidates)
         for place in np.flatnonzero(allowed & (sort == _RAGGED)).tolist():
             allowed[place] = self._tail_after(int(candidates[place])) is not None
         for place in np.flatnonzero(allowed & (sort == _MARKER)).tolist():
@@ -125,7 +125,7 @@ class GbnfConstraint:
 
     def mask(self) -> Mask:
         if self._mask is None:
-            asked = self._tokens.ragged if self._pending else self._tokens.all
+            asked = self._tokens.ragged if self._pending else self._tokens.possible
             self._mask = empty_mask(len(self._tokens.sort))
             set_bits(self._mask, asked[self.check(asked)])
         return self._mask
@@ -151,6 +151,4 @@ class GbnfConstraint:
 
     @property
     def finished(self) -> bool:
-        return (
-            self.complete and not self.check(self._tokens.probes[self._tokens.sort[self._tokens.probes] != _END]).any()
-        )
+        return self.complete and not self.check(self._tokens.probes).any()

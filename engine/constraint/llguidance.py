@@ -34,7 +34,7 @@ class LlguidanceBackend:
         self._tokenizer = self._read_tokenizer(model.vocab_ptr)
 
     def _read_tokenizer(self, vocab_ptr: int) -> Any:
-        """As `llguidance.llamacpp` makes it, from the pieces that are already read; canonical, as llama.cpp tokenizes."""
+        """As `llguidance.llamacpp` makes it, from pieces that are read already; it tokenizes as llama.cpp does."""
         from llguidance import LLTokenizer
 
         from engine.llama.library import address

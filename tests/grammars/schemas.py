@@ -36,7 +36,7 @@ def _integers(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def _numbers(draw: st.DrawFn) -> dict[str, Any]:
-    ends = st.sampled_from([-1000, -12.5, -1, -0.25, 0, 1e-7, 0.3, 1, 2.25, 10, 99.99, 12345])
+    ends = st.sampled_from([-1000, -12.34, -1, -0.25, 0, 1e-7, 0.3, 1, 2.25, 10, 99.99, 12345])
     low, high = sorted((draw(ends), draw(ends)))
     schema: dict[str, Any] = {"type": "number"}
     schema |= draw(st.sampled_from([{}, {"minimum": low}, {"exclusiveMinimum": low}]))
@@ -71,7 +71,9 @@ def _arrays(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> dict[str, Any]:
     if draw(st.booleans()):
         schema["prefixItems"] = draw(st.lists(inner, min_size=1, max_size=2))
     low = draw(st.integers(0, 2))
-    return schema | draw(st.sampled_from([{}, {"minItems": low}, {"maxItems": low + 1}, {"minItems": 1, "maxItems": 3}]))
+    return schema | draw(
+        st.sampled_from([{}, {"minItems": low}, {"maxItems": low + 1}, {"minItems": 1, "maxItems": 3}])
+    )
 
 
 @st.composite
@@ -161,15 +163,17 @@ def _like_array(draw: st.DrawFn, schema: dict[str, Any], root: Any, depth: int) 
 def _like_string(draw: st.DrawFn, schema: dict[str, Any], _root: Any, _depth: int) -> str:
     content = parse_pattern(schema["pattern"]) if "pattern" in schema else FORMATS.get(schema.get("format", ""))
     if content is not None:
-        return draw(st.from_regex(to_regex_text(content), fullmatch=True, alphabet=st.characters(max_codepoint=0xFFFFF)))
+        return draw(
+            st.from_regex(to_regex_text(content), fullmatch=True, alphabet=st.characters(max_codepoint=0xFFFFF))
+        )
     size = draw(st.integers(schema.get("minLength", 0), schema.get("maxLength", 5)))
     return draw(TEXT.map(lambda text: (text * 9)[:size]) | TEXT)
 
 
 def _like_number(draw: st.DrawFn, schema: dict[str, Any], _root: Any, _depth: int) -> int | float:
     ends = [schema[key] for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum") if key in schema]
-    near = [end + step for end in ends for step in (-1, -0.5, 0, 0.001, 1)] or [0]
-    numbers = st.sampled_from(near) | st.integers(-400, 400) | NUMBERS
+    near = [end + step for end in ends for step in (-1, -0.5, 0, 0.001, 1)] + [round(end, 1) for end in ends]
+    numbers = st.sampled_from(near or [0]) | st.integers(-400, 400) | NUMBERS
     value = draw(numbers)
     return int(value) if schema["type"] == "integer" and draw(st.booleans()) else value
 

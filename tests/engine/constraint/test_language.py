@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,8 @@ from grammars.nodes import Json
 from grammars.validation import validator
 from tests.grammars.schemas import instances, tool_parameters
 
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+N_EXAMPLES = int(os.environ.get("TOOLGAUGE_EXAMPLES", "50"))  # many more, now and then, find more
+FEW = settings(max_examples=N_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
