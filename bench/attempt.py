@@ -121,7 +121,7 @@ def _answer_all(spec: ModelSpec, jobs: Sequence[SampleJob]) -> list[Attempt]:
             request = replace(request, n_shared=0)
             answer(place.runtime, replace(request, watcher=None, compiled=None, trigger=None, limits=Limits(1, 1)))
             finished = answer(place.runtime, request)
-            if finished.generation is None:
+            if finished.generation is None or finished.error:
                 found.append(Attempt(job.mode, None, None, error=finished.error))
                 continue
             text = finished.generation.text

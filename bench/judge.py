@@ -17,6 +17,7 @@ from bench.rows import Cell, Run
 from bench.score import SCORER, VERSION, score
 from bench.store import Store
 from bench.suites.case import Case, Suite, load
+from bench.suites.simulate import replays
 from bench.writer import NewScore
 from engine import formats
 from engine.formats.reasoning import THINK_OPEN
@@ -70,7 +71,7 @@ def _verdicts(store: Store, cell: Cell, suite: Suite) -> Iterator[tuple[int, New
         case = suite.case(item.case_id)
         stored = store.record(item)
         record = read_again(stored, case)
-        elsewhere = case.is_episode and _calls(record) != _calls(stored)
+        elsewhere = case.is_episode and not replays(case, record)
         yield item.id, verdict(case, stored if elsewhere else record, stale=elsewhere)
 
 
@@ -87,7 +88,3 @@ def read_again(record: ItemRecord, case: Case) -> ItemRecord:
         return replace(step, parsed=fmt.parse(step.generation.text, case.tools, reasoning_opened=opened))
 
     return replace(record, steps=tuple(map(again, record.steps)), format_version=fmt.version)
-
-
-def _calls(record: ItemRecord) -> list[object]:
-    return [step.parsed.calls for step in record.steps]

@@ -44,7 +44,7 @@ def _sample(player: Player, runtime: Runtime, meter: Meter, job: SampleJob) -> d
     finished = answer(runtime, replace(request, n_shared=0))
     after = meter.read().joules
     generation = finished.generation
-    if generation is None:
+    if generation is None or finished.error:
         return base | nothing(finished.error or "no answer")
     return base | {
         "error": None,

@@ -105,16 +105,16 @@ class Player:
         flight = self._flying[str(finished.key)]
         generation = finished.generation
         if generation is None:
-            kind = ErrorKind.CONTEXT if finished.context_exceeded else ErrorKind.RUNTIME
-            error = ItemError(kind, finished.error or "the runtime gave no answer and no reason")
+            error = ItemError(_kind(finished), finished.error or "the runtime gave no answer and no reason")
             self._close(runtime, flight, EpisodeEnd.ERROR, error)
             return
         assert flight.prompt is not None
         parsed = flight.format.parse(generation.text, flight.job.case.tools, reasoning_opened=opened(flight.prompt))
         goes_on = flight.episode.advance(parsed, generation.stop)
         flight.steps.append(StepRecord(generation, parsed, flight.episode.results, flight.prompt.text))
-        if generation.stop is StopReason.CONSTRAINT:
-            error = ItemError(ErrorKind.CONSTRAINT, f"the constraint allowed no token after {generation.text[-80:]!r}")
+        if finished.error or generation.stop is StopReason.CONSTRAINT:
+            reason = finished.error or f"the constraint allowed no token after {generation.text[-80:]!r}"
+            error = ItemError(ErrorKind.CONSTRAINT, reason)
             self._close(runtime, flight, EpisodeEnd.ERROR, error)
         elif goes_on:
             self._submit(runtime, flight)
@@ -193,6 +193,12 @@ class Player:
         if len(self._constraints) > _N_CONSTRAINTS_KEPT:
             self._constraints.popitem(last=False)
         return constrained
+
+
+def _kind(finished: Finished) -> ErrorKind:
+    if finished.constraint_failed:
+        return ErrorKind.CONSTRAINT
+    return ErrorKind.CONTEXT if finished.context_exceeded else ErrorKind.RUNTIME
 
 
 def opened(prompt: Prompt) -> bool:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from engine.answer import Answer
 from engine.constraint.protocol import Mask
-from engine.errors import ConstraintError, ToolgaugeError
+from engine.errors import ConstraintError, ToolgaugeError, UnsupportedSchema
 from engine.llama import Context, ContextParams, Model
 from engine.llama.context import DecodeError
 from engine.prefix import Prefix, PrefixPool
@@ -175,7 +175,8 @@ class LlamaRuntime:
                 measure=self._measure,
             )
         except ToolgaugeError as error:
-            finished.append(Finished(request.key, None, str(error)))
+            failed = isinstance(error, ConstraintError | UnsupportedSchema)
+            finished.append(Finished(request.key, None, str(error), constraint_failed=failed))
             return True
         prefix = prefix or (self._new_prefix(tokens) if n_shared else None)
         n_own_cells, pending = n_cells, np.array(request.prompt, dtype=np.int32)
@@ -287,7 +288,7 @@ class LlamaRuntime:
                 self._advance(slot, slot.rows[-1], finished)
 
     def _advance(self, slot: _Slot, row: int, finished: list[Finished]) -> None:
-        generation, error = None, None
+        generation, error, failed = None, None, False
         try:
             mask = slot.mask.result() if slot.mask else None
             slot.pending = slot.answer.advance(self.context.logits(row), mask, slot.best)
@@ -296,10 +297,10 @@ class LlamaRuntime:
                 return
             generation = self._generation(slot)
         except ConstraintError as broken:  # what was written until then is worth keeping
-            generation, error = self._generation(slot), str(broken)
+            generation, error, failed = self._generation(slot), str(broken), True
         except ToolgaugeError as broken:
             error = str(broken)
-        finished.append(Finished(slot.answer.request.key, generation, error))
+        finished.append(Finished(slot.answer.request.key, generation, error, constraint_failed=failed))
         self._release(slot)
 
     def _generation(self, slot: _Slot) -> Generation:

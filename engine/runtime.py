@@ -58,6 +58,7 @@ class Finished:
     generation: Generation | None
     error: str | None = None
     context_exceeded: bool = False
+    constraint_failed: bool = False  # the constraint could not be started, or broke off; the model is not to blame
 
 
 class Runtime(Protocol):

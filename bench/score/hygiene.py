@@ -151,10 +151,10 @@ def _calls(value: Any) -> tuple[Call, ...] | None:
 
 
 def _object(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    match read(text, 0):
+        case Value(value, end) if end == len(text.rstrip()):
+            return value
+    return None
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -19,6 +19,7 @@ from math import isinf
 from typing import Any
 
 WHITE_SPACE = " \t\n\r"  # JSON's, not Python's
+MAX_DEPTH = 64  # objects and arrays within each other; no tool means more, and validators and copies recurse
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,13 @@ def read(text: str, start: int) -> Value | Broken:
         unfinished = _is_unfinished(error, text)
         return Broken("the JSON ends early" if unfinished else f"not JSON: {_plain(error.msg)}", unfinished)
     except RecursionError:
-        return Broken("JSON nested too deeply")
+        return Broken(_TOO_DEEP)
     except ValueError as error:  # raised by the hooks below, and by int() for thousands of digits
         return Broken(str(error) if isinstance(error, _Refused) else "a number out of range")
     if _has_lone_surrogate(text, start, end):
         return Broken("half of a surrogate pair")
+    if _is_too_deep(value):
+        return Broken(_TOO_DEEP)
     return Value(value, end)
 
 
@@ -118,6 +121,7 @@ def _float(digits: str) -> float:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
+_TOO_DEEP = f"JSON nested too deeply, more than {MAX_DEPTH} levels"
 _CUT_TAIL = re.compile(r"-|\.|\.?[eE][+-]?")  # a number cut before its next digit
 _CUT_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{0,4}\Z")
 _SURROGATE = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
@@ -149,3 +153,14 @@ def _has_lone_surrogate(text: str, start: int, end: int) -> bool:
     except UnicodeEncodeError:
         return True
     return False
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Level by level, because recursion is what a deep value makes impossible."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [each for each in level if isinstance(each, dict | list)]
+        if not level:
+            return False
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+    return True

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from bench.score import Outcome, score
 from bench.score.hygiene import LEDGER, repair
+from engine import formats
+from engine.formats.protocol import ToolFormat
 from engine.types import Call, Parsed
 from tests.bench.episodes import broken, case_from, play, raw_case, raw_episode
 
 RIGHT = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
 SUM = Call("add", {"a": 1, "b": 2})
 
+DEEP = '{"a": ' * 900 + "1" + "}" * 900
 MENDED: list[tuple[str, tuple[str, ...]]] = [
     (RIGHT, ("envelope",)),
     (f"<tool_call>\n{RIGHT}\n</tool_call>", ("envelope",)),
@@ -186,3 +189,22 @@ def test_smart_quotes_that_the_user_wrote_are_no_leak(tmp_path: Path) -> None:
     case = case_from(tmp_path, raw_case(messages=[{"role": "user", "content": "Add 1 and 2 with note “x”"}]))
     call = Call("add", {"a": 1, "b": 2, "note": "“x”"})
     assert score(case, play(case, [[call]])).hygiene.flags == ()
+
+
+@pytest.mark.parametrize(
+    ("fmt", "text"),
+    [
+        (formats.get("hermes"), '<tool_call>\n{"name": "add", "arguments": ' + DEEP + "}\n</tool_call>"),
+        (formats.get("hermes"), '<tool_call>\n{"name": "add", "arguments": ' + json.dumps(DEEP) + "}\n</tool_call>"),
+        (formats.ENVELOPE, '{"calls": [{"name": "add", "arguments": ' + DEEP + '}], "reply": ""}'),
+    ],
+    ids=["hermes", "arguments as text", "envelope"],
+)
+def test_arguments_nested_without_end_are_unreadable_and_stop_nobody(
+    tmp_path: Path, fmt: ToolFormat, text: str
+) -> None:
+    case = case_from(tmp_path, raw_case())
+    parsed = fmt.parse(text, case.tools)
+    assert parsed.calls == ()
+    assert repair(parsed) is None
+    assert score(case, play(case, [parsed])).outcome is Outcome.UNPARSEABLE

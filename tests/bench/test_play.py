@@ -223,6 +223,26 @@ def _stuck(generation: Generation | None) -> Generation:
     return replace(generation, stop=StopReason.CONSTRAINT)
 
 
+@pytest.mark.parametrize("has_text", [True, False])
+def test_a_constraint_that_breaks_off_is_never_the_models_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_text: bool
+) -> None:
+    class Broken(FakeRuntime):
+        def step(self) -> Sequence[Finished]:
+            found = super().step()
+            return [
+                Finished(f.key, f.generation if has_text else None, "no such state", constraint_failed=True)
+                for f in found
+            ]
+
+    broken = Opened(Broken(fake_model("fake:silent", perfect=None)))
+    monkeypatch.setattr(LoadedModel, "runtime", lambda model, single: nullcontext(broken))
+    (record,) = played(plan_of(tmp_path, n_cases=1, modes=["native.free"])).records.values()
+    assert record.error is not None
+    assert (record.error.kind, record.error.message) == (ErrorKind.CONSTRAINT, "no such state")
+    assert len(record.steps) == has_text
+
+
 def test_seeds_differ_by_case_and_trial_and_agree_between_modes(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, n_cases=2, trials=2, sampling=Sampling(temperature=1.0, seed=5))
     seeds = [request.sampling.seed for request in played(plan).requests]

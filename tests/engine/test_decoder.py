@@ -274,6 +274,7 @@ def test_a_constraint_that_breaks_costs_its_own_answer_only(tiny_model: Model) -
         finished = finish(runtime, [*pending, replace(pending[0], key="broken", compiled=broken)])
     error = finished.pop("broken")
     assert error.error == "the grammar engine is in an error state"
+    assert error.constraint_failed
     assert error.generation and len(error.generation.tokens) == 1
     assert all(each.generation and each.generation.text in LETTERS for each in finished.values())
 
@@ -287,6 +288,7 @@ def test_a_constraint_that_cannot_start_is_reported(tiny_model: Model) -> None:
     with LlamaRuntime(tiny_model, PARAMS) as runtime:
         finished = finish(runtime, [Request("key", (1, 2), compiled=unusable), Request("next", (1,), limits=Limits(3))])
     assert (finished["key"].error, finished["key"].generation) == ("no such state", None)
+    assert (finished["key"].constraint_failed, finished["next"].constraint_failed) == (True, False)
     assert finished["next"].generation
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.formats.strict import Broken, Value, members, read
+from engine.formats.strict import MAX_DEPTH, Broken, Value, members, read
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -45,6 +46,8 @@ def test_reads(text: str, value: Any, rest: str) -> None:
         ('{"a": 1e999}', "a number out of range"),
         ("[" + "9" * 5000 + "]", "a number out of range"),
         ("[" * 100_000 + "]" * 100_000, "JSON nested too deeply"),
+        ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "JSON nested too deeply"),
+        ('{"a": ' * 900 + "1" + "}" * 900, "JSON nested too deeply"),
         ('{"a": "\\ud83d"}', "half of a surrogate pair"),
         ('{"a": "x\ny"}', "not JSON: invalid control character"),
         ("{'a': 1}", "not JSON: expecting property name enclosed in double quotes"),
@@ -81,6 +84,17 @@ def test_agrees_with_the_standard_library_where_both_accept(text: str) -> None:
     result = read(text, 0)
     if isinstance(result, Value):
         assert json.loads(text[: result.end]) == result.value
+
+
+def test_the_deepest_value_that_is_read_can_be_copied_and_written() -> None:
+    text = '[{"a": ' * (MAX_DEPTH // 2) + "1" + "}]" * (MAX_DEPTH // 2)
+    result = read(text, 0)
+    assert isinstance(result, Value)
+    assert json.dumps(copy.deepcopy(result.value)) == text
+
+
+def test_depth_is_not_the_number_of_values() -> None:
+    assert isinstance(read(json.dumps([[n, {"n": n}] for n in range(500)]), 0), Value)
 
 
 def test_members_are_found_as_far_as_they_are_written() -> None:
