@@ -20,6 +20,7 @@ from typing import Literal
 from bench import numbers
 from bench.plan import version_of
 from bench.prepare import BUNDLED
+from bench.version import is_installed, own_version
 from engine.llama.params import Device
 from engine.meter import Gpus, gpus
 from grammars.errors import ToolgaugeError
@@ -91,8 +92,7 @@ def _llama_facts() -> Llama:
 
 def _python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
-    own = version_of("toolgauge")
-    own = "not installed, used from its folder" if own == "missing" else own
+    own = own_version() + ("" if is_installed() else ", used from its folder")
     return Check("toolgauge", "ok", f"{own}; Python {version} in {sys.prefix}")
 
 

@@ -19,6 +19,7 @@ from bench.config import DEFAULT_N_CTX, RunConfig
 from bench.modes import NO_BACKEND, Mode, check_backend, select
 from bench.suites import simulate
 from bench.suites.case import Case, Suite
+from bench.version import NAME, own_version
 from engine import formats
 from engine.llama.params import ContextParams
 from grammars.errors import ToolgaugeError
@@ -210,6 +211,8 @@ def backend_version(backend: str) -> str:
 @cache
 def version_of(distribution: str) -> str:
     """The installed version, or `missing`."""
+    if distribution == NAME:
+        return own_version()
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

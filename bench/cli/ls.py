@@ -43,7 +43,10 @@ def _table(what: What, values: list[dict[str, Any]]) -> Table:
     from bench.report.document import Column, Table, cell
 
     shown = _SHOWN[what]
-    columns = tuple(Column(header, right=name.startswith("n_") or name == "run") for name, header in shown.items())
+    columns = tuple(
+        Column(header, right=name.startswith("n_") or name == "run", part=_PARTS.get((what, name), "key"))
+        for name, header in shown.items()
+    )
     rows = tuple(tuple(cell(_text(name, value[name])) for name in shown) for value in values)
     return Table(columns, rows)
 
@@ -60,13 +63,13 @@ _SHOWN: dict[What, dict[str, str]] = {
     },
     What.MODELS: {
         "name": "name",
-        "quants": "levels",
         "format": "format",
         "native": "native",
         "n_ctx": "context",
         "license": "licence",
         "verified": "verified",
         "repo": "repository",
+        "quants": "levels",
     },
     What.SUITES: {
         "suite": "suite",
@@ -76,6 +79,12 @@ _SHOWN: dict[What, dict[str, str]] = {
         "description": "description",
     },
     What.FORMATS: {"format": "format", "native": "native", "version": "version", "syntax": "syntax"},
+}
+
+# Which columns of a list too wide for the terminal stay together; the name is repeated.
+_PARTS: dict[tuple[What, str], str] = {
+    **{(What.MODELS, name): "facts" for name in ("format", "native", "n_ctx", "license", "verified")},
+    **{(What.MODELS, name): "files" for name in ("repo", "quants")},
 }
 
 

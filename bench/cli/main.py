@@ -37,9 +37,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from bench.version import own_version
 
-        typer.echo(f"toolgauge {version('toolgauge')}")
+        typer.echo(f"toolgauge {own_version()}")
         raise typer.Exit()
 
 

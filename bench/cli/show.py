@@ -137,7 +137,7 @@ def _group(group: Sequence[Answer], shown: set[str] | None) -> Iterable[Block]:
         if shown is not None and step.prompt not in shown:
             shown.add(step.prompt)
             yield Code(step.prompt, f"{title}prompt, {step.generation.n_prompt} tokens", "dim")
-        stop = f", stopped by {step.generation.stop}"
+        stop = "" if step.generation.stop == "eog" else f", stopped by {step.generation.stop}"
         yield Code(step.generation.text or "(nothing)", f"{title}output, {len(step.generation.tokens)} tokens{stop}")
         yield Code("\n".join(_parse_lines(step)), f"{title}read as")
     if answer.item.error:

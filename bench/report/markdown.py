@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from bench.report.document import Block, Code, Document, Heading, Table, Text, visible
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")  # what could begin HTML; "<0.001" stays readable
+_QUOTE = re.compile(r"^(\s*)>", re.MULTILINE)
 
 
 def render(document: Document) -> str:
@@ -58,7 +62,7 @@ def _inline(text: str) -> str:
     escaped = visible(text).replace("\\", "\\\\")
     for mark in ("*", "`", "[", "]"):
         escaped = escaped.replace(mark, "\\" + mark)
-    return escaped.replace("<", "&lt;").replace(">", "&gt;")
+    return _QUOTE.sub(r"\1\\>", _TAG.sub("&lt;", escaped))
 
 
 def _fenced(text: str) -> str:

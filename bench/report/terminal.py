@@ -7,6 +7,7 @@ than squeezed until its numbers wrap.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from rich import box
 from rich.align import Align
@@ -28,6 +29,7 @@ STYLES: dict[Tone, str] = {
 }
 _GAP = 2  # white space between two columns of a table, one of it the box's own
 _INDENT = 2
+_LEAST_WIDTH = 12  # of a column of text beside others
 
 
 def render(document: Document, console: Console) -> None:
@@ -50,7 +52,7 @@ def _block(block: Block, width: int) -> RenderableType:
 
 
 def _table(table: Table, width: int) -> RenderableType:
-    parts = [_grid(table, columns) for columns in split(table, width)]
+    parts = [_grid(table, columns, width) for columns in split(table, width)]
     pieces: list[RenderableType] = [RichText(visible(table.title), style="bold")] if table.title else []
     for index, part in enumerate(parts):
         if index:
@@ -91,14 +93,29 @@ def _column_width(table: Table, index: int) -> int:
     return max((cell_len(line) for line in lines), default=0)
 
 
-def _grid(table: Table, columns: Sequence[int]) -> RenderableType:
+def _unbroken(table: Table, columns: Sequence[int], width: int) -> set[int]:
+    """Columns of names and numbers, which are of no use in pieces, as far as the others can make room for them."""
+    names = [index for index in columns if not any(" " in row[index].text for row in table.rows)]
+    widths = {index: min(_column_width(table, index), _LEAST_WIDTH) for index in columns}
+    kept: set[int] = set()
+    for index in sorted(names, key=lambda name: _column_width(table, name)):
+        widths[index] = _column_width(table, index)
+        if _INDENT + sum(widths.values()) + _GAP * (len(columns) - 1) > width:
+            break
+        kept.add(index)
+    return kept
+
+
+def _grid(table: Table, columns: Sequence[int], width: int) -> RenderableType:
+    unbroken = _unbroken(table, columns, width)
     grid = RichTable(
         box=box.SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False, header_style="dim"
     )
     for index in columns:
         column = table.columns[index]
         header = Align(RichText(column.header), "right" if column.right else "left", vertical="bottom")
-        grid.add_column(header, justify="right" if column.right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        grid.add_column(header, justify=justify, overflow="fold", no_wrap=index in unbroken)
     for row_index, row in enumerate(table.rows):
         first = table.starts_group(row_index)
         if row_index and first and table.n_group:

@@ -89,7 +89,12 @@ def test_markdown_writes_every_cell() -> None:
     [
         ("a | b", "a \\| b"),
         ("two\nlines", "two lines"),
-        ("<script>", "&lt;script&gt;"),
+        ("<script>", "&lt;script>"),
+        ("</script>", "&lt;/script>"),
+        ("<!-- x", "&lt;!-- x"),
+        ("free -> constrained", "free -> constrained"),
+        ("p <0.001", "p <0.001"),
+        ("> quoted", "\\> quoted"),
         ("native_free Q4_K_M", "native_free Q4_K_M"),
         ("*bold* `code` [link](x)", "\\*bold\\* \\`code\\` \\[link\\](x)"),
     ],

@@ -6,7 +6,9 @@ import errno
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -133,6 +135,18 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setattr("importlib.metadata.version", lambda name: f"{name}-9")
     assert main(["--version"]) == Exit.OK
     assert capsys.readouterr().out == "toolgauge toolgauge-9\n"
+
+
+def test_the_version_is_that_of_the_folder_where_nothing_is_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    assert main(["--version"]) == Exit.OK
+    written = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert capsys.readouterr().out == f"toolgauge {written}\n"
 
 
 @pytest.mark.parametrize(

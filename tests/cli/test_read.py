@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
+from rich.text import Text
 
 from bench.cli.main import main
 from bench.cli.shell import Exit
@@ -175,6 +177,16 @@ def test_ls_lists_what_there_is(what: str, name: str, field: str, capsys: Captur
     assert name in [value[field] for value in json.loads(capsys.readouterr().out)]
     assert main(["ls", what]) == Exit.OK
     assert f"| {name}" in capsys.readouterr().out
+
+
+def test_a_wide_list_is_cut_rather_than_squeezed(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["ls", "models"]) == Exit.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(cell_len, (Text.from_ansi(line).plain for line in lines))) <= 80
+    for word in ("mistral-small-3.2", "unsloth/gemma-4-31B-it-GGUF", "mistral_args_id"):
+        assert any(word in line for line in lines)
 
 
 def test_scoring_again_changes_nothing_while_the_scorer_is_the_same(tmp_path: Path, capsys: Captured) -> None:
