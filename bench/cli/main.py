@@ -85,11 +85,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return Exit.OK
 
 
-_PERSONS_OS_ERRORS = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EISDIR, errno.ENOTDIR}
+_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up", errno.EFBIG: "the file gets too large"}
+_PERSONS_OS_ERRORS = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, *_FULL}
 
 
 def _os_sentence(error: OSError) -> str:
     reason = (error.strerror or str(error)).lower()
+    if error.errno in _FULL:
+        reason = f"{_FULL[error.errno]}; make room, then run the same command again"
     return f"{error.filename}: {reason}" if error.filename else reason
 
 

@@ -102,5 +102,20 @@ def _write(path: Path, text: str) -> None:
     if path == STDOUT:
         emit_text(text)
         return
-    path.write_text(text, encoding="utf-8")
+    if path.exists() and not path.is_file():  # a device or a pipe
+        path.write_text(text, encoding="utf-8")
+    else:
+        _replace(path, text)
     say(f"Wrote {path}", "dim")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a whole file or none: a disk that is full must not cost the report that was there before."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        part.unlink(missing_ok=True)

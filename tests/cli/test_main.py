@@ -117,7 +117,9 @@ def test_a_full_disk_is_a_sentence_too(
 ) -> None:
     failing(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "report.html"))
     assert main(["report"]) == Exit.USAGE
-    assert capsys.readouterr().err == "error: report.html: no space left on device\n"
+    assert (
+        capsys.readouterr().err == "error: report.html: the disk is full; make room, then run the same command again\n"
+    )
 
 
 def test_a_mistake_of_ours_is_not_dressed_up(failing: Callable[[BaseException], None]) -> None:

@@ -1,0 +1,402 @@
+"""A person's mistakes, through the real command line: one sentence that says what to do next, code 2, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bench.cli.main import main
+from bench.cli.shell import Exit
+from bench.store import Store
+from tests.bench.episodes import ADD, raw_case, write_suite
+from tests.bench.hub import serving
+from tests.bench.stored import RIGHT, WRONG, stored_run
+from tests.tiny_gguf import write_tiny_model
+
+ROOT = Path(__file__).resolve().parents[2]
+Captured = pytest.CaptureFixture[str]
+Fails = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with a result file that holds a run."""
+    suites = (str(tmp_path / "mine.jsonl"),)
+    stored_run(tmp_path, {("F16", "native.free"): [RIGHT, WRONG]}, suites=suites)
+    (tmp_path / "results.db").rename(tmp_path / "toolgauge.db")
+    for name in ("TOOLGAUGE_DB", "TOOLGAUGE_MODELS", "TOOLGAUGE_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def fails(folder: Path, capsys: Captured) -> Fails:
+    """Run a command that has to fail as a person's mistake does; returns its sentence."""
+
+    def run(*arguments: str) -> str:
+        before = stored(folder / "toolgauge.db")
+        assert main(list(arguments)) == Exit.USAGE
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        *told, sentence = captured.err.splitlines()
+        assert sentence.startswith("error: "), captured.err
+        assert not [line for line in told if "Traceback" in line or line.startswith("error")], captured.err
+        assert stored(folder / "toolgauge.db") == before
+        return sentence
+
+    return run
+
+
+def stored(path: Path) -> list[tuple[object, ...]]:
+    with Store.read(path) as store:
+        return [
+            (run.id, run.finished_utc, len(store.items(cell.id)))
+            for run in store.runs()
+            for cell in store.cells(run.id)
+        ]
+
+
+@pytest.fixture(scope="module")
+def gguf(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny-F16.gguf").read_bytes()
+
+
+# Models
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda path, gguf: None, "there is no file"),
+        (lambda path, gguf: path.mkdir(), "is a folder"),
+        (lambda path, gguf: path.write_text("a model, I think\n" * 10), "is not a GGUF file"),
+        (lambda path, gguf: path.write_bytes(b""), "is empty"),
+        (lambda path, gguf: path.write_bytes(gguf[:100]), "cut short"),
+        (lambda path, gguf: path.write_bytes(gguf[: len(gguf) // 2]), "cut short"),
+    ],
+    ids=["missing", "folder", "text", "empty", "half a header", "half the tensors"],
+)
+@pytest.mark.parametrize("command", ["run", "try", "quantize"])
+def test_what_is_no_model(
+    command: str, make: Callable[[Path, bytes], object], sentence: str, gguf: bytes, folder: Path, fails: Fails
+) -> None:
+    make(folder / "model.gguf", gguf)
+    more = {"run": (), "try": ("hello",), "quantize": ("Q8_0",)}[command]
+    said = fails(command, "model.gguf", *more)
+    assert "model.gguf" in said
+    assert sentence in said
+
+
+@pytest.mark.parametrize(
+    "arguments", [("run", "tiny-F16.gguf", "--quants", "Q4_XXL"), ("quantize", "tiny-F16.gguf", "Q4_XXL")]
+)
+def test_an_unknown_level(arguments: Sequence[str], gguf: bytes, folder: Path, fails: Fails) -> None:
+    (folder / "tiny-F16.gguf").write_bytes(gguf)
+    said = fails(*arguments)
+    assert "there is no quantization level 'Q4_XXL'" in said
+    assert "Q4_K_M" in said
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("someone/Tiny-GGUF:Q2_K", "someone/Tiny-GGUF has no Q2_K; it has BF16, Q4_K_M, Q8_0, UD-Q4_K_XL"),
+        ("someone/Nothing-GGUF", "the Hub has no repository someone/Nothing-GGUF"),
+        ("someone/Weights", "has no GGUF files"),
+    ],
+)
+def test_a_repository_that_has_not_what_was_asked_for(
+    argument: str, sentence: str, fails: Fails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    downloads: list[str] = []
+    with serving(downloads) as address:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+        assert sentence in fails("run", "-hf", argument)
+        assert sentence in fails("run", argument)
+    assert downloads == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--modes", "native.free,native.wild"], "unknown mode 'native.wild'; known modes are"),
+        (["--backend", "magic"], "unknown constraint backend 'magic'; known backends are"),
+        (
+            ["--suite", "slow"],
+            "cannot read suite 'slow' (No such file or directory); give a path or one of: nano, quick",
+        ),
+    ],
+)
+@pytest.mark.parametrize("flags", [[], ["--dry-run"]], ids=["run", "dry run"])
+def test_an_unknown_name(arguments: Sequence[str], sentence: str, flags: Sequence[str], fails: Fails) -> None:
+    assert sentence in fails("run", "fake:perfect", *arguments, *flags)
+
+
+ROW = """\
+# my models
+[[model]]
+name = "mine"
+title = "Mine"
+repo = "someone/Tiny-GGUF"
+files = "Tiny-{quant}.gguf"
+quants = ["Q4_K_M"]
+default_quant = "Q4_K_M"
+format = "hermes"
+n_ctx = 4096
+license = "MIT"
+verified = false
+sources = { repo = "a", files = "b", format = "c", n_ctx = "d", license = "e" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "sentence"),
+    [
+        (ROW + "[[model]\n", "my.toml", "(at line 14, column"),
+        (ROW + 'colour = "green"\n', "my.toml:14:", "colour: extra inputs are not permitted"),
+        (ROW.replace("4096", '"many"'), "my.toml:10:", "n_ctx: input should be a valid integer"),
+        (ROW.replace('"hermes"', '"hermse"'), "my.toml:9:", "format: is no known format; choose one of"),
+        (ROW + ROW, "my.toml:16:", "the name 'mine' is taken"),
+        (ROW + "\xff", "my.toml", "is not UTF-8"),
+    ],
+    ids=["syntax", "unknown key", "wrong type", "unknown format", "twice", "encoding"],
+)
+@pytest.mark.parametrize("command", [["run", "mine"], ["ls", "models"]], ids=["run", "ls"])
+def test_a_broken_models_file(
+    command: Sequence[str],
+    text: str,
+    place: str,
+    sentence: str,
+    folder: Path,
+    fails: Fails,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (folder / "my.toml").write_bytes(text.encode("latin-1"))
+    monkeypatch.setenv("TOOLGAUGE_MODELS", "my.toml")
+    said = fails(*command)
+    assert place in said
+    assert sentence in said
+
+
+# Suites and tools
+
+
+def with_parameters(parameters: object) -> dict[str, object]:
+    return raw_case(tools=[{"name": "add", "parameters": parameters}])
+
+
+@pytest.mark.parametrize(
+    ("second", "place", "sentence"),
+    [
+        (with_parameters({"type": "strange"}), "tools.0", "tool 'add': parameters at #/type: 'strange' is not valid"),
+        (with_parameters([1]), "tools.0", "parameters must be a JSON object"),
+        (raw_case(id="mine/2", messages=[]), "messages", "at least 1 item"),
+        (raw_case(id="mine/2", expected={"calls": [{"name": "divide"}]}), "expected.calls.0.name", "no tool 'divide'"),
+        (raw_case(id="mine/2", colour="green"), "colour", "not permitted"),
+        (raw_case(), "id", "'mine/1' is used twice"),
+    ],
+    ids=["schema", "no schema", "no message", "unknown tool", "unknown key", "twice"],
+)
+def test_a_broken_suite(second: dict[str, object], place: str, sentence: str, folder: Path, fails: Fails) -> None:
+    write_suite(folder, raw_case(), second)
+    said = fails("run", "fake:perfect", "--suite", "mine.jsonl")
+    assert f"mine.jsonl:3: {place}: " in said
+    assert sentence in said
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "cannot read tools.json: no such file or directory"),
+        ("[{", "tools.json is not JSON"),
+        ("[]", "tools.json holds no tools; write a JSON list of them"),
+        ('["add"]', 'a tool must be a JSON object with "name"'),
+        (json.dumps([ADD, ADD]), "two tools are named 'add'; give each its own name"),
+        (json.dumps([{"name": "add", "parameters": {"type": 5}}]), "tool 'add': parameters at #/type"),
+    ],
+    ids=["missing", "syntax", "empty", "no object", "twice", "schema"],
+)
+def test_broken_tools_to_try(text: str | None, sentence: str, folder: Path, fails: Fails) -> None:
+    if text is not None:
+        (folder / "tools.json").write_text(text)
+    said = fails("try", "fake:silent", "hello", "--tools", "tools.json")
+    assert "tools.json" in said
+    assert sentence in said
+
+
+# Result files
+
+RUN = ("run", "fake:perfect", "--suite", "mine.jsonl", "--no-latency")
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Root may write everything; what is about permissions has to be tried as somebody else."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_locked_database(folder: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+    other = connect("toolgauge.db", isolation_level=None)
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **more: connect(*args, **(more | {"timeout": 0.05})))
+    other.execute("BEGIN IMMEDIATE")
+    assert "toolgauge.db is locked by another process; wait until it has finished, or name another" in fails(*RUN)
+    assert "is locked by another process" in fails("score")
+    other.execute("ROLLBACK")
+    other.close()
+
+
+@pytest.mark.parametrize("command", [RUN, ("score",)], ids=["run", "score"])
+def test_a_database_that_is_read_only(command: Sequence[str], folder: Path, fails: Fails) -> None:
+    for parent in (folder.parent, folder.parent.parent):
+        parent.chmod(0o755)
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        with unprivileged():
+            assert "read-only; make it writable, or name another file with --db" in fails(*command)
+    finally:
+        folder.chmod(0o755)
+
+
+def test_a_read_only_database_can_be_read(folder: Path, capsys: Captured) -> None:
+    assert main(["report"]) == Exit.OK  # so that everything is imported while that is permitted
+    for parent in (folder.parent, folder.parent.parent):
+        parent.chmod(0o755)
+    (folder / "toolgauge.db").chmod(0o444)
+    folder.chmod(0o555)
+    try:
+        with unprivileged():
+            assert main(["report"]) == Exit.OK
+    finally:
+        folder.chmod(0o755)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("command", [RUN, ("report",), ("score",), ("show", "last", "0"), ("ls",)])
+def test_a_database_in_a_folder_that_is_missing(command: Sequence[str], folder: Path, fails: Fails) -> None:
+    said = fails(*command, "--db", "nowhere/results.db")
+    assert "nowhere/results.db" in said
+    assert "folder" in said or "toolgauge run" in said
+    assert not (folder / "nowhere").exists()
+
+
+@pytest.mark.parametrize("command", [RUN, ("report",), ("score",), ("ls",)])
+@pytest.mark.parametrize("content", [b"dear diary\n" * 200, b"SQLite format 3\0" + b"\xff" * 2000])
+def test_a_file_that_is_no_database_is_left_alone(
+    command: Sequence[str], content: bytes, folder: Path, fails: Fails
+) -> None:
+    path = folder / "notes.db"
+    path.write_bytes(content)
+    said = fails(*command, "--db", "notes.db")
+    assert "notes.db is not a SQLite database; move it away" in said or "notes.db is damaged; restore" in said
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("command", [RUN, ("report",), ("ls",)])
+def test_a_database_of_another_program_is_left_alone(command: Sequence[str], folder: Path, fails: Fails) -> None:
+    other = sqlite3.connect("photos.db")
+    other.execute("CREATE TABLE photo (id INTEGER)")
+    other.commit()
+    other.close()
+    before = (folder / "photos.db").read_bytes()
+    assert "is a database of another program; name a file of its own with --db" in fails(*command, "--db", "photos.db")
+    assert (folder / "photos.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (("report", "7"), "there is no run '7' in toolgauge.db; known are: last, 1"),
+        (("show", "7", "0"), "there is no run '7'"),
+        (("score", "seven"), "there is no run 'seven'"),
+        (("run", "--resume", "7"), "there is no run '7'"),
+        (("show", "last", "mine/9"), "run 1 has no answer to a case 'mine/9'; did you mean mine/"),
+        (("show", "last", "zebra"), "run 1 has no answer to a case 'zebra'"),
+        (("show", "last", "0", "--mode", "json.wild"), "with this quant and mode"),
+    ],
+)
+def test_a_run_or_a_case_that_is_not_there(command: Sequence[str], sentence: str, fails: Fails) -> None:
+    assert sentence in fails(*command)
+
+
+# Full disks
+
+
+@contextmanager
+def file_size_limit(n_bytes: int) -> Iterator[None]:
+    """The nearest thing to a full disk that everybody can have: child processes inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("flags", [(), ("--out", "levels")], ids=["into the cache", "into a folder"])
+def test_a_disk_that_is_full_while_quantizing_keeps_no_part(
+    flags: Sequence[str], gguf: bytes, folder: Path, fails: Fails
+) -> None:
+    (folder / "tiny-F16.gguf").write_bytes(gguf)
+    (folder / "levels").mkdir()
+    with file_size_limit(len(gguf) // 4):
+        said = fails("quantize", "tiny-F16.gguf", "Q8_0", *flags)
+    assert "quantizing tiny-F16.gguf to Q8_0 failed" in said
+    assert "the disk is full" in said
+    made = [path.name for place in ("cache", "levels") for path in (folder / place).rglob("*") if path.is_file()]
+    assert [name for name in made if name.endswith((".gguf", ".part"))] == []
+
+
+def test_a_disk_that_is_full_while_a_report_is_written(
+    folder: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.report.html.render", lambda *values: "x" * 200_000)
+    (folder / "report.html").write_text("the old report")
+    with file_size_limit(100_000):
+        said = fails("report", "--html", "report.html")
+    assert "report.html: the file gets too large; make room" in said
+    assert (folder / "report.html").read_text() == "the old report"
+    assert not list(folder.glob(".*.part"))
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_run_costs_nothing_that_was_stored(folder: Path) -> None:
+    cases = [raw_case(id=f"mine/{number}") for number in range(12)]
+    write_suite(folder, *cases)
+    command = [*RUN, "--modes", "native.free", "--parallel", "1", "--db", "full.db"]
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))\n"
+        f"from bench.cli.main import main; sys.exit(main({command!r}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == Exit.USAGE, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "run the same command again" in done.stderr.splitlines()[-1]
+    with Store.read(folder / "full.db") as store:
+        (cell,) = store.cells(1)
+        n_stored = len(store.items(cell.id))
+    assert 0 < n_stored < len(cases)
+    assert main(command) == Exit.OK
+    with Store.read(folder / "full.db") as store:
+        assert [(run.id, len(store.items(cell.id))) for run in store.runs()] == [(1, len(cases))]
