@@ -184,7 +184,7 @@ class Generator:
             if not self.catalogs or self.rng.random() < self.made_up_share:
                 tool: ConcreteTool | None = made_up(world, like=like)
             else:
-                tool = concrete(self.rng.choice(catalog(*self.catalogs)), self.rng, self.exclusions.names)
+                tool = concrete(self.rng.choice(catalog(*self.catalogs)), world, self.exclusions.names)
             if tool and tool.domain != unlike and tool.name not in self.exclusions.names:
                 return tool
 

@@ -9,10 +9,11 @@ import functools
 import random
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.nano.tools import ConcreteTool, Param, decorate
+from bench.nano.tools import ConcreteTool, Param, World, decorate
 
 CATALOG = Path(__file__).parent / "catalog"
 
@@ -158,12 +159,28 @@ def _settled(key: str, spec: Mapping[str, Any], rng: random.Random) -> Param:
     return Param(key, rng.choice(aliases), decorate(schema, rng), spec.get("kind"), bool(spec.get("required")))
 
 
-def concrete(tool: Mapping[str, Any], rng: random.Random, avoid_names: frozenset[str]) -> ConcreteTool | None:
+def _renamed(name: str, world: World) -> str:
+    """Now and then a name of another making, so that the name alone does not tell the tool."""
+    rng, draw = world.rng, world.rng.random()
+    if world.lexicon.held_out or draw > 0.3:
+        return name
+    if draw < 0.1:
+        return f"{world.lexicon.pick(rng, 'verbs')}_{world.lexicon.pick(rng, 'nouns')}"
+    before = rng.choice(("do", "my", "api", "get", "run", "make", "new", "tool", world.lexicon.pick(rng, "nouns")))
+    return f"{before}_{name}" if rng.random() < 0.6 else f"{name}_{before}"
+
+
+def concrete(tool: Mapping[str, Any], world: World, avoid_names: frozenset[str]) -> ConcreteTool | None:
     """Settle names and wording of a hand-written tool; None when all its names are excluded."""
+    rng = world.rng
     names = [name for name in tool["names"] if name not in avoid_names]
     if not names:
         return None
     params = [_settled(key, spec, rng) for key, spec in tool.get("params", {}).items()]
+    if not world.lexicon.held_out:
+        params = [
+            replace(param, name=world.lexicon.pick(rng, "nouns")) if rng.random() < 0.15 else param for param in params
+        ]
     requests = tuple(r if isinstance(r, Mapping) else {"t": r} for r in tool["requests"])
     if rng.random() < 0.35:
         extra, requests = _with_extra(rng.choice(_EXTRAS), requests, rng)
@@ -177,7 +194,7 @@ def concrete(tool: Mapping[str, Any], rng: random.Random, avoid_names: frozenset
         params = [Param(param.key, param.key, param.schema, param.kind, param.required) for param in params]
     return ConcreteTool(
         tool["domain"],
-        rng.choice(names),
+        _renamed(rng.choice(names), world),
         " ".join(rng.sample(tool["descriptions"], 2)) if rng.random() < 0.15 else rng.choice(tool["descriptions"]),
         tuple(params),
         requests,

@@ -95,7 +95,7 @@ def _made_up_param(world: World, name: str) -> Param:
     if draw < 0.10:
         options = list(
             dict.fromkeys(
-                rng.choice((rng.choice(world.lexicon.adjectives), world.lexicon.invented(rng)))
+                rng.choice((world.lexicon.pick(rng, "adjectives"), world.lexicon.invented(rng)))
                 for _ in range(rng.randint(2, 4))
             )
         )
@@ -190,19 +190,27 @@ def _made_up_requests(verb: str, noun: str, params: list[Param], rng: random.Ran
     return tuple(requests)
 
 
+def _param_name(world: World) -> str:
+    rng, lexicon = world.rng, world.lexicon
+    if not lexicon.held_out and rng.random() < 0.3:
+        return rng.choice(_PLAIN_PARAMS)
+    words = [lexicon.pick(rng, "nouns") for _ in range(2 if rng.random() < 0.15 else 1)]
+    return "_".join(words)
+
+
 def made_up(world: World, *, like: ConcreteTool | None = None) -> ConcreteTool:
     """A tool nobody has: verb and noun at random; with `like`, a near neighbour that shares its verb or its noun."""
     rng, lexicon = world.rng, world.lexicon
-    verb = rng.choice(lexicon.verbs) if rng.random() < 0.85 else lexicon.invented(rng)
-    noun = rng.choice(lexicon.nouns) if rng.random() < 0.75 else lexicon.invented(rng)
+    verb = lexicon.pick(rng, "verbs")
+    noun = lexicon.pick(rng, "nouns")
     if like is not None and like.domain.count(" ") == 1:
         its_verb, its_noun = like.domain.split(" ")
         verb, noun = (its_verb, noun) if rng.random() < 0.5 else (verb, its_noun)
-    shown = f"{rng.choice(lexicon.adjectives)} {noun}" if rng.random() < 0.2 else noun
+    shown = f"{lexicon.pick(rng, 'adjectives')} {noun}" if rng.random() < 0.2 else noun
     wanted = rng.choice((0, 1, 1, 1, 2, 2, 2, 3, 3, 4))
-    pool = [*_PLAIN_PARAMS] if not lexicon.held_out else []
-    names = rng.sample([*pool, *lexicon.nouns[:: 1 if lexicon.held_out else 5]], wanted)
-    names = [f"{name}_{rng.choice(lexicon.nouns)}" if rng.random() < 0.15 else name for name in names]
+    names = [_param_name(world) for _ in range(wanted)]
+    if like is not None and rng.random() < 0.5:  # neighbours often take the same things
+        names = [rng.choice([*(param.name for param in like.params), name]) for name in names]
     params = [_made_up_param(world, name) for name in dict.fromkeys(names)]
     description = rng.choice(
         (
@@ -216,7 +224,7 @@ def made_up(world: World, *, like: ConcreteTool | None = None) -> ConcreteTool:
         (
             {"status": "word"},
             {"id": "code"},
-            {rng.choice(lexicon.nouns): rng.choice(_KINDS)},
+            {lexicon.pick(rng, "nouns"): rng.choice(_KINDS)},
             {"value": "medium_int", "note": "title"},
         )
     )

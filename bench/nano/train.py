@@ -26,7 +26,7 @@ from torch import Tensor
 from bench.nano.model import NanoModel, Shape
 
 MUON_LR, EMBEDDING_LR, NORM_LR, WEIGHT_DECAY = 0.02, 3e-3, 2e-3, 0.01
-WARM_UP_STEPS, CONSTANT_UNTIL = 60, 0.45
+WARM_UP_STEPS, CONSTANT_UNTIL = 60, 0.65
 FUSED = {"qkv": 3, "gate_up": 2}
 CONTEXT_WEIGHT, CONTEXT_UNTIL = 0.15, 0.4
 EASY_UNTIL, EASY_SHARE = 0.3, 0.3  # the easy documents fade to this share of the batches

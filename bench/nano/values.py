@@ -193,24 +193,24 @@ def _person(rng: random.Random, lexicon: Lexicon) -> Value:
 
 
 def _name(rng: random.Random, lexicon: Lexicon) -> str:
-    return rng.choice(lexicon.first_names) if rng.random() < 0.75 else lexicon.invented(rng, (1, 2)).capitalize()
+    return lexicon.pick(rng, "first_names")
 
 
 def _surname(rng: random.Random, lexicon: Lexicon) -> str:
-    return rng.choice(lexicon.last_names) if rng.random() < 0.7 else lexicon.invented(rng).capitalize()
+    return lexicon.pick(rng, "last_names")
 
 
 def _place(pool: str) -> Maker:
     def make_place(rng: random.Random, lexicon: Lexicon) -> Value:
         if rng.random() < 0.25:
             return _copy(lexicon.invented(rng).capitalize())
-        return _copy(rng.choice(getattr(lexicon, pool)))
+        return _copy(lexicon.pick(rng, pool))
 
     return make_place
 
 
 def _address(rng: random.Random, lexicon: Lexicon) -> Value:
-    street = rng.choice((rng.choice(lexicon.nouns), lexicon.invented(rng))).capitalize()
+    street = rng.choice((lexicon.pick(rng, "nouns"), lexicon.invented(rng))).capitalize()
     return _copy(f"{number(rng, lexicon, 1, 240)} {street} {rng.choice(('Street', 'Road', 'Lane', 'Avenue'))}")
 
 
@@ -218,7 +218,7 @@ def _email(rng: random.Random, lexicon: Lexicon) -> Value:
     name = _name(rng, lexicon).lower()
     tail = rng.choice(("", "." + _surname(rng, lexicon).lower(), str(number(rng, lexicon, 10, 99))))
     host = rng.choice(
-        ("example.com", "example.org", "mail.com", lexicon.invented(rng) + ".com", rng.choice(lexicon.nouns) + ".org")
+        ("example.com", "example.org", "mail.com", lexicon.invented(rng) + ".com", lexicon.pick(rng, "nouns") + ".org")
     )
     return _copy(f"{name}{tail}@{host}")
 
@@ -229,7 +229,7 @@ def _phone(rng: random.Random, lexicon: Lexicon) -> Value:
 
 def _url(rng: random.Random, lexicon: Lexicon) -> Value:
     host = f"{rng.choice(('www.', ''))}{lexicon.invented(rng)}.{rng.choice(('com', 'org', 'net'))}"
-    return _copy(f"https://{host}/{rng.choice(lexicon.nouns)}")
+    return _copy(f"https://{host}/{lexicon.pick(rng, 'nouns')}")
 
 
 def dated(day: date, rng: random.Random) -> str:
@@ -290,14 +290,14 @@ def _currency(rng: random.Random, lexicon: Lexicon) -> Value:
 
 
 def _title(rng: random.Random, lexicon: Lexicon) -> Value:
-    noun, adjective, other = rng.choice(lexicon.nouns), rng.choice(lexicon.adjectives), rng.choice(lexicon.nouns)
+    noun, adjective, other = lexicon.pick(rng, "nouns"), lexicon.pick(rng, "adjectives"), lexicon.pick(rng, "nouns")
     title = rng.choice(
         (
             noun,
             f"{adjective} {noun}",
             f"{noun} {other}",
             f"{adjective} {noun} {other}",
-            f"{rng.choice(lexicon.verbs)} the {noun}",
+            f"{lexicon.pick(rng, 'verbs')} the {noun}",
             f"call {_name(rng, lexicon)}",
             f"buy {other}",
             lexicon.invented(rng),
@@ -311,7 +311,7 @@ def _message(rng: random.Random, lexicon: Lexicon) -> Value:
     if rng.random() < 0.35:
         text = rng.choice(lexicon.messages)
     else:
-        noun, verb, adjective = rng.choice(lexicon.nouns), rng.choice(lexicon.verbs), rng.choice(lexicon.adjectives)
+        noun, verb, adjective = lexicon.pick(rng, "nouns"), lexicon.pick(rng, "verbs"), lexicon.pick(rng, "adjectives")
         text = rng.choice(
             (
                 f"please {verb} the {adjective} {noun}",
@@ -320,7 +320,7 @@ def _message(rng: random.Random, lexicon: Lexicon) -> Value:
                 f"we should {verb} the {noun} before {rng.choice(_WEEKDAYS)}",
                 f"{_name(rng, lexicon)} has the {noun}",
                 f"I need the {adjective} {noun} by {number(rng, lexicon, 1, 12)}",
-                f"the {noun} and the {rng.choice(lexicon.nouns)} are {adjective}",
+                f"the {noun} and the {lexicon.pick(rng, 'nouns')} are {adjective}",
                 f"meet me at the {noun}",
                 f"do not {verb} the {lexicon.invented(rng)}",
                 f"{lexicon.invented(rng)} {lexicon.invented(rng)} {noun}",
@@ -330,17 +330,17 @@ def _message(rng: random.Random, lexicon: Lexicon) -> Value:
 
 
 def _topic(rng: random.Random, lexicon: Lexicon) -> Value:
-    noun, adjective = rng.choice(lexicon.nouns), rng.choice(lexicon.adjectives)
+    noun, adjective = lexicon.pick(rng, "nouns"), lexicon.pick(rng, "adjectives")
     return _copy(
         rng.choice(
             (
                 rng.choice(lexicon.topics),
                 noun,
                 f"{adjective} {noun}",
-                f"{noun} {rng.choice(lexicon.nouns)}",
-                f"how to {rng.choice(lexicon.verbs)} a {noun}",
+                f"{noun} {lexicon.pick(rng, 'nouns')}",
+                f"how to {lexicon.pick(rng, 'verbs')} a {noun}",
                 f"{lexicon.invented(rng)} {noun}",
-                f"best {noun} in {rng.choice(lexicon.cities)}",
+                f"best {noun} in {lexicon.pick(rng, 'cities')}",
             )
         )
     )
@@ -349,10 +349,10 @@ def _topic(rng: random.Random, lexicon: Lexicon) -> Value:
 def _file(rng: random.Random, lexicon: Lexicon) -> str:
     stem = rng.choice(
         (
-            rng.choice(lexicon.nouns),
+            lexicon.pick(rng, "nouns"),
             lexicon.invented(rng),
-            f"{rng.choice(lexicon.adjectives)}_{rng.choice(lexicon.nouns)}",
-            f"{rng.choice(lexicon.nouns)}{number(rng, lexicon, 1, 99)}",
+            f"{lexicon.pick(rng, 'adjectives')}_{lexicon.pick(rng, 'nouns')}",
+            f"{lexicon.pick(rng, 'nouns')}{number(rng, lexicon, 1, 99)}",
         )
     )
     return f"{stem}.{rng.choice(('txt', 'pdf', 'csv', 'png', 'docx', 'json', 'md', 'zip'))}"
@@ -371,12 +371,14 @@ def _code(rng: random.Random, lexicon: Lexicon) -> Value:
     letters = "".join(rng.choice("ABCDEFGHKLMNPRSTVXZ") for _ in range(rng.randint(1, 3)))
     digits = number(rng, lexicon, 10, 99999)
     return _copy(
-        rng.choice((f"{letters}-{digits}", f"{letters}{digits}", f"#{digits}", f"{rng.choice(lexicon.nouns)}-{digits}"))
+        rng.choice(
+            (f"{letters}-{digits}", f"{letters}{digits}", f"#{digits}", f"{lexicon.pick(rng, 'nouns')}-{digits}")
+        )
     )
 
 
 def _word(rng: random.Random, lexicon: Lexicon) -> Value:
-    return _copy(rng.choice((rng.choice(lexicon.nouns), rng.choice(lexicon.adjectives), lexicon.invented(rng))))
+    return _copy(rng.choice((lexicon.pick(rng, "nouns"), lexicon.pick(rng, "adjectives"), lexicon.invented(rng))))
 
 
 def _username(rng: random.Random, lexicon: Lexicon) -> Value:
@@ -384,7 +386,7 @@ def _username(rng: random.Random, lexicon: Lexicon) -> Value:
         rng.choice(
             (
                 _name(rng, lexicon).lower() + str(number(rng, lexicon, 1, 99)),
-                f"{rng.choice(lexicon.adjectives)}_{rng.choice(lexicon.nouns)}",
+                f"{lexicon.pick(rng, 'adjectives')}_{lexicon.pick(rng, 'nouns')}",
                 lexicon.invented(rng),
             )
         )

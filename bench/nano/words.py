@@ -1,7 +1,7 @@
 """Word lists for the bundled model's data, split into what training may use and what is held out for measuring.
 
 Knows no tools and no sentences. `TRAIN` and `HELD_OUT` have the same fields and share no word; numbers are split by a
-rule (`number_is_held_out`), and invented words come from two disjoint syllable inventories.
+rule (`number_is_held_out`), and words are invented from two disjoint inventories.
 """
 
 from __future__ import annotations
@@ -29,12 +29,35 @@ class Lexicon:
     onsets: tuple[str, ...]
     rimes: tuple[str, ...]
     held_out: bool
+    invented_share: float
 
-    def invented(self, rng: random.Random, syllables: tuple[int, int] = (1, 4)) -> str:
-        """A word that no language has, e.g. `moltar`; the held-out inventory's long syllables come in twos at most."""
-        low, high = syllables
-        count = rng.randint(low, min(high, 2) if self.held_out else high)
+    def invented(self, rng: random.Random, parts: tuple[int, int] = (1, 4)) -> str:
+        """A word that no language has: syllables, or pieces of this lexicon's words, as `moltar` or `arthqueb`."""
+        low, high = parts
+        if self.held_out:  # its long syllables come in twos at most
+            return self._syllables(rng, rng.randint(low, min(high, 2)))
+        if rng.random() < 0.3:
+            return self._syllables(rng, rng.randint(low, high))
+        return "".join(self._piece(rng) for _ in range(rng.randint(max(low, 2), high)))
+
+    def pick(self, rng: random.Random, role: str) -> str:
+        """A word or phrase of a role, or an invented one instead for `invented_share` of the draws.
+
+        Copying has to be learned for words never seen, and a closed list would be learned by heart.
+        """
+        pool: tuple[str, ...] = getattr(self, role)
+        if self.invented_share and rng.random() < self.invented_share:
+            word = self.invented(rng)
+            return word.capitalize() if pool[0][0].isupper() else word
+        return rng.choice(pool)
+
+    def _syllables(self, rng: random.Random, count: int) -> str:
         return "".join(rng.choice(self.onsets) + rng.choice(self.rimes) for _ in range(count))
+
+    def _piece(self, rng: random.Random) -> str:
+        word = rng.choice(rng.choice((self.nouns, self.verbs, self.adjectives, self.last_names))).lower()
+        start = rng.randrange(len(word))
+        return word[start : start + rng.randint(1, 4)]
 
 
 def number_is_held_out(value: int) -> bool:
@@ -179,6 +202,7 @@ TRAIN = Lexicon(
     onsets=_words("b d f g h k l m n p r s t v br dr gr kl pl st tr"),
     rimes=_words("a e i o u an el in or ul as en ik om ar"),
     held_out=False,
+    invented_share=0.45,
 )
 
 HELD_OUT = Lexicon(
@@ -234,4 +258,5 @@ HELD_OUT = Lexicon(
     onsets=_words("z w j y c cr fl gl pr sn sk tw sw"),
     rimes=_words("ea ou ai ob ug eth ist onk urm ib ask elt"),
     held_out=True,
+    invented_share=0.0,
 )
