@@ -108,8 +108,9 @@ class _Builder:
                 return Text(text)
             case nodes.Marker(text):
                 return Token(self.marker_ids[text], text) if text in self.marker_ids else Text(text)
-            case nodes.Json(schema):
-                return self.document(lower(schema, self.backend))
+            case nodes.Json(schema, tool):
+                with UnsupportedSchema.named(tool):
+                    return self.document(lower(schema, self.backend))
             case nodes.AnyJsonObject():
                 self.need_recursion("AnyJsonObject", "#")
                 self.grammar.rules.update(_FREE_JSON)

@@ -55,8 +55,9 @@ class _Printer:
                 return _literal(text)
             case Marker(text):
                 return f"<[{self.marker_ids[text]}]>" if text in self.marker_ids else _literal(text)
-            case Json(schema):
-                return self.values(lower(schema, BACKEND))
+            case Json(schema, tool):
+                with UnsupportedSchema.named(tool):
+                    return self.values(lower(schema, BACKEND))
             case AnyJsonObject():
                 self.any_object = True
                 return "json_object"

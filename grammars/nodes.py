@@ -10,7 +10,7 @@ that a vocabulary may hold as one token, and the renderers are told its id.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -30,9 +30,10 @@ class Marker:
 
 @dataclass(frozen=True, slots=True)
 class Json:
-    """A JSON value valid under `schema`, in the canonical serialisation (`grammars.canonical`)."""
+    """A JSON value valid under `schema`, in the canonical serialisation; `tool`: whose it is, for messages only."""
 
     schema: Mapping[str, Any]
+    tool: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

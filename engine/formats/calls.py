@@ -36,7 +36,7 @@ def call_nodes(tools: Sequence[Tool]) -> tuple[Node, ...]:
         Seq(
             (
                 Literal(f'{{"name": {dumps(tool.name)}, "arguments": '),
-                Json(tool.parameters),
+                Json(tool.parameters, tool.name),
                 Literal("}"),
             )
         )

@@ -400,3 +400,52 @@ def test_a_disk_that_is_full_in_the_middle_of_a_run_costs_nothing_that_was_store
     assert main(command) == Exit.OK
     with Store.read(folder / "full.db") as store:
         assert [(run.id, len(store.items(cell.id))) for run in store.runs()] == [(1, len(cases))]
+
+
+# What a backend or a context has no room for is an outcome, and no failed run
+
+UNIQUE = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
+PICK = {"name": "pick", "parameters": {"type": "object", "properties": {"from": UNIQUE}}}
+
+
+def tiny_run(folder: Path, gguf: bytes, modes: str, *flags: str) -> int:
+    (folder / "tiny-F16.gguf").write_bytes(gguf)
+    fixed = ("-t", "1", "-n", "16", "--no-latency", "--parallel", "1", "--db", "tiny.db")
+    return main(["run", "tiny-F16.gguf", "--suite", "mine.jsonl", "--modes", modes, *fixed, *flags])
+
+
+@pytest.mark.parametrize("backend", ["llguidance", "gbnf", "outlines"])
+def test_a_constraint_that_cannot_be_built_is_told_with_its_place_and_never_left_out(
+    backend: str, gguf: bytes, folder: Path, capsys: Captured
+) -> None:
+    write_suite(folder, raw_case(), raw_case(id="mine/2", tools=[ADD, PICK]))
+    assert tiny_run(folder, gguf, "json.free,json.schema", "--backend", backend) == Exit.ERRORED_ITEMS
+    reason = f"the {backend} backend cannot express 'uniqueItems' at #/properties/from of the tool 'pick'"
+    report = capsys.readouterr().out
+    assert f"Not scored, 1 answer: {reason}" in report
+    assert "constraint error" in report
+    assert main(["show", "last", "mine/2", "--json", "--db", "tiny.db"]) == Exit.OK
+    free, constrained = json.loads(capsys.readouterr().out)
+    assert free["record"]["error"] is None
+    assert len(free["record"]["steps"]) == 1
+    assert constrained["outcome"] == "constraint_error"
+    assert constrained["record"]["error"]["message"] == reason
+    assert constrained["record"]["steps"] == []
+    assert main(["show", "last", "mine/1", "--json", "--db", "tiny.db"]) == Exit.OK
+    assert [answer["record"]["error"] for answer in json.loads(capsys.readouterr().out)] == [None, None]
+    assert main(["show", "last", "mine/2", "--mode", "json.schema", "--db", "tiny.db"]) == Exit.OK
+    assert reason in capsys.readouterr().out
+
+
+def test_a_case_that_does_not_fit_the_context_is_counted_and_costs_no_other(
+    gguf: bytes, folder: Path, capsys: Captured
+) -> None:
+    long = raw_case(id="mine/2", messages=[{"role": "user", "content": "What is 1 and 2? " * 100}])
+    write_suite(folder, raw_case(), long)
+    assert tiny_run(folder, gguf, "json.free", "-c", "768") == Exit.ERRORED_ITEMS
+    report = capsys.readouterr().out
+    assert "leave no room for an answer in a context of 768" in report
+    assert "context exceeded" in report
+    assert main(["report", "--json", "--db", "tiny.db"]) == Exit.OK
+    (row,) = json.loads(capsys.readouterr().out)["sections"][0]["rows"]
+    assert (row["n_scored"], row["n_not_scored"], row["outcomes"]["context_exceeded"]) == (1, 1, 1)
