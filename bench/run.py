@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-from bench import events, writer
+from bench import events, numbers, writer
 from bench.drive import Desk, Driver, LoadError, Opener, Scorer, Stopped, cell_rows
 from bench.estimate import Pace, from_history
 from bench.messages import ModelSpec
@@ -80,7 +80,7 @@ def execute(
     finally:
         writer.release(store, run_id, finished=finished)
     if failures:
-        raise ToolgaugeError("; ".join(failures))
+        raise ToolgaugeError(_left_out(failures, plan, run_id))
     run = store.run(str(run_id))
     listener(events.Finished(run, store.n_errors(run_id)))
     return run
@@ -127,8 +127,17 @@ def _drive_all(desk: Desk, plan: Plan) -> list[str]:
             Driver(desk, model, model_ids[model.gguf_sha256], spec, cell_rows(cells, cell_ids)).run(left)
         except LoadError as error:
             failures.append(str(error))
-            desk.listener(events.Warned(f"{model.label} is left out: {error}"))
+            if len(plan.models) > 1:
+                desk.listener(events.Warned(f"{model.label} is left out: {error}"))
     return failures
+
+
+def _left_out(failures: list[str], plan: Plan, run_id: int) -> str:
+    if len(plan.models) == 1:
+        return failures[0]
+    n_measured = len(plan.models) - len(failures)
+    rest = f"; `toolgauge report {run_id}` prints what the others answered" if n_measured else ""
+    return f"{numbers.plural(len(failures), 'model file')} of {len(plan.models)} left out: {'; '.join(failures)}{rest}"
 
 
 def model_spec(plan: Plan, model: PlannedModel, opener: Opener) -> ModelSpec:

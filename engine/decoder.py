@@ -120,7 +120,9 @@ class LlamaRuntime:
         if not n_prompt:
             self._refused.append(Finished(request.key, None, "the prompt is empty"))
         elif n_prompt + 1 > self.n_ctx:
-            error = f"the prompt's {n_prompt:,} tokens leave no room for an answer in a context of {self.n_ctx:,}"
+            error = (
+                f"the prompt's {n_prompt:,} tokens leave no room for an answer in a context of {self.n_ctx:,}; see -c"
+            )
             self._refused.append(Finished(request.key, None, error, context_exceeded=True))
         else:
             self._queue.append((request, time.perf_counter()))

@@ -73,7 +73,7 @@ def context_failure(params: ContextParams, lines: Sequence[Line], devices: Seque
         return ToolgaugeError(f"llama.cpp cannot build a context with these settings: {complaints(lines)}")
     of_cache = any("for kv cache" in line.text for line in lines)
     what = "KV cache" if of_cache else "scratch memory"
-    advice = _smaller_cache(params, failure, devices) if of_cache else _smaller_scratch(params)
+    advice = _smaller_cache(params, failure, devices) if of_cache else _smaller_scratch(params, failure)
     return OutOfMemory(f"the {what} does not fit into memory: {_shortfall(failure, devices)}; {advice}")
 
 
@@ -125,9 +125,11 @@ def _smaller_cache(params: ContextParams, failure: AllocationFailure, devices: S
     return "what would fit: " + ", or ".join(options)
 
 
-def _smaller_scratch(params: ContextParams) -> str:
-    half = max(32, params.n_ubatch // 2)
-    return f"use a smaller physical batch (-ub {half}), a shorter context (-c) or fewer layers on the device (-ngl)"
+def _smaller_scratch(params: ContextParams, failure: AllocationFailure) -> str:
+    batch = f"use a smaller physical batch (-ub {max(32, params.n_ubatch // 2)})"
+    if failure.device is None or failure.device.startswith("CPU"):
+        return f"{batch}, a shorter context (-c) or a smaller quantization"
+    return f"{batch}, a shorter context (-c) or fewer layers on the device (-ngl)"
 
 
 def _mib(n_bytes: int) -> str:

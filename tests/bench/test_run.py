@@ -155,8 +155,11 @@ def test_a_model_that_does_not_fit_says_so_in_the_engines_words(store: Store, tm
 def test_a_model_that_does_not_fit_does_not_keep_the_others_from_being_measured(store: Store, tmp_path: Path) -> None:
     large = replace(fake("fake:perfect", quant="F16"), path="fake:F16")
     plan = plan_of(tmp_path, [large, fake("fake:perfect", quant="Q4_K_M")], n_cases=2)
-    with pytest.raises(ToolgaugeError, match="fake:F16 does not fit into memory"):
-        run(store, plan, opener=open_q4_only)
+    heard = Heard()
+    sentence = r"^1 model file of 2 left out: fake:F16 does not fit into memory.*; `toolgauge report 1` prints what"
+    with pytest.raises(ToolgaugeError, match=sentence):
+        run(store, plan, opener=open_q4_only, listener=heard)
+    assert [warned.text.startswith("fake:perfect F16 is left out") for warned in heard.of(events.Warned)] == [True]
     cells = store.cells(store.run("last").id)
     assert {cell.model.quant: len(store.items(cell.id)) for cell in cells} == {"F16": 0, "Q4_K_M": 2}
 

@@ -449,3 +449,26 @@ def test_a_case_that_does_not_fit_the_context_is_counted_and_costs_no_other(
     assert main(["report", "--json", "--db", "tiny.db"]) == Exit.OK
     (row,) = json.loads(capsys.readouterr().out)["sections"][0]["rows"]
     assert (row["n_scored"], row["n_not_scored"], row["outcomes"]["context_exceeded"]) == (1, 1, 1)
+
+
+# Memory
+
+
+def test_memory_that_is_not_there_is_a_sentence_with_what_to_change(gguf: bytes, folder: Path) -> None:
+    """A context of four million tokens, in a process that may not have the memory for it."""
+    (folder / "tiny-F16.gguf").write_bytes(gguf)
+    write_suite(folder, raw_case())
+    command = ["run", "tiny-F16.gguf", "--suite", "mine.jsonl", "--modes", "json.free", "--no-latency", "-t", "1"]
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (3_000_000_000, resource.RLIM_INFINITY))\n"
+        "from bench.cli.main import main\n"
+        f"if __name__ == '__main__': sys.exit(main({[*command, '-c', '4000000', '--db', 'memory.db']!r}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stdout) == (Exit.USAGE, ""), done.stderr
+    told, sentence = done.stderr.splitlines()
+    assert told == "1 model file in 1 mode on mine: 1 answer."
+    assert sentence.startswith("error: the ")
+    assert " does not fit into memory: " in sentence
+    assert "a shorter context (-c)" in sentence

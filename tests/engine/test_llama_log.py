@@ -142,7 +142,16 @@ def test_scratch_too_large_is_told_apart() -> None:
     said = lines("ggml_gallocr_reserve_n_impl: failed to allocate CUDA0 buffer of size 8388608000")
     message = str(context_failure(ContextParams(n_ctx=8192), said, [GPU]))
     assert message.startswith("the scratch memory does not fit into memory: 8,000 MiB were asked for on CUDA0")
-    assert "(-ub 256)" in message
+    assert message.endswith("(-ub 256), a shorter context (-c) or fewer layers on the device (-ngl)")
+
+
+def test_main_memory_has_no_layers_to_move() -> None:
+    said = lines("ggml_aligned_malloc: insufficient memory (attempted to allocate 9000.00 MB)")
+    message = str(context_failure(ContextParams(n_ctx=8192), said, [GPU, CPU]))
+    assert message == (
+        "the scratch memory does not fit into memory: 9,000 MiB were asked for on CPU, 8,000 MiB are free, 1,000 MiB "
+        "are missing; use a smaller physical batch (-ub 256), a shorter context (-c) or a smaller quantization"
+    )
 
 
 def test_memory_that_came_back_meanwhile_is_not_called_missing() -> None:
