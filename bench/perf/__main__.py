@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+import typer
+
 from bench.cli.shell import Exit, emit, emit_text, say
 from bench.host import host
 from bench.numbers import plural
@@ -36,6 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ToolgaugeError as error:
         say(f"error: {error}", "bold red")
         return Exit.USAGE
+    except OSError as error:
+        say(f"error: {error.filename or 'the file'}: {(error.strerror or str(error)).lower()}", "bold red")
+        return Exit.USAGE
+    except typer.Exit as stop:  # nobody reads standard output any more
+        return stop.exit_code
     except KeyboardInterrupt:
         say("interrupted", "yellow")
         return Exit.INTERRUPTED
@@ -54,9 +61,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> None:
     load = os.getloadavg()[0]  # before anything of ours runs
+    if options.json and not options.json.parent.is_dir():
+        raise ToolgaugeError(f"there is no folder {options.json.parent} to write {options.json.name} to")
     workload = load_workload()
     size: Size = "quick" if options.quick else "full"
-    path = options.model or default_model()
+    path = options.model or default_model(lambda: say("writing a model of random weights, once"))
     started = time.perf_counter()
     with open_session(path, workload, n_gpu_layers=options.ngl, n_threads=options.t) as session:
         measured = measure(session, workload, size, _progress)
@@ -70,9 +79,9 @@ def _run(options: argparse.Namespace) -> None:
     )
     emit(document(results, measured, about, [*_warnings(size, load)]))
     whole = facts | _figures(results, measured)
+    emit_text("\n" + json.dumps(whole, allow_nan=False) + "\n")
     if options.json:
         options.json.write_text(json.dumps(whole, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    emit_text("\n" + json.dumps(whole, allow_nan=False) + "\n")
 
 
 def _warnings(size: Size, load: float) -> Iterator[str]:

@@ -16,7 +16,7 @@ import hashlib
 import os
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ def write_random_model(path: Path, n_vocab: int = N_VOCAB, shape: Shape | None =
     return path
 
 
-def default_model() -> Path:
+def default_model(on_write: Callable[[], None] = lambda: None) -> Path:
     """The model that `bench.perf` measures when none is named: from the cache, written at the first time."""
     from platformdirs import user_cache_path
 
@@ -84,7 +84,10 @@ def default_model() -> Path:
     words = hashlib.sha256("\n".join(_words()).encode()).hexdigest()[:8] if source == "synthetic" else ""
     name = "-".join(part for part in ("random", str(N_VOCAB), source, words, f"r{_RECIPE}") if part)
     path: Path = user_cache_path("toolgauge") / "perf" / f"{name}.gguf"
-    return path if path.exists() else write_random_model(path)
+    if not path.exists():
+        on_write()
+        write_random_model(path)
+    return path
 
 
 @contextmanager

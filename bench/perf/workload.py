@@ -32,8 +32,8 @@ Messages = tuple[Message, ...]
 class Lengths:
     """How much is measured; of cases and further requests the first ones.
 
-    `n_tokens["answer"]` is more than a whole answer in the full size. "scanning" is for llama.cpp's grammars, which
-    look at the whole vocabulary: slow, at a rate that does not depend on the length.
+    `n_tokens["answer"]` is more than a whole answer takes, cut as the tokenizer does. "scanning" is for llama.cpp's
+    grammars, which look at the whole vocabulary: slow, at a rate that does not depend on the length.
     """
 
     repetitions: int

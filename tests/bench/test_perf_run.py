@@ -67,6 +67,16 @@ def test_a_file_that_is_no_model_is_one_sentence(tmp_path: Path, capsys: pytest.
     assert captured.err.startswith("error: there is no model file")
 
 
+def test_a_folder_that_is_not_there_is_noticed_before_measuring(
+    model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--quick", "--model", str(model_path), "--json", str(tmp_path / "none" / "perf.json")]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "there is no folder" in captured.err
+    assert "round" not in captured.err
+
+
 def test_every_case_can_be_constrained_by_every_method(session: Session) -> None:
     for case in WORKLOAD.cases:
         for method in session.methods:
