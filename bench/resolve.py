@@ -139,7 +139,11 @@ def resolve(
         if not match:
             raise ModelNotFound(f"'{argument}' is no repository of the Hub; write org/repo or org/repo:{DEFAULT_QUANT}")
         wanted = _wanted(argument, match["wanted"], quants)
-        return _from_repo(match["repo"], wanted, hub)
+        if from_hub or name != argument:
+            return _from_repo(match["repo"], wanted, hub)
+        with _perhaps_a_file(argument):
+            listing = hub.list(match["repo"])
+        return _from_listing(match["repo"], listing, wanted, hub)
     name, _, own_quant = name.partition(":")
     row = (registry or load()).get(name)
     wanted = _wanted(argument, own_quant, quants)
@@ -181,8 +185,22 @@ def _wanted(argument: str, own: str | None, quants: Sequence[str]) -> tuple[str,
     return (own,) if own else tuple(quants)
 
 
+@contextmanager
+def _perhaps_a_file(argument: str) -> Iterator[None]:
+    """What has no prefix may have been meant as a path."""
+    try:
+        yield
+    except ModelNotFound as error:
+        raise ModelNotFound(f"there is no file '{argument}' here, and {error}") from error
+
+
 def _from_repo(repo: str, wanted: Sequence[str], hub: Hub, row: Model | None = None) -> tuple[Resolved, ...]:
-    listing = hub.list(repo)
+    return _from_listing(repo, hub.list(repo), wanted, hub, row)
+
+
+def _from_listing(
+    repo: str, listing: Listing, wanted: Sequence[str], hub: Hub, row: Model | None = None
+) -> tuple[Resolved, ...]:
     models = models_of(listing.names)
     if not models:
         raise ModelNotFound(f"{repo} has no GGUF files; look for a repository whose name ends in -GGUF")

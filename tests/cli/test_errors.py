@@ -144,6 +144,15 @@ def test_an_unknown_name(arguments: Sequence[str], sentence: str, flags: Sequenc
     assert sentence in fails("run", "fake:perfect", *arguments, *flags)
 
 
+def test_a_path_that_looks_like_a_repository(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with serving([]) as address:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+        said = fails("run", "models/mine")
+        assert "there is no file 'models/mine' here, and the Hub has no repository models/mine" in said
+        assert "there is no file" not in fails("run", "-hf", "models/mine")
+
+
 ROW = """\
 # my models
 [[model]]
