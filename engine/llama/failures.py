@@ -121,7 +121,8 @@ def _smaller_cache(params: ContextParams, failure: AllocationFailure, devices: S
     options += [f"KV type {name}" for name in smaller[:1]]
     if params.n_seq_max > 1:
         options.append("fewer sequences (--parallel)")
-    options.append("fewer layers on the device (-ngl)" if device.kind != "cpu" else "a smaller quantization")
+    options += ["fewer layers on the device (-ngl)"] if device.kind != "cpu" else []
+    options.append("a smaller quantization")
     return "what would fit: " + ", or ".join(options)
 
 

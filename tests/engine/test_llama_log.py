@@ -134,7 +134,7 @@ def test_a_cache_too_large_is_told_which_context_or_type_fits() -> None:
     assert str(error) == (
         "the KV cache does not fit into memory: 6,000 MiB were asked for on CUDA0, 4,000 MiB are free, 2,000 MiB are "
         "missing; what would fit: a context of 4,864 tokens (-c 4864), or KV type q8_0, or fewer sequences "
-        "(--parallel), or fewer layers on the device (-ngl)"
+        "(--parallel), or fewer layers on the device (-ngl), or a smaller quantization"
     )
 
 
