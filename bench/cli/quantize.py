@@ -38,7 +38,7 @@ def quantize(
     from bench import numbers
     from bench.cli.person import Terminal
     from bench.prepare import stem_of
-    from bench.report.document import Column, Table, cell
+    from bench.report.document import Column, Table, Text, cell
     from engine.quantize import find_level
     from engine.quantize import quantize as make
     from grammars.errors import ToolgaugeError
@@ -60,8 +60,13 @@ def quantize(
         emit_json(made)
         return
     columns = (Column("level"), Column("size", right=True), Column("file"))
-    rows = ((cell(str(one["level"])), cell(numbers.size(int(one["bytes"]))), cell(str(one["path"]))) for one in made)
-    emit([Table(columns, tuple(rows))])
+    paths = [Path(str(one["path"])) for one in made]
+    rows = tuple(
+        (cell(str(one["level"])), cell(numbers.size(int(one["bytes"]))), cell(path.name))
+        for one, path in zip(made, paths, strict=True)
+    )
+    folders = dict.fromkeys(path.absolute().parent for path in paths)
+    emit([Table(columns, rows), *(Text(f"{folder}{os.sep}", "dim") for folder in folders)])
 
 
 def _copied(made: Path, target: Path) -> Path:
