@@ -11,7 +11,7 @@ from bench.cli.shell import Database, Exit, Json, emit, emit_json, examples
 
 if TYPE_CHECKING:
     from bench.doctor import Check, State
-    from bench.report.document import Document, Tone
+    from bench.report.document import Block, Document, Tone
 
 EXAMPLES = examples("toolgauge doctor", "toolgauge doctor --json")
 
@@ -36,12 +36,13 @@ def document(checks: list[Check], *, ready: bool) -> Document:
     from bench.report.document import Column, Table, Text, cell
 
     tones: dict[State, Tone] = {"ok": "good", "note": "warn", "fail": "bad"}
-    rows = []
+    rows = tuple(
+        (cell(check.state, tones[check.state]), cell(check.name, "strong"), cell(check.detail)) for check in checks
+    )
+    blocks: list[Block] = [Table((Column(""), Column("check"), Column("what was found")), rows)]
     for check in checks:
-        rows.append((cell(check.state, tones[check.state]), cell(check.name, "strong"), cell(check.detail)))
         if check.fix:
-            rows.append((cell(""), cell("fix", "dim"), cell(check.fix, "strong")))
-    table = Table((Column(""), Column("check"), Column("what was found")), tuple(rows))
+            blocks += [Text(f"To mend {check.name}:", tones[check.state]), Text(check.fix, "strong", whole=True)]
     if ready:
-        return [table, Text("Ready: toolgauge run", "good")]
-    return [table, Text("Not ready: mend what failed, then run `toolgauge doctor` again", "bad")]
+        return [*blocks, Text("Ready: toolgauge run", "good")]
+    return [*blocks, Text("Not ready: mend what failed, then run `toolgauge doctor` again", "bad")]

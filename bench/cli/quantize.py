@@ -66,7 +66,7 @@ def quantize(
         for one, path in zip(made, paths, strict=True)
     )
     folders = dict.fromkeys(path.absolute().parent for path in paths)
-    emit([Table(columns, rows), *(Text(f"{folder}{os.sep}", "dim") for folder in folders)])
+    emit([Table(columns, rows), *(Text(f"{folder}{os.sep}", "dim", whole=True) for folder in folders)])
 
 
 def _copied(made: Path, target: Path) -> Path:

@@ -64,10 +64,11 @@ class Heading:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A paragraph."""
+    """A paragraph. `whole`: to be copied, so a terminal may wrap it but a renderer must not."""
 
     text: str
     tone: Tone = "plain"
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

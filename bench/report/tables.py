@@ -49,6 +49,8 @@ def _facts(report: Report) -> str:
 
 def _section(section: Section, by: Sequence[str]) -> Iterable[Block]:
     yield _main(section)
+    if summary := in_short(section):
+        yield Text(summary, "strong")
     n_escapes = sum(row.n_escapes for row in section.rows)
     if n_escapes:
         yield Text(
@@ -65,6 +67,51 @@ def _section(section: Section, by: Sequence[str]) -> Iterable[Block]:
         yield _categories(section.rows)
     if "constraint" in by and any(row.push for row in section.rows):
         yield _push(section.rows)
+
+
+def in_short(section: Section) -> str:
+    """Answer the two questions of a person who reads nothing else, from the most accurate mode of the best level."""
+    judged = [row for row in section.rows if row.accuracy]
+    if len(judged) < 2:
+        return ""
+    references = {choice.reference for choice in section.choices}
+    best = max((row for row in judged if not references or row.quant in references), key=_accuracy, default=None)
+    if best is None or best.accuracy is None:
+        return ""
+    at = f"At {best.quant} the most accurate mode is {best.mode}: {numbers.share(best.accuracy.value)}."
+    return " ".join([at, *_ladder_sentences(section, best), *_pair_sentences(section, best)])
+
+
+def _accuracy(row: Row) -> float:
+    return row.accuracy.value if row.accuracy else 0.0
+
+
+def _ladder_sentences(section: Section, best: Row) -> Iterable[str]:
+    rungs = [rung for rung in section.ladder if (rung.mode, rung.backend) == (best.mode, best.backend)]
+    if not rungs:
+        return
+    by_verdict: dict[Verdict, list[str]] = {}
+    for rung in rungs:
+        by_verdict.setdefault(rung.verdict, []).append(rung.quant)
+    words: dict[Verdict, str] = {
+        "not worse": f"not worse than {best.quant} by {rungs[0].margin * 100:g} points or more",
+        "cannot tell": "cannot be told from so few cases",
+        "worse": "worse",
+    }
+    yield (
+        "There, "
+        + "; ".join(f"{text}: {', '.join(by_verdict[v])}" for v, text in words.items() if v in by_verdict)
+        + "."
+    )
+
+
+def _pair_sentences(section: Section, best: Row) -> Iterable[str]:
+    for pair in section.paired:
+        if pair.quant == best.quant:
+            yield (
+                f"{pair.constrained} against {pair.free}: {numbers.count(pair.rescued)} rescued,"
+                f" {numbers.count(pair.broken)} broken (p {numbers.p_value(pair.p)})."
+            )
 
 
 def _main(section: Section) -> Table:

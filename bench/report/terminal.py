@@ -37,9 +37,7 @@ def render(document: Document, console: Console) -> None:
     for index, block in enumerate(document):
         if index:
             console.print()
-        # A path stays one line for the terminal to wrap, so that it can be copied whole.
-        is_path = isinstance(block, Text) and " " not in block.text
-        console.print(_block(block, console.width), soft_wrap=is_path)
+        console.print(_block(block, console.width), soft_wrap=isinstance(block, Text) and block.whole)
 
 
 def _block(block: Block, width: int) -> RenderableType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.report.values import (
+    Choice,
     Failure,
     Memory,
     Paired,
@@ -16,6 +17,7 @@ from bench.report.values import (
 )
 from bench.stats import Spread
 
+BACKENDS = {"native.free": "none", "json.free": "none", "native.schema": "llguidance", "json.schema": "llguidance"}
 MODES = ("native.free", "native.schema", "json.free", "json.schema")
 
 
@@ -62,7 +64,7 @@ def report(*, escapes: int = 0, vram: int | None = None, suites: tuple[str, ...]
         for style in ("native", "json")
     )
     ladder = tuple(
-        Rung(quant, "F16", mode, "llguidance", 39, gained, lost, (gained - lost) / 39, low, high, p, 0.05, verdict, n)
+        Rung(quant, "F16", mode, BACKENDS[mode], 39, gained, lost, (gained - lost) / 39, low, high, p, 0.05, verdict, n)
         for mode in MODES
         for quant, gained, lost, low, high, p, verdict, n in (
             ("Q8_0", 0, 0, -0.02, 0.02, 1.0, "not worse", None),
@@ -70,6 +72,7 @@ def report(*, escapes: int = 0, vram: int | None = None, suites: tuple[str, ...]
             ("Q2_K", 1, 9, -0.35, -0.06, 0.0215, "worse", None),
         )
     )
+    choices = tuple(Choice(mode, "llguidance", "F16", "Q8_0", 0.05) for mode in MODES)
     return Report(
         run_id=3,
         command="toolgauge run model-F16.gguf model-Q2_K.gguf",
@@ -80,7 +83,7 @@ def report(*, escapes: int = 0, vram: int | None = None, suites: tuple[str, ...]
             "machine": "8 cores, 32.0 GiB, no GPU",
         },
         warnings=("Only the first 39 cases of each suite were run (--limit 39).",),
-        sections=tuple(Section("nano", suite, 39, rows, paired, ladder) for suite in suites),
+        sections=tuple(Section("nano", suite, 39, rows, paired, ladder, choices) for suite in suites),
         failures=(
             Failure(
                 "quick/selection-1",

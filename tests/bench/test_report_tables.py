@@ -1,0 +1,109 @@
+"""The words and columns of the report, over made-up values."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from bench.report import markdown, tables, terminal
+from bench.report.document import Document, Heading, Table, Text
+from bench.report.values import Report, Section
+from tests.bench import samples
+
+
+def titles(document: Document) -> list[str]:
+    return [block.title for block in document if isinstance(block, Table)]
+
+
+def main_table(report: Report) -> Table:
+    return next(block for block in tables.document(report) if isinstance(block, Table))
+
+
+def headers(table: Table) -> list[str]:
+    return [column.header.replace("\n", " ") for column in table.columns]
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_no_line_is_wider_than_the_terminal_and_no_number_is_broken(width: int) -> None:
+    report = samples.report(vram=13_000_000_000)
+    stream = io.StringIO()
+    terminal.render(tables.document(report, tables.BY), Console(file=stream, width=width, highlight=False))
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    rows = [line for line in lines if line.strip().startswith("native.schema ")]
+    assert all("%" in line or "-> schema" in line or len(line.split()) >= 4 for line in rows)
+    assert "cannot tell" in stream.getvalue()
+
+
+def test_the_main_table_says_what_a_person_decides_by() -> None:
+    table = main_table(samples.report())
+    assert headers(table) == [
+        "quant", "mode", "n", "accuracy", "schema valid", "truncated", "not scored",
+        "first call", "prefill tok/s", "decode tok/s", "peak VRAM", "peak RSS",
+    ]  # fmt: skip
+    first = [cell.text for cell in table.rows[0]]
+    assert first == [
+        "F16", "native.free", "39", "74.4% (61-88)", "91.7%", "5.1%", "1",
+        "210 ms", "5,210", "612", "-", "125 MiB",
+    ]  # fmt: skip
+
+
+def test_an_escape_gets_a_column_and_is_red() -> None:
+    table = main_table(samples.report(escapes=2))
+    column = headers(table).index("grammar escapes")
+    assert {(row[column].text, row[column].tone) for row in table.rows} == {("0", "plain"), ("2", "bad")}
+    assert any(isinstance(block, Text) and block.tone == "bad" for block in tables.document(samples.report(escapes=2)))
+
+
+def test_the_backend_is_a_column_only_where_there_are_several() -> None:
+    (section,) = samples.report().sections
+    assert "backend" not in headers(main_table(samples.report()))
+    mixed = tuple(replace(row, backend="gbnf") if row.mode == "json.schema" else row for row in section.rows)
+    report = replace(samples.report(), sections=(replace(section, rows=mixed),))
+    assert headers(main_table(report))[:3] == ["quant", "mode", "backend"]
+
+
+def test_more_tables_come_when_asked_for() -> None:
+    plain, asked = tables.document(samples.report()), tables.document(samples.report(), tables.BY)
+    more = ["Accuracy by category", "How hard the constraint had to push"]
+    assert [title for title in titles(asked) if title not in titles(plain)] == more
+
+
+def test_every_suite_has_a_section_of_its_own() -> None:
+    document = tables.document(samples.report(suites=("quick", "nano")))
+    headings = [block.text for block in document if isinstance(block, Heading) and block.level == 2]
+    assert headings == ["nano on quick, 39 cases", "nano on nano, 39 cases"]
+
+
+def test_warnings_and_unfinished_runs_are_said_at_the_top() -> None:
+    text = markdown.render(tables.document(replace(samples.report(), finished_utc=None)))
+    assert text.startswith("## Run 3 of 2026-11-21 02:31 UTC, unfinished\n")
+    assert "> **Only the first 39 cases of each suite were run (--limit 39).**" in text
+
+
+def test_in_short_names_the_best_mode_and_what_each_level_costs_there() -> None:
+    (section,) = samples.report().sections
+    text = tables.in_short(section)
+    assert text.startswith("At F16 the most accurate mode is native.schema: 76.9%. ")
+    assert "not worse than F16 by 5 points or more: Q8_0" in text
+    assert "cannot be told from so few cases: Q4_K_M" in text
+    assert "worse: Q2_K." in text
+    assert "native.schema against native.free: 3 rescued, 2 broken (p 1.00)." in text
+
+
+def test_in_short_is_silent_where_there_is_nothing_to_choose() -> None:
+    (section,) = samples.report().sections
+    assert tables.in_short(replace(section, rows=section.rows[:1], paired=(), ladder=())) == ""
+    nothing = tuple(replace(row, accuracy=None) for row in section.rows)
+    assert tables.in_short(Section("m", "s", 0, nothing)) == ""
+
+
+@pytest.mark.parametrize(
+    ("utc", "text"),
+    [("2026-11-21T02:31:07+00:00", "2026-11-21 02:31 UTC"), ("2026-11-21 02:31", "2026-11-21 02:31 UTC")],
+)
+def test_when(utc: str, text: str) -> None:
+    assert tables.when(utc) == text
