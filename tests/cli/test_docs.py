@@ -1,0 +1,58 @@
+"""The README says what the program does: every command, and no flag that it does not have."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from bench.cli.main import app
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = {command.name: command for command in app.registered_commands}
+FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+
+
+def flags_of(command: str) -> set[str]:
+    group = typer.main.get_command(app)
+    parameters = group.commands[command].params  # type: ignore[attr-defined]
+    return {flag for parameter in parameters for flag in (*parameter.opts, *parameter.secondary_opts)} | {
+        "--help",
+        "-h",
+    }
+
+
+def command_lines(text: str) -> list[str]:
+    """Every `toolgauge ...` in a code block or between backticks, without its comment."""
+    found = re.findall(r"`(toolgauge [^`]+)`", text)
+    found += [line for block in re.findall(r"```\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    return [line.partition("#")[0].strip() for line in found if line.startswith("toolgauge ")]
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_the_readme_has_a_line_for_every_command(command: str) -> None:
+    assert f"| `{command}` |" in README
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_every_command_line_in_the_documents_can_be_typed(document: str) -> None:
+    lines = command_lines((ROOT / document).read_text(encoding="utf-8"))
+    assert lines
+    for line in lines:
+        command = line.split()[1]
+        assert command in COMMANDS, line
+        assert set(FLAG.findall(line.partition(command)[2])) <= flags_of(command), line
+
+
+def test_make_targets_named_in_the_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE))
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_links_in_the_readme_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
