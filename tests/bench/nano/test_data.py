@@ -65,7 +65,7 @@ def test_a_sentence_is_excluded_whatever_its_case_and_punctuation(written: str) 
 
 def test_lexicons_share_no_word() -> None:
     for field in dataclasses.fields(TRAIN):
-        if field.name != "held_out":
+        if not isinstance(getattr(TRAIN, field.name), bool | float):
             assert not set(getattr(TRAIN, field.name)) & set(getattr(HELD_OUT, field.name)), field.name
 
 
