@@ -61,6 +61,25 @@ def tensors(weights: dict[str, np.ndarray], shape: Shape) -> dict[str, np.ndarra
     return named
 
 
+def weights_of(path: Path, shape: Shape) -> dict[str, np.ndarray]:
+    """The inverse of `tensors`: a bundled GGUF's weights by our names, float32, fused as the model has them."""
+    stored = {tensor.name: tensor.data.astype(np.float32) for tensor in gguf.GGUFReader(path).tensors}
+    weights = {"embedding.weight": stored["token_embd.weight"], "norm.weight": stored["output_norm.weight"]}
+    for layer in range(shape.n_layers):
+        ours, theirs = f"blocks.{layer}.", f"blk.{layer}."
+        weights |= {
+            f"{ours}qkv.weight": np.concatenate([stored[f"{theirs}attn_{part}.weight"] for part in "qkv"]),
+            f"{ours}gate_up.weight": np.concatenate([stored[f"{theirs}ffn_{part}.weight"] for part in ("gate", "up")]),
+            f"{ours}attn_norm.weight": stored[f"{theirs}attn_norm.weight"],
+            f"{ours}q_norm.weight": stored[f"{theirs}attn_q_norm.weight"],
+            f"{ours}k_norm.weight": stored[f"{theirs}attn_k_norm.weight"],
+            f"{ours}out.weight": stored[f"{theirs}attn_output.weight"],
+            f"{ours}ffn_norm.weight": stored[f"{theirs}ffn_norm.weight"],
+            f"{ours}down.weight": stored[f"{theirs}ffn_down.weight"],
+        }
+    return weights
+
+
 def export(checkpoint: dict[str, Any], tokenizer: Tokenizer, out: Path) -> int:
     """Write the GGUF; returns the number of parameters."""
     shape = Shape(**checkpoint["shape"])

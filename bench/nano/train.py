@@ -23,6 +23,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.nano.export import weights_of
 from bench.nano.model import NanoModel, Shape
 
 MUON_LR, EMBEDDING_LR, NORM_LR, WEIGHT_DECAY = 0.02, 3e-3, 2e-3, 0.01
@@ -83,6 +84,12 @@ class Optimiser:
         rate = (EMBEDDING_LR if self.live[index].ndim == 2 else NORM_LR) * scale
         corrected = (second / (1 - 0.95**self.n_steps)).sqrt().add_(1e-8)
         self.master[index].sub_(rate * (first / (1 - 0.9**self.n_steps)) / corrected)
+
+    def start_from(self, weights: dict[str, np.ndarray]) -> None:
+        """Take over the weights of an earlier model, by name; the moments start at zero."""
+        for name, live, master in zip(self.names, self.live, self.master, strict=True):
+            master.copy_(torch.from_numpy(weights[name]))
+            live.data.copy_(master)
 
     def state(self) -> dict[str, object]:
         return {"master": self.master, "first": self.first, "second": self.second, "n_steps": self.n_steps}
@@ -153,6 +160,21 @@ def rate_at(share: float, step: int) -> float:
     return warm * (1.0 if share < CONSTANT_UNTIL else max(0.0, (1 - share) / (1 - CONSTANT_UNTIL)))
 
 
+def averaged(parameters: list[Tensor], numbers: list[float]) -> list[float]:
+    """Replace every gradient by its mean over the ranks; returns the means of `numbers` too."""
+    gradients = [parameter.grad.flatten() for parameter in parameters]  # type: ignore[union-attr]
+    shared = torch.cat((torch.cat(gradients).float(), torch.tensor(numbers)))
+    dist.all_reduce(shared)
+    shared /= dist.get_world_size()
+    offset = 0
+    for parameter in parameters:
+        mean = shared[offset : offset + parameter.numel()]
+        parameter.grad = mean.view_as(parameter).to(parameter.dtype)
+        offset += parameter.numel()
+    means: list[float] = shared[offset:].tolist()
+    return means
+
+
 def run(rank: int, args: argparse.Namespace) -> None:
     """One rank's training loop; all ranks hold the same parameters and average their gradients."""
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
@@ -163,6 +185,8 @@ def run(rank: int, args: argparse.Namespace) -> None:
     model = NanoModel(Shape()).bfloat16()
     optimiser, spent, seen = Optimiser(model), 0.0, 0
     checkpoint = args.out / "checkpoint.pt"
+    if args.warm and not checkpoint.exists():
+        optimiser.start_from(weights_of(args.warm, model.shape))
     if checkpoint.exists():
         stored = torch.load(checkpoint, weights_only=True)
         optimiser.restore(stored["optimiser"])
@@ -179,18 +203,11 @@ def run(rank: int, args: argparse.Namespace) -> None:
         tokens, targets, learned = next(easy if together.random() < max(EASY_SHARE, 1 - share / EASY_UNTIL) else stream)
         loss = loss_of(model, tokens, targets, learned, CONTEXT_WEIGHT if share < CONTEXT_UNTIL else 0.0)
         loss.backward()
-        flat = torch.cat([parameter.grad.flatten() for parameter in optimiser.live]).float()  # type: ignore[union-attr]
-        shared = torch.cat((flat, torch.tensor([loss.item(), float(tokens.numel()), time.monotonic() - started])))
-        dist.all_reduce(shared)
-        shared /= args.ranks
-        offset = 0
-        for parameter in optimiser.live:
-            parameter.grad = shared[offset : offset + parameter.numel()].view_as(parameter).to(parameter.dtype)
-            offset += parameter.numel()
+        mean = averaged(optimiser.live, [loss.item(), float(tokens.numel()), time.monotonic() - started])
         optimiser.step(rate_at(share, optimiser.n_steps))
-        seen += int(shared[-2].item() * args.ranks)
-        losses.append(shared[-3].item())
-        share = (spent + shared[-1].item()) / budget
+        seen += int(mean[1] * args.ranks)
+        losses.append(mean[0])
+        share = (spent + mean[2]) / budget
         finished = share >= 1
         if rank == 0 and (finished or optimiser.n_steps % 100 == 0):
             _log(args.out, optimiser.n_steps, share * budget, seen, losses[-100:])
@@ -225,6 +242,7 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=5_120, help="tokens in a step, padding included, over all ranks")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--warm", type=Path, help="start from this GGUF's weights, e.g. nano-f16.gguf")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.multiprocessing.spawn(run, (args,), nprocs=args.ranks)
