@@ -48,7 +48,7 @@ class Terminal:
                 nonlocal is_said
                 if not is_said and time.monotonic() - began_s > _SHOW_AFTER_S:
                     is_said = True
-                    say(f"{label}, {fraction:.0%} done")
+                    say(f"{label}; this takes a while")
 
             yield tell
             return

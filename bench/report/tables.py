@@ -78,6 +78,8 @@ def in_short(section: Section) -> str:
     best = max((row for row in judged if not references or row.quant in references), key=_accuracy, default=None)
     if best is None or best.accuracy is None:
         return ""
+    if not best.accuracy.hits:
+        return f"At {best.quant} no mode got a single case right."
     at = f"At {best.quant} the most accurate mode is {best.mode}: {numbers.share(best.accuracy.value)}."
     return " ".join([at, *_ladder_sentences(section, best), *_pair_sentences(section, best)])
 
@@ -94,15 +96,12 @@ def _ladder_sentences(section: Section, best: Row) -> Iterable[str]:
     for rung in rungs:
         by_verdict.setdefault(rung.verdict, []).append(rung.quant)
     words: dict[Verdict, str] = {
-        "not worse": f"not worse than {best.quant} by {rungs[0].margin * 100:g} points or more",
+        "not worse": f"not worse by {rungs[0].margin * 100:g} points or more",
         "cannot tell": "cannot be told from so few cases",
         "worse": "worse",
     }
-    yield (
-        "There, "
-        + "; ".join(f"{text}: {', '.join(by_verdict[v])}" for v, text in words.items() if v in by_verdict)
-        + "."
-    )
+    found = (f"{', '.join(by_verdict[verdict])} {text}" for verdict, text in words.items() if verdict in by_verdict)
+    yield f"Against {best.quant} there: {'; '.join(found)}."
 
 
 def _pair_sentences(section: Section, best: Row) -> Iterable[str]:

@@ -116,9 +116,11 @@ def _grid(table: Table, columns: Sequence[int], width: int) -> RenderableType:
         header = Align(RichText(column.header), "right" if column.right else "left", vertical="bottom")
         justify: Literal["left", "right"] = "right" if column.right else "left"
         grid.add_column(header, justify=justify, overflow="fold", no_wrap=index in unbroken)
+    starts = [table.starts_group(index) for index in range(len(table.rows))]
+    spaced = table.n_group > 0 and not all(starts)  # groups of one line each need no space between them
     for row_index, row in enumerate(table.rows):
-        first = table.starts_group(row_index)
-        if row_index and first and table.n_group:
+        first = starts[row_index]
+        if row_index and first and spaced:
             grid.add_section()
         grid.add_row(
             *(

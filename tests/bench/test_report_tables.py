@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench.report import markdown, tables, terminal
 from bench.report.document import Document, Heading, Table, Text
-from bench.report.values import Report, Section
+from bench.report.values import Rate, Report, Section
 from tests.bench import samples
 
 
@@ -88,15 +88,18 @@ def test_in_short_names_the_best_mode_and_what_each_level_costs_there() -> None:
     (section,) = samples.report().sections
     text = tables.in_short(section)
     assert text.startswith("At F16 the most accurate mode is native.schema: 76.9%. ")
-    assert "not worse than F16 by 5 points or more: Q8_0" in text
-    assert "cannot be told from so few cases: Q4_K_M" in text
-    assert "worse: Q2_K." in text
+    assert (
+        "Against F16 there: Q8_0 not worse by 5 points or more; Q4_K_M cannot be told from so few cases; Q2_K worse."
+        in text
+    )
     assert "native.schema against native.free: 3 rescued, 2 broken (p 1.00)." in text
 
 
 def test_in_short_is_silent_where_there_is_nothing_to_choose() -> None:
     (section,) = samples.report().sections
     assert tables.in_short(replace(section, rows=section.rows[:1], paired=(), ladder=())) == ""
+    wrong = tuple(replace(row, accuracy=Rate(0, 39, 0.0, 0.09)) for row in section.rows)
+    assert tables.in_short(replace(section, rows=wrong)) == "At F16 no mode got a single case right."
     nothing = tuple(replace(row, accuracy=None) for row in section.rows)
     assert tables.in_short(Section("m", "s", 0, nothing)) == ""
 
