@@ -66,9 +66,14 @@ def build(root: nodes.Node, marker_ids: Mapping[str, int], backend: str, *, recu
     return builder.grammar
 
 
-def build_values(document: Document, backend: str, foreign: Callable[[Shape], str | None]) -> Grammar:
-    """The same for the values of one schema; `foreign` may take over any shape with a text of its own."""
-    builder = _Builder({}, backend, recursive=True, foreign=foreign)
+def build_values(
+    document: Document, backend: str, foreign: Callable[[Shape], str | None], mark: Callable[[str], Expr]
+) -> Grammar:
+    """The same for the values of one schema.
+
+    `foreign` may take over any shape with a text of its own; `mark` makes what is between values: braces, commas, keys.
+    """
+    builder = _Builder({}, backend, recursive=True, foreign=foreign, mark=mark)
     builder.grammar.rules["root"] = EMPTY
     builder.grammar.rules["root"] = builder.document(document)
     return builder.grammar
@@ -81,8 +86,10 @@ class _Builder:
         backend: str,
         recursive: bool,
         foreign: Callable[[Shape], str | None] = lambda _shape: None,
+        mark: Callable[[str], Expr] = Text,
     ) -> None:
-        self.marker_ids, self.backend, self.recursive, self.foreign = marker_ids, backend, recursive, foreign
+        self.marker_ids, self.backend, self.recursive = marker_ids, backend, recursive
+        self.foreign, self.mark, self.comma = foreign, mark, mark(", ")
         self.grammar = Grammar()
         self.names: dict[str, str] = {}  # of the shapes that the present schema refers to
 
@@ -190,15 +197,15 @@ class _Builder:
         prefix = shape.prefix if shape.maximum is None else shape.prefix[: shape.maximum]
         item = None if shape.rest is None else self.shape(shape.rest)
         if not prefix:
-            inside = EMPTY if item is None else separated(item, COMMA, shape.minimum, shape.maximum)
-            return cat(Text("["), inside, Text("]"))
+            inside = EMPTY if item is None else separated(item, self.comma, shape.minimum, shape.maximum)
+            return cat(self.mark("["), inside, self.mark("]"))
         n_prefix = len(prefix)
         most = None if shape.maximum is None else shape.maximum - n_prefix
-        tail = EMPTY if item is None else many(cat(COMMA, item), max(shape.minimum - n_prefix, 0), most)
+        tail = EMPTY if item is None else many(cat(self.comma, item), max(shape.minimum - n_prefix, 0), most)
         for index in reversed(range(n_prefix)):
-            tail = cat(COMMA if index else EMPTY, self.shape(prefix[index]), tail)
+            tail = cat(self.comma if index else EMPTY, self.shape(prefix[index]), tail)
             tail = tail if index < shape.minimum else optional(tail)
-        return cat(Text("["), tail, Text("]"))
+        return cat(self.mark("["), tail, self.mark("]"))
 
     def object(self, shape: Object) -> Expr:
         pairs = [self.pair(one) for one in shape.properties]
@@ -206,36 +213,35 @@ class _Builder:
         others: Expr = EMPTY
         if shape.rest is not None:
             key = cat(QUOTE, spelled(other_than(one.name for one in shape.properties)), QUOTE)
-            others = cat(self.define("key", key), Text(": "), self.shape(shape.rest))
+            others = cat(self.define("key", key), self.mark(": "), self.shape(shape.rest))
         if last_needed < 0:
             inside = self.all_optional(pairs, others)
         else:
             first = next(index for index, one in enumerate(shape.properties) if one.required)
-            before = [optional(cat(pair, COMMA)) for pair in pairs[:first]]
+            before = [optional(cat(pair, self.comma)) for pair in pairs[:first]]
             after = [
-                cat(COMMA, pair) if one.required else optional(cat(COMMA, pair))
+                cat(self.comma, pair) if one.required else optional(cat(self.comma, pair))
                 for pair, one in zip(pairs[first + 1 :], shape.properties[first + 1 :], strict=True)
             ]
-            inside = cat(*before, pairs[first], *after, _more(others))
-        return cat(Text("{"), inside, Text("}"))
+            inside = cat(*before, pairs[first], *after, self.more(others))
+        return cat(self.mark("{"), inside, self.mark("}"))
 
     def pair(self, one: Property) -> Expr:
-        return cat(Text(f"{quoted(one.name)}: "), self.shape(one.shape))
+        return cat(self.mark(f"{quoted(one.name)}: "), self.shape(one.shape))
 
     def all_optional(self, pairs: list[Expr], others: Expr) -> Expr:
         """Any of the pairs, in their order, none of which has to be there."""
-        rest = _more(others)  # what may follow once something has been written
+        rest = self.more(others)  # what may follow once something has been written
         options = [] if others == EMPTY else [cat(others, rest)]
         for index, pair in reversed(list(enumerate(pairs))):
             named = self.define("pair", pair) if len(pairs) > 1 else pair
             options.append(cat(named, rest))
             if index > 0:
-                rest = self.define("more", cat(optional(cat(COMMA, named)), rest))
+                rest = self.define("more", cat(optional(cat(self.comma, named)), rest))
         return optional(alt(*reversed(options))) if options else EMPTY
 
-
-def _more(others: Expr) -> Expr:
-    return EMPTY if others == EMPTY else many(cat(COMMA, others))
+    def more(self, others: Expr) -> Expr:
+        return EMPTY if others == EMPTY else many(cat(self.comma, others))
 
 
 def _any_value(strings: Expr) -> Iterable[tuple[str, Expr]]:

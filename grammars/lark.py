@@ -81,7 +81,8 @@ class _Printer:
                 self.schemas[schema] = self.named("json", f"%json {schema}")
             return self.schemas[schema]
 
-        grammar = build_values(document, BACKEND, as_json)
+        # Each brace, comma and key is a lexeme of its own: a lexeme is lost where a longer one begins like it.
+        grammar = build_values(document, BACKEND, as_json, mark=lambda text: Foreign(_literal(text)))
         prefix = f"v{len(self.rules)}_"
         names = {name: (prefix + name).replace("-", "_") for name in grammar.rules}
         for name, expr in grammar.rules.items():

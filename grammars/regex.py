@@ -1,8 +1,9 @@
 """A format's tree as one regular expression, for outlines_core: it reads bytes of text and knows no tokens.
 
-A marker that the vocabulary has as one token is written as a character of Unicode's last private plane, which stands
-for that token alone: text may hold no character of that plane, and whoever gives the vocabulary to outlines_core says
-that the token is that character.
+Characters of Unicode's last private plane stand for what is not text, and so no text may hold them: one for each
+marker that the vocabulary has as one token, and `START`. Whoever gives the vocabulary to outlines_core says which token
+is which character, and begins by feeding it `START`. Without such a beginning that occurs nowhere else, outlines_core
+also builds the automaton that looks for the expression anywhere, which grows exponentially with counted repetitions.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from grammars.build import build
-from grammars.errors import UnsupportedSchema
 from grammars.nodes import Node
 from grammars.regular import (
     LAST,
@@ -25,13 +25,13 @@ from grammars.regular import (
     alt,
     cat,
     excluding,
-    length_bounds,
     many,
     ranges,
 )
 from grammars.syntax import to_regex_text
 
 FIRST_STAND_IN = 0x100000
+START = chr(LAST)
 _STAND_INS = ranges((FIRST_STAND_IN, LAST))
 
 
@@ -59,7 +59,5 @@ def to_regex(node: Node, stand_ins: Mapping[str, str]) -> str:
         return expr
 
     whole = inline(grammar.rules["root"])
-    if length_bounds(whole)[0] == 0:
-        raise UnsupportedSchema("outlines", "empty answer", "#", "an automaton of its kind cannot end where it starts")
     # Without the `$`, outlines_core takes a state for final too early, and drops tokens that lead on from it.
-    return f"(?:{to_regex_text(whole)})$"
+    return f"{START}(?:{to_regex_text(whole)})$"

@@ -13,7 +13,7 @@ from engine.constraint.protocol import Mask
 from engine.constraint.tokens import TokenKinds, clear_bits, empty_mask, has_bit, set_bits, set_tokens
 from engine.errors import ConstraintError
 from grammars.nodes import Node
-from grammars.regex import FIRST_STAND_IN, to_regex
+from grammars.regex import FIRST_STAND_IN, START, to_regex
 from grammars.regular import LAST
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class OutlinesBackend:
             if _PLANE_16 not in pieces[token]:
                 tokens.setdefault(pieces[token], []).append(token)
         tokens |= {char.encode(): [token] for token, char in self._stand_ins.items()}
+        tokens[START.encode()] = [len(pieces)]
         return Vocabulary(int(self.kinds.end[0]), tokens)
 
     def compile(self, root: Node) -> OutlinesCompiled:
@@ -78,7 +79,9 @@ class OutlinesCompiled:
     def start(self) -> OutlinesConstraint:
         from outlines_core import Guide
 
-        return OutlinesConstraint(Guide(self._index), self._index, self._kinds)
+        guide = Guide(self._index)
+        guide.advance(self._kinds.vocabulary.n_tokens, return_tokens=False)  # the token that `START` was given
+        return OutlinesConstraint(guide, self._index, self._kinds)
 
 
 class OutlinesConstraint:
