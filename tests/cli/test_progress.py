@@ -1,0 +1,92 @@
+"""What a person is told while a run works, where standard error is no terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import events, writer
+from bench.cli.person import Terminal
+from bench.cli.progress import LINE_EVERY_S, RunProgress
+from bench.plan import Plan
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
+from bench.store import Store
+from tests.bench.scripted import PROVENANCE, plan_of
+
+Captured = pytest.CaptureFixture[str]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return plan_of(tmp_path)
+
+
+def started(plan: Plan, folder: Path, *, n_done: int = 0, resumed: bool = False) -> events.Started:
+    with Store.open(folder / "results.db") as store:
+        run = store.run(str(writer.begin_run(store, plan, PROVENANCE)))
+    return events.Started(run, plan, n_done, 0, resumed=resumed)
+
+
+def done(plan: Plan, outcome: str | None, error: ItemError | None = None) -> events.ItemDone:
+    cell = plan.cells[0]
+    record = ItemRecord("mine/0", (), EpisodeEnd.ERROR if error else EpisodeEnd.REPLY, error)
+    return events.ItemDone(cell, cell.items[0], record, outcome)
+
+
+def test_a_run_is_described_before_it_starts(plan: Plan, tmp_path: Path, capsys: Captured) -> None:
+    with RunProgress() as progress:
+        progress(started(plan, tmp_path, n_done=2, resumed=True))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "1 model file in 2 modes on mine: 6 answers."
+    assert lines[1] == "Going on with run 1, of which 2 answers are there already."
+
+
+def test_only_the_first_estimate_is_said(capsys: Captured) -> None:
+    with RunProgress() as progress:
+        progress(events.Estimated(125.0, "earlier runs of the same files here"))
+        progress(events.Estimated(60.0, "the first 8 items"))
+    text = capsys.readouterr().err
+    assert text == "About 2 minutes to go, judging by earlier runs of the same files here.\n"
+
+
+def test_a_line_comes_now_and_then_and_counts_what_is_right(plan: Plan, tmp_path: Path, capsys: Captured) -> None:
+    clock = Clock()
+    with RunProgress(clock=clock) as progress:
+        progress(started(plan, tmp_path))
+        capsys.readouterr()
+        progress(done(plan, "correct"))
+        assert capsys.readouterr().err == ""
+        clock.now_s = LINE_EVERY_S
+        progress(done(plan, "no_call"))
+        assert "2 of 6, 50.0% right" in capsys.readouterr().err
+        clock.now_s = 2 * LINE_EVERY_S
+        progress(done(plan, "runtime_error", ItemError(ErrorKind.RUNTIME, "died")))
+        assert "3 of 6, 50.0% right, 1 error" in capsys.readouterr().err
+
+
+def test_a_dead_worker_is_told_with_its_last_words(plan: Plan, capsys: Captured) -> None:
+    with RunProgress() as progress:
+        progress(events.WorkerDied(plan.models[0], 3, "killed by signal 6", tuple(f"line {n}" for n in range(9))))
+    text = capsys.readouterr().err
+    assert "the process of fake:perfect ended (killed by signal 6); 3 answers in flight" in text
+    assert "line 8" in text
+    assert "line 3" not in text
+
+
+def test_a_script_gets_the_download_that_it_named(capsys: Captured) -> None:
+    assert Terminal().may_download("m.gguf (4.00 GiB) from org/repo")
+    assert "Downloading m.gguf (4.00 GiB) from org/repo" in capsys.readouterr().err
+
+
+def test_a_dry_run_downloads_nothing(capsys: Captured) -> None:
+    assert not Terminal(may_download=False).may_download("m.gguf")
+    assert capsys.readouterr().err == ""
