@@ -1,7 +1,8 @@
 r"""The `format` names that are assertions here, each with the exact texts it allows.
 
 `date` and `date-time` know the length of every month and leap years; times have no leap seconds. `email` is an address
-as people have one: a dot-atom, `@`, host names; no comments and no quoted parts.
+as people have one: a dot-atom, `@`, host names; no comments and no quoted parts. `uri` is that of RFC 3986, without
+addresses of version 6 in brackets.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ _TIME = rf"{_HOUR}:{_MINUTE}:{_MINUTE}(?:\.\d+)?(?:[Zz]|[+\-]{_HOUR}:{_MINUTE})"
 _ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9\-]*[A-Za-z0-9])?"
 _HEX = "[0-9A-Fa-f]"
+_ESCAPE = f"%{_HEX}{_HEX}"
+_WORD = rf"(?:[A-Za-z0-9\-._~!$&'()*+,;=]|{_ESCAPE})"
+_SEGMENT = rf"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|{_ESCAPE})"
+_AUTHORITY = rf"(?:(?:{_WORD}|:)*@)?{_WORD}*(?::\d*)?"
+_PATH = rf"{_SEGMENT}+(?:/{_SEGMENT}*)*"
+_TAIL = rf"(?:{_SEGMENT}|[/?])*"
 _BYTE = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 
 FORMATS = {
@@ -30,6 +37,8 @@ FORMATS = {
         "date-time": f"{_DATE}[Tt]{_TIME}",
         "email": rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*",
         "uuid": f"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}",
+        "hostname": rf"{_LABEL}(?:\.{_LABEL})*",
+        "uri": rf"[A-Za-z][A-Za-z0-9+\-.]*:(?://{_AUTHORITY}(?:/{_SEGMENT}*)*|/(?:{_PATH})?|{_PATH})?(?:\?{_TAIL})?(?:#{_TAIL})?",
         "ipv4": rf"{_BYTE}(?:\.{_BYTE}){{3}}",
     }.items()
 }
@@ -38,7 +47,6 @@ FORMATS = {
 OTHER_STANDARD_FORMATS = frozenset(
     {
         "duration",
-        "hostname",
         "idn-email",
         "idn-hostname",
         "ipv6",
@@ -47,7 +55,6 @@ OTHER_STANDARD_FORMATS = frozenset(
         "json-pointer",
         "regex",
         "relative-json-pointer",
-        "uri",
         "uri-reference",
         "uri-template",
     }

@@ -1,7 +1,8 @@
 """Shapes as a JSON Schema for llguidance's `%json`, out of keywords that it was seen to enforce exactly.
 
 What it enforces otherwise has no schema here: bounds of numbers (it refuses 0.2 under a maximum of 0.25), integers
-beyond 2^53 (it reads bounds as doubles), and constants that it would spell in another way.
+beyond 2^53 (it reads bounds as doubles), and constants and names that it would spell in another way (U+007F is escaped
+in values and not in names).
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ def _is_exact(shape: Shape) -> bool:
         case Integer(low, high, step):
             return step is not None or all(bound is None or abs(bound) <= _EXACT for bound in (low, high))
         case Const(text):
-            return json.dumps(json.loads(text), ensure_ascii=False).replace("\x7f", "\\u007f") == text
+            return json.dumps(json.loads(text), ensure_ascii=False) == text
         case Array(prefix, rest):
             return all(map(_is_exact, prefix)) and (rest is None or _is_exact(rest))
         case Object(properties, rest):
-            return all(_is_exact(one.shape) for one in properties) and (rest is None or _is_exact(rest))
+            named = all(_is_exact(one.shape) and "\x7f" not in one.name for one in properties)
+            return named and (rest is None or _is_exact(rest))
         case Union(options):
             return all(map(_is_exact, options))
     return True

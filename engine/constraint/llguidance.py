@@ -73,17 +73,24 @@ class LlguidanceCompiled:
 
 
 class LlguidanceConstraint:
-    """Implements `Constraint`."""
+    """Implements `Constraint`.
+
+    Where the next bytes are certain, only the tokens of their canonical segmentation are allowed: so llguidance makes
+    its masks, and `allows` and `forced` say the same.
+    """
 
     def __init__(self, matcher: Any, kinds: TokenKinds) -> None:
         self._matcher, self._kinds = matcher, kinds
         self._mask: Mask | None = None
+        self._forced: list[int] | None = None
 
     def allows(self, token: int) -> bool:
         if token in self._kinds.vocabulary.eog:
             return self.complete
         if self._mask is not None:
             return has_bit(self._mask, token)
+        if forced := self.forced():
+            return token == forced[0]
         allowed: bool = self._matcher.validate_tokens([token]) == 1
         return allowed
 
@@ -95,17 +102,17 @@ class LlguidanceConstraint:
         return self._mask
 
     def accept(self, token: int) -> None:
-        self._mask = None
+        self._mask = self._forced = None
         if not self._matcher.consume_token(token):
-            self._check()
-            raise ConstraintError(f"llguidance does not allow token {token} here")
+            raise ConstraintError(
+                f"llguidance does not allow token {token} here: {_first_line(self._matcher.get_error())}"
+            )
 
     def forced(self) -> list[int]:
-        if self.complete:
-            return []
-        tokens: list[int] = self._matcher.compute_ff_tokens()
-        self._check()
-        return [token for token in tokens if token not in self._kinds.vocabulary.eog]
+        if self._forced is None:
+            self._forced = [] if self.complete else self._matcher.compute_ff_tokens()
+            self._check()
+        return self._forced
 
     @property
     def complete(self) -> bool:

@@ -94,10 +94,14 @@ def _strings() -> Iterator[Probe]:
         ("date-time", "2024-02-29T12:00:00Z", "2024-02-29 12:00:00Z"),
         ("email", "ann@mail.example.org", "ann.example.org"),
         ("uuid", "123e4567-e89b-12d3-a456-426614174000", "123e4567"),
+        ("hostname", "mail.example.org", "mail..example"),
+        ("uri", "https://a.example/x?q=%20#f", "a.example/x y"),
         ("ipv4", "192.168.0.1", "192.168.0.256"),
     ):
         yield _schema(f"`format`: {name}", {"type": "string", "format": name}, [good], [bad])
-    yield _schema("… any other of JSON Schema (uri, ...)", {"type": "string", "format": "uri"}, ["http://x"], ["x y"])
+    yield _schema(
+        "… any other of JSON Schema (ipv6, duration, ...)", {"type": "string", "format": "ipv6"}, ["::1"], ["x"]
+    )
     yield _schema("… of nobody's (int32, password, ...)", {"type": "string", "format": "password"}, ["x"], [])
 
 

@@ -39,6 +39,9 @@ def accepts(constraint: Constraint, kinds: TokenKinds, text: str) -> bool:
 def _next(
     constraint: Constraint, kinds: TokenKinds, structural: dict[bytes, int], data: bytes, at: int
 ) -> tuple[int, int] | None:
+    for token in constraint.forced()[:1]:
+        piece = kinds.vocabulary.pieces[token]
+        return (token, len(piece)) if data.startswith(piece, at) else None
     for piece, token in structural.items():
         if data.startswith(piece, at) and constraint.allows(token):
             return token, len(piece)

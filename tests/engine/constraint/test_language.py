@@ -5,18 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from engine.constraint import BACKENDS, backend
 from engine.constraint.tokens import set_tokens
 from engine.constraint.walk import accepts
-from engine.llama import LoadParams, load_model
 from grammars.canonical import dumps
 from grammars.errors import UnsupportedSchema
 from grammars.nodes import Json
@@ -25,11 +20,6 @@ from tests.grammars.schemas import instances, tool_parameters
 
 N_EXAMPLES = int(os.environ.get("TOOLGAUGE_EXAMPLES", "50"))  # many more, now and then, find more
 FEW = settings(max_examples=N_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
-
-
-@pytest.fixture(scope="module", params=BACKENDS)
-def engine(request: pytest.FixtureRequest, tiny_vocab: Path) -> Iterator[Any]:
-    yield backend(request.param, load_model(tiny_vocab, LoadParams(vocab_only=True)))
 
 
 @FEW
