@@ -53,6 +53,11 @@ def make_tokenizer(n_documents: int = 20_000) -> Tokenizer:
     return train(texts, VOCABULARY_SIZE)
 
 
+def stored_tokenizer(path: Path) -> Tokenizer:
+    """A tokenizer written by an earlier run; `tokenizer.json` beside this file is the bundled model's."""
+    return Tokenizer(**{key: tuple(value) for key, value in json.loads(path.read_text()).items()})
+
+
 def shard(seed: int, n_documents: int, tokenize: Tokenize, *, easy: bool = False) -> dict[str, np.ndarray]:
     """`n_documents` conversations of one seed as arrays; the few that are too long for the context are left out."""
     rng = random.Random(seed)
@@ -77,11 +82,12 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=20)
     parser.add_argument("--first", type=int, default=1, help="number of the first shard, which is its seed")
     parser.add_argument("--documents", type=int, default=10_000, help="conversations in a shard")
+    parser.add_argument("--tokenizer", type=Path, help="use this one instead of learning one, e.g. for a warm start")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     vocabulary = args.out / "vocabulary.gguf"
     if not vocabulary.exists():
-        tokenizer = make_tokenizer()
+        tokenizer = stored_tokenizer(args.tokenizer) if args.tokenizer else make_tokenizer()
         (args.out / "tokenizer.json").write_text(json.dumps(dataclasses.asdict(tokenizer)))
         write_vocabulary(vocabulary, tokenizer, TEMPLATE.read_text())
     model = load_model(vocabulary, LoadParams(vocab_only=True))

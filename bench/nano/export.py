@@ -8,7 +8,6 @@ Needs the `nano` extra, for the checkpoint is PyTorch's.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import gguf
 import numpy as np
 import torch
 
-from bench.nano.corpus import TEMPLATE
+from bench.nano.corpus import TEMPLATE, stored_tokenizer
 from bench.nano.model import Shape
 from bench.nano.tokenizer import Tokenizer, add_to_gguf
 
@@ -109,8 +108,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    stored = json.loads(args.tokenizer.read_text())
-    tokenizer = Tokenizer(**{key: tuple(value) for key, value in stored.items()})
+    tokenizer = stored_tokenizer(args.tokenizer)
     n_parameters = export(torch.load(args.checkpoint, weights_only=True), tokenizer, args.out)
     print(f"{args.out}: {n_parameters / 1e6:.2f} M parameters, {args.out.stat().st_size / 1e6:.1f} MB")  # noqa: T201
 
