@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from grammars.build import Grammar, build
 from grammars.errors import UnsupportedSchema
 from grammars.nodes import Node
-from grammars.regular import LAST, Alt, Cat, Chars, Expr, Many, Rule, Text, Token, alt, cat, many
+from grammars.regular import Alt, Cat, Chars, Expr, Many, Rule, Text, Token, alt, cat, many
 
 _BLOCK = 1000  # half of what llama.cpp counts to
 
@@ -105,23 +105,14 @@ def _is_small(expr: Expr) -> bool:
 
 
 def _char_class(given: Chars) -> str:
-    if given.ranges and given.ranges[-1][1] == LAST:  # shorter as what it is not; surrogates are never meant
-        gaps, start = [], 0
-        for low, high in given.ranges:
-            if start < low:
-                gaps.append((start, low - 1))
-            start = high + 1
-        return f"[^{_spans(gaps)}]"
-    return f"[{_spans(given.ranges)}]"
-
-
-def _spans(pairs: list[tuple[int, int]] | tuple[tuple[int, int], ...]) -> str:
-    return "".join(
+    """Never as what it is not: llama.cpp then refuses the first bytes of any character that shares them with one."""
+    spans = (
         _escaped(chr(low), in_class=True)
         if low == high
         else f"{_escaped(chr(low), in_class=True)}-{_escaped(chr(high), in_class=True)}"
-        for low, high in pairs
+        for low, high in given.ranges
     )
+    return f"[{''.join(spans)}]"
 
 
 def _escaped(char: str, *, in_class: bool) -> str:

@@ -1,0 +1,111 @@
+"""What the three renderers write. What the engines make of it is tested with them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from grammars.errors import UnsupportedSchema
+from grammars.gbnf import to_gbnf
+from grammars.lark import to_lark
+from grammars.nodes import AnyJsonObject, Choice, Json, Literal, Marker, Node, RawText, Repeat, Seq
+from grammars.regex import START, to_regex
+
+CALL = Seq((Marker("<call>"), Literal('{"a": '), Json({"type": "boolean"}), Literal("}\n"), Marker("</call>")))
+
+
+def test_markers_are_tokens_where_they_have_an_id_and_text_elsewhere() -> None:
+    assert to_gbnf(CALL, {"<call>": 7}) == 'root ::= <[7]> "{\\"a\\": " ("true" | "false") "}\\n</call>"\n'
+    assert to_lark(CALL, {"<call>": 7}).startswith('start: <[7]> "{\\"a\\": " json1 "}\\n" "</call>"\njson1: %json {')
+    assert to_regex(CALL, {"<call>": "\U00100007"}) == f'{START}(?:\U00100007\\{{"a": (?:true|false)\\}}\n</call>)$'
+
+
+def test_gbnf_names_are_letters_digits_and_dashes() -> None:
+    schema = {"$ref": "#/$defs/my_tool.v2", "$defs": {"my_tool.v2": {"type": "string"}}}
+    for line in to_gbnf(Seq((Json(schema), Json(schema))), {}).splitlines():
+        assert re.match(r"[a-zA-Z0-9-]+ ::= ", line)
+
+
+def test_gbnf_escapes_what_its_parser_would_read_otherwise() -> None:
+    assert to_gbnf(Literal('"\\\n\t\x01\x7fé\u2028'), {}) == 'root ::= "\\"\\\\\\n\\t\\x01\\x7Fé\\u2028"\n'
+    text = to_gbnf(Json({"type": "string", "pattern": "^[\\]a-c-]$"}), {})
+    assert "[\\x2D\\x5Da-c]" in text
+
+
+def test_gbnf_counts_beyond_its_limit_in_blocks() -> None:
+    text = to_gbnf(Json({"type": "string", "maxLength": 5_000_000}), {})
+    counts = [int(number) for number in re.findall(r"\{(?:\d+,)?(\d+)\}", text)]
+    assert max(counts) == 1000
+
+
+def test_gbnf_repeats_no_group_with_large_counts_inside() -> None:
+    schema = {
+        "type": "array",
+        "items": {"type": "array", "items": {"type": "string", "maxLength": 900}, "maxItems": 900},
+    }
+    for line in to_gbnf(Json(schema), {}).splitlines():
+        assert not re.search(r"\{\d+(,\d*)?\}.*\)[*+?{]", line)
+
+
+def test_lark_asks_for_the_canonical_separators() -> None:
+    text = to_lark(Json({"type": "object"}), {})
+    assert '"whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "' in text
+
+
+def test_lark_writes_bounded_numbers_in_rules_of_its_own_and_the_rest_as_json() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "number", "maximum": 0.25}, "s": {"type": "string", "maxLength": 3}},
+        "required": ["n", "s"],
+        "additionalProperties": False,
+    }
+    start, json_rule = to_lark(Json(schema), {}).splitlines()
+    assert start.startswith('start: "{" "\\"n\\": " /') and start.endswith('/ ", " "\\"s\\": " json1 "}"')
+    assert json_rule.endswith('"type": "string", "maxLength": 3}')
+
+
+def test_lark_shares_equal_schemas() -> None:
+    text = to_lark(Choice((Json({"type": "null"}), Seq((Literal("x"), Json({"type": "null"}))))), {})
+    assert text.count("%json") == 1
+
+
+def test_lark_includes_the_rules_of_any_object_once() -> None:
+    text = to_lark(Choice((AnyJsonObject(), Seq((Literal("x"), AnyJsonObject())))), {})
+    assert text.count("json_object:") == 1
+
+
+def test_lark_needs_to_know_where_raw_text_ends() -> None:
+    with pytest.raises(UnsupportedSchema, match="must be followed by the text or the token that ends it"):
+        to_lark(Seq((RawText("</p>"), Literal("x"))), {})
+
+
+@pytest.mark.parametrize("node", [RawText(""), Choice(())])
+def test_gbnf_refuses_what_matches_nothing(node: Node) -> None:
+    with pytest.raises(UnsupportedSchema):
+        to_gbnf(node, {})
+
+
+@pytest.mark.parametrize(
+    ("node", "keyword"),
+    [
+        (AnyJsonObject(), "AnyJsonObject"),
+        (Json({}), "type"),
+        (Json({"$ref": "#/$defs/a", "$defs": {"a": {"type": "array", "items": {"$ref": "#/$defs/a"}}}}), "$ref"),
+    ],
+)
+def test_a_regular_expression_cannot_nest_without_limit(node: Node, keyword: str) -> None:
+    with pytest.raises(UnsupportedSchema) as caught:
+        to_regex(Seq((Literal("x"), node)), {})
+    assert (caught.value.backend, caught.value.keyword) == ("outlines", keyword)
+
+
+def test_the_tool_of_a_refused_schema_is_named() -> None:
+    for render in (to_gbnf, to_lark, to_regex):
+        with pytest.raises(UnsupportedSchema, match="of the tool 'add'"):
+            render(Json({"type": "array", "uniqueItems": True}, tool="add"), {})
+
+
+def test_repetitions_share_the_rule_of_their_item() -> None:
+    text = to_gbnf(Repeat(CALL, separator=Literal(", ")), {})
+    assert text.count('{\\"a\\": ') == 1
