@@ -35,6 +35,13 @@ def _sorted_tokens(kinds: TokenKinds) -> NDArray[np.uint8]:
     return sort
 
 
+def _bytewise(kinds: TokenKinds) -> NDArray[np.int32] | None:
+    """A token for each byte that a text may have; None where the vocabulary lacks one."""
+    found = [kinds.by_piece.get(bytes((byte,))) for byte in range(1, 256) if byte not in _NEVER]
+    known = [token for token in found if token is not None]
+    return np.array(known, dtype=np.int32) if len(known) == len(found) else None
+
+
 class GbnfBackend:
     """Implements `Backend`."""
 
@@ -43,32 +50,37 @@ class GbnfBackend:
     def __init__(self, model: Model) -> None:
         self.version = version("llama_cpp_python")
         self.kinds = TokenKinds(model.vocabulary())
-        self._model, self._sort = model, _sorted_tokens(self.kinds)
+        self._model, self._sort, self._bytewise = model, _sorted_tokens(self.kinds), _bytewise(self.kinds)
 
     def compile(self, root: Node) -> GbnfCompiled:
         from engine.llama import GrammarSampler
 
         marker_ids = self.kinds.marker_ids(root)
         text = to_gbnf(root, marker_ids)
-        return GbnfCompiled(text, GrammarSampler(self._model, text), GbnfTokens(self.kinds, self._sort, marker_ids))
+        tokens = GbnfTokens(self.kinds, self._sort, self._bytewise, marker_ids)
+        return GbnfCompiled(text, GrammarSampler(self._model, text), tokens)
 
 
 class GbnfTokens:
     """What the states of one grammar have in common: how to treat each token."""
 
-    def __init__(self, kinds: TokenKinds, sort: NDArray[np.uint8], marker_ids: dict[str, int]) -> None:
+    def __init__(
+        self,
+        kinds: TokenKinds,
+        sort: NDArray[np.uint8],
+        bytewise: NDArray[np.int32] | None,
+        marker_ids: dict[str, int],
+    ) -> None:
         self.kinds = kinds
         self.spellings = {token: kinds.spelled(text.encode()) for text, token in marker_ids.items()}
         self.sort = sort.copy()
         self.sort[list(self.spellings)] = _MARKER
         self.possible = np.flatnonzero(self.sort != _REFUSED).astype(np.int32)
         self.ragged = np.flatnonzero(self.sort == _RAGGED).astype(np.int32)
-        firsts = [kinds.by_piece.get(bytes((byte,))) for byte in range(1, 256) if byte not in _NEVER]
-        known = np.array([token for token in firsts if token is not None], dtype=np.int32)
         markers = np.array(list(self.spellings), dtype=np.int32)
         going_on = self.possible[self.sort[self.possible] != _END]
-        # Where each byte has a token, these and the markers show whether anything may follow at all.
-        self.probes = np.append(known, markers) if len(known) == len(firsts) else going_on
+        # Where each byte has a token, those and the markers show whether anything may follow at all.
+        self.probes = going_on if bytewise is None else np.append(bytewise, markers)
 
 
 class GbnfCompiled:

@@ -190,11 +190,12 @@ def test_characters_may_be_written_byte_by_byte(engine: Any) -> None:
 @pytest.mark.parametrize("text", ["è", "\ud000", "\U0010fffd", "\u07ff\uffff"])
 def test_characters_near_forbidden_ones_may_be_written_byte_by_byte(engine: Any, text: str) -> None:
     """Beside a property `é`, another one named `è` begins with the same byte; U+D000 begins like a surrogate."""
-    if engine.name == "outlines" and text > "\U000fffff":
-        pytest.skip("outlines cannot hold the last private plane")
     null = {"type": "null"}
     schema = {"type": "object", "properties": {"é": null}, "additionalProperties": null}
     constraint = engine.compile(Json(schema)).start()
+    if engine.name == "outlines" and text > "\U000fffff":  # characters of the last private plane stand for markers
+        assert walk(constraint, engine.kinds, f'{{"{text}').n_bytes == 2
+        return
     for byte in f'{{"{text}": null}}'.encode():
         constraint.accept(engine.kinds.by_piece[bytes((byte,))])
     assert constraint.complete
