@@ -37,6 +37,30 @@ class Json:
 
 
 @dataclass(frozen=True, slots=True)
+class RawString:
+    """The bare text, without quotes and escapes, of a string valid under `schema`; it does not contain `until`.
+
+    Like in `RawText`, `until` itself is not consumed. What `schema` says of other types than strings is ignored.
+    """
+
+    schema: Mapping[str, Any]
+    until: str
+    tool: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedDict:
+    """A value valid under `schema` in Gemma's notation: keys bare, strings raw between two `quote` markers.
+
+    `{city:<|"|>Paris<|"|>,days:2}`; no white space, properties in schema order.
+    """
+
+    schema: Mapping[str, Any]
+    quote: str
+    tool: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class AnyJsonObject:
     """Any well-formed JSON object, white space bounded: 'JSON mode' as servers offer it."""
 
@@ -68,4 +92,4 @@ class Repeat:
     maximum: int | None = None
 
 
-Node = Literal | Marker | Json | AnyJsonObject | RawText | Seq | Choice | Repeat
+Node = Literal | Marker | Json | RawString | QuotedDict | AnyJsonObject | RawText | Seq | Choice | Repeat

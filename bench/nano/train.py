@@ -27,9 +27,9 @@ from bench.nano.export import weights_of
 from bench.nano.model import NanoModel, Shape
 
 MUON_LR, EMBEDDING_LR, NORM_LR, WEIGHT_DECAY = 0.02, 3e-3, 2e-3, 0.01
-WARM_UP_STEPS, CONSTANT_UNTIL = 60, 0.65
+WARM_UP_STEPS, CONSTANT_UNTIL = 60, 0.5
 FUSED = {"qkv": 3, "gate_up": 2}
-CONTEXT_WEIGHT, CONTEXT_UNTIL = 0.15, 0.4
+CONTEXT_WEIGHT = 0.15
 EASY_UNTIL, EASY_SHARE = 0.3, 0.3  # the easy documents fade to this share of the batches
 
 
@@ -201,7 +201,7 @@ def run(rank: int, args: argparse.Namespace) -> None:
     started, last_saved, losses = time.monotonic(), time.monotonic(), []
     while share < 1:
         tokens, targets, learned = next(easy if together.random() < max(EASY_SHARE, 1 - share / EASY_UNTIL) else stream)
-        loss = loss_of(model, tokens, targets, learned, CONTEXT_WEIGHT if share < CONTEXT_UNTIL else 0.0)
+        loss = loss_of(model, tokens, targets, learned, CONTEXT_WEIGHT if share < args.context_until else 0.0)
         loss.backward()
         mean = averaged(optimiser.live, [loss.item(), float(tokens.numel()), time.monotonic() - started])
         optimiser.step(rate_at(share, optimiser.n_steps))
@@ -243,6 +243,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=5_120, help="tokens in a step, padding included, over all ranks")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--warm", type=Path, help="start from this GGUF's weights, e.g. nano-f16.gguf")
+    parser.add_argument("--context-until", type=float, default=0.4, help="share of the run that learns prompts too")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.multiprocessing.spawn(run, (args,), nprocs=args.ranks)

@@ -22,12 +22,15 @@ Mask = NDArray[np.uint32]  # packed bits, shape (ceil(n_vocab / 32),), little-en
 class ConstraintSpec:
     """The language of an answer, and when it begins.
 
-    `trigger` None: from the first token (after reasoning, if the model reasons first). Otherwise text is free until
-    the marker `trigger` has been sampled, and `root` describes what follows it. The answer ends where `root` does.
+    Without `triggers` it begins with the first token (after reasoning, if the model reasons first). Otherwise text is
+    free until one of the `triggers` has been written, with which `root` begins: the constraint starts at the first
+    character of the trigger. `at_start`: a trigger counts only where nothing but white space stands before it in the
+    answer. The answer ends where `root` does.
     """
 
     root: Node
-    trigger: str | None = None
+    triggers: tuple[str, ...] = ()
+    at_start: bool = False
 
 
 class Constraint(Protocol):

@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from engine.constraint.protocol import ConstraintSpec
-from engine.types import Parsed, Tool
+from engine.errors import ToolgaugeError
+from engine.formats.reasoning import Frame
+from engine.types import Call, Parsed, Tool
+
+
+class CannotCarry(ToolgaugeError):
+    """A format has no way of writing these calls; the message names the value and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What the source of a family's chat template contains, and does not contain."""
+
+    all_of: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
+    none_of: tuple[str, ...] = ()
+
+    def matches(self, template: str) -> bool:
+        """Whether a template is of this family; an empty signature matches none."""
+        if not (self.all_of or self.any_of):
+            return False
+        return (
+            all(text in template for text in self.all_of)
+            and (not self.any_of or any(text in template for text in self.any_of))
+            and not any(text in template for text in self.none_of)
+        )
 
 
 class StreamWatcher(Protocol):
@@ -26,16 +52,25 @@ class StreamWatcher(Protocol):
 class ToolFormat(Protocol):
     id: str
     version: str  # changes when the parser's verdicts could change
+    title: str  # the models that write it, e.g. "Qwen3-Coder, Qwen3.5, Nemotron 3"
     markers: tuple[str, ...]  # texts that should be single tokens of the vocabulary
     stop_texts: tuple[str, ...]  # tokens that end the answer beside the model's own end-of-generation tokens
+    frame: Frame  # how reasoning opens and closes, and what stands before an answer in plain text
+    signature: Signature
+    max_calls: int | None  # calls in one answer; None: any number
+    limits: tuple[str, ...]  # what the format cannot carry, one sentence each
 
-    def detect(self, template: str, has_token: Callable[[str], bool]) -> bool:
-        """Whether a model with this chat template and vocabulary writes calls this way."""
+    def write(self, calls: Sequence[Call], tools: Sequence[Tool]) -> str:
+        """The text of an answer that makes these calls, as the makers' template writes it, without reasoning.
+
+        `parse` reads it back to the same calls, and `constraint` accepts it (from its trigger on) where the arguments
+        are valid. Raises `CannotCarry`.
+        """
 
     def parse(self, text: str, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> Parsed:
         """Read an answer. Never raises, whatever the text. `reasoning_opened`: the prompt ended inside reasoning."""
 
-    def constraint(self, tools: Sequence[Tool], *, required: bool) -> ConstraintSpec:
-        """The grammar that enforces envelope and argument schemas; one call or several."""
+    def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
+        """The grammar that enforces envelope and argument schemas; one call, or `several` where the format has them."""
 
     def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> StreamWatcher: ...

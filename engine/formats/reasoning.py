@@ -1,4 +1,4 @@
-"""Where reasoning ends and the answer begins, for models that think between `<think>` and `</think>`.
+"""Where reasoning ends and the answer begins, for models that think before they answer.
 
 Only reasoning at the very start counts: what looks like a marker later is text. Whether the prompt has already opened
 it is known to whoever built the prompt (`engine.prompt`), and is never guessed from the output.
@@ -13,6 +13,23 @@ THINK_CLOSE = "</think>"
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """What a family of models writes around an answer, whatever is in it: reasoning, then perhaps a header.
+
+    Between `close` and an answer that goes on in a new message stands `resume`; before an answer in plain text stands
+    `header`.
+    """
+
+    open: str = THINK_OPEN
+    close: str = THINK_CLOSE
+    resume: str = ""
+    header: str = ""
+
+
+THINK = Frame()
+
+
+@dataclass(frozen=True, slots=True)
 class Split:
     reasoning: str
     start: int  # where the answer begins
@@ -20,16 +37,16 @@ class Split:
     inside: bool = False  # the text ends while the model is still reasoning
 
 
-def split_reasoning(text: str, *, opened: bool) -> Split:
+def split_reasoning(text: str, *, opened: bool, frame: Frame = THINK) -> Split:
     """Find the start of the answer; text that ends within reasoning is all reasoning."""
     lead = len(text) - len(text.lstrip())
-    if text.startswith(THINK_OPEN, lead):
-        begin = lead + len(THINK_OPEN)
+    if text.startswith(frame.open, lead):
+        begin = lead + len(frame.open)
     elif opened:
         begin = 0
     else:
-        return Split("", 0, decided=not THINK_OPEN.startswith(text[lead:]))
-    end = text.find(THINK_CLOSE, begin)
+        return Split("", 0, decided=not frame.open.startswith(text[lead:]))
+    end = text.find(frame.close, begin)
     if end < 0:
         return Split(text[begin:].strip(), len(text), decided=False, inside=True)
-    return Split(text[begin:end].strip(), end + len(THINK_CLOSE), decided=True)
+    return Split(text[begin:end].strip(), end + len(frame.close), decided=True)
