@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from bench.report.document import Block, Code, Document, Heading, Table, Text, visible
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")  # what could begin HTML; "<0.001" stays readable
+_MARK = re.compile(r"[*`]")
+_LINK = re.compile(r"\]([(\[:])")  # brackets are text unless one of these follows them
+_BACKSLASH = re.compile(r"\\(?=[!-/:-@\[-`{-~]|$)")  # elsewhere a backslash is itself
 _QUOTE = re.compile(r"^(\s*)>", re.MULTILINE)
 
 
@@ -58,10 +61,9 @@ def _table_cell(text: str) -> str:
 
 
 def _inline(text: str) -> str:
-    """Escape what would become markup or HTML; names such as `native.schema` stay readable."""
-    escaped = visible(text).replace("\\", "\\\\")
-    for mark in ("*", "`", "[", "]"):
-        escaped = escaped.replace(mark, "\\" + mark)
+    """Escape what would become markup or HTML, and nothing else: names, markers and JSON stay readable."""
+    escaped = _BACKSLASH.sub(r"\\\\", visible(text))
+    escaped = _LINK.sub(r"]\\\1", _MARK.sub(r"\\\g<0>", escaped))
     return _QUOTE.sub(r"\1\\>", _TAG.sub("&lt;", escaped))
 
 

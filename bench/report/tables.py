@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from bench import numbers
+from bench.modes import NO_BACKEND
 from bench.report.document import Bar, Block, Cell, Column, Document, Heading, Table, Text, Tone, cell
 from bench.report.values import Paired, Rate, Report, Row, Rung, Section, Verdict
 from bench.stats import Spread
@@ -117,6 +118,8 @@ def _main(section: Section) -> Table:
     rows = section.rows
     keys, key_cells = _keys(rows)
     escapes = any(row.n_escapes for row in rows)
+    # What was never measured is a sentence below the table, not columns of dashes.
+    timed, weighed = any(map(_is_timed, rows)), any(map(_is_weighed, rows))
     columns = [
         *keys,
         _right("n", "accuracy"),
@@ -125,18 +128,29 @@ def _main(section: Section) -> Table:
         *([_right("grammar\nescapes", "accuracy")] if escapes else []),
         _right("truncated", "accuracy"),
         _right("not\nscored", "accuracy"),
-        _right("first\ncall", "speed"),
-        _right("prefill\ntok/s", "speed"),
-        _right("decode\ntok/s", "speed"),
-        _right("peak\nVRAM", "speed"),
-        _right("peak\nRSS", "speed"),
+        *(_right(name, "speed") for name in ("first\ncall", "prefill\ntok/s", "decode\ntok/s") if timed),
+        *(_right(name, "speed") for name in ("peak\nVRAM", "peak\nRSS") if weighed),
     ]
+
+    def cells(row: Row) -> Iterable[Cell]:
+        yield from key_cells(row)
+        yield from _accuracy_cells(row, escapes=escapes)
+        if timed:
+            yield from _speed_cells(row)
+        if weighed:
+            yield from _memory_cells(row)
+
     return Table(
-        tuple(columns),
-        tuple((*key_cells(row), *_accuracy_cells(row, escapes=escapes), *_speed_cells(row)) for row in rows),
-        n_group=1,
-        notes=_main_notes(rows),
+        tuple(columns), tuple(tuple(cells(row)) for row in rows), n_group=1, notes=_main_notes(rows, timed=timed)
     )
+
+
+def _is_timed(row: Row) -> bool:
+    return any((row.speed.ttfc_s, row.speed.prefill_tok_per_s, row.speed.decode_tok_per_s))
+
+
+def _is_weighed(row: Row) -> bool:
+    return row.memory.vram_peak_bytes is not None or row.memory.rss_peak_bytes is not None
 
 
 def _accuracy_cells(row: Row, *, escapes: bool) -> Iterable[Cell]:
@@ -153,14 +167,23 @@ def _speed_cells(row: Row) -> Iterable[Cell]:
     yield _median(row.speed.ttfc_s, numbers.duration)
     yield _median(row.speed.prefill_tok_per_s, numbers.rate)
     yield _median(row.speed.decode_tok_per_s, numbers.rate)
+
+
+def _memory_cells(row: Row) -> Iterable[Cell]:
     yield _value(numbers.size(row.memory.vram_peak_bytes))
     yield _value(numbers.size(row.memory.rss_peak_bytes))
 
 
-def _main_notes(rows: Sequence[Row]) -> tuple[str, ...]:
+def _main_notes(rows: Sequence[Row], *, timed: bool) -> tuple[str, ...]:
     notes = [
         "accuracy over the scored cases, with its 95% interval; schema valid over the cases in which a call was tried"
     ]
+    backends = _backends(rows)
+    if len(backends) == 1:
+        modes = ", ".join(dict.fromkeys(row.mode for row in rows if row.backend != NO_BACKEND))
+        notes.append(f"constrained by {backends[0]}: {modes}")
+    if not timed:
+        notes.append("times were not measured")
     samples = {row.speed.ttfc_s.n for row in rows if row.speed.ttfc_s}
     if samples:
         n = f"{min(samples)}" if len(samples) == 1 else f"{min(samples)}-{max(samples)}"
@@ -294,12 +317,15 @@ def _per_row(rows: Sequence[Row], title: str, headers: Sequence[str], cells: Cel
 
 
 def _keys(rows: Sequence[Row]) -> tuple[list[Column], CellMaker]:
-    """Name the columns that tell rows apart; a backend only where there is more than one."""
-    backends = {row.backend for row in rows if row.backend != "none"}
+    """Name the columns that tell rows apart; the backend, where there is only one, is said below the main table."""
     columns = [Column("quant"), Column("mode")]
-    if len(backends) < 2:
+    if len(_backends(rows)) < 2:
         return columns, lambda row: [cell(row.quant, "strong"), cell(row.mode)]
     return [*columns, Column("backend")], lambda row: [cell(row.quant, "strong"), cell(row.mode), cell(row.backend)]
+
+
+def _backends(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row.backend for row in rows if row.backend != NO_BACKEND))
 
 
 def rate_with_interval(rate: Rate | None) -> Cell:

@@ -96,7 +96,11 @@ def test_markdown_writes_every_cell() -> None:
         ("p <0.001", "p <0.001"),
         ("> quoted", "\\> quoted"),
         ("native_free Q4_K_M", "native_free Q4_K_M"),
-        ("*bold* `code` [link](x)", "\\*bold\\* \\`code\\` \\[link\\](x)"),
+        ("*bold* `code` [link](x)", "\\*bold\\* \\`code\\` [link]\\(x)"),
+        ("[link][x] and [x]: y", "[link]\\[x] and [x]\\: y"),
+        ('[TOOL_CALLS]add[ARGS]{"a": [1]}', '[TOOL_CALLS]add[ARGS]{"a": [1]}'),
+        (r"C:\new [day]", r"C:\new [day]"),
+        (r"\[x\] \ end" + "\\", r"\\[x\\] \ end" + "\\\\"),
     ],
 )
 def test_a_markdown_cell_cannot_break_its_table(text: str, expected: str) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench.report import markdown, tables, terminal
 from bench.report.document import Document, Heading, Table, Text
-from bench.report.values import Rate, Report, Section
+from bench.report.values import Memory, Rate, Report, Section, Speed
 from tests.bench import samples
 
 
@@ -64,6 +64,24 @@ def test_the_backend_is_a_column_only_where_there_are_several() -> None:
     mixed = tuple(replace(row, backend="gbnf") if row.mode == "json.schema" else row for row in section.rows)
     report = replace(samples.report(), sections=(replace(section, rows=mixed),))
     assert headers(main_table(report))[:3] == ["quant", "mode", "backend"]
+
+
+def test_the_only_backend_is_said_below_the_main_table() -> None:
+    assert "constrained by llguidance: native.schema, json.schema" in main_table(samples.report()).notes
+
+
+def test_what_was_not_measured_is_a_sentence_and_no_columns() -> None:
+    (section,) = samples.report().sections
+    untimed = tuple(replace(row, speed=Speed()) for row in section.rows)
+    table = main_table(replace(samples.report(), sections=(replace(section, rows=untimed),)))
+    assert headers(table)[-3:] == ["not scored", "peak VRAM", "peak RSS"]
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    assert "times were not measured" in table.notes
+    assert "times were not measured" not in main_table(samples.report()).notes
+    bare = tuple(replace(row, memory=Memory()) for row in untimed)
+    table = main_table(replace(samples.report(), sections=(replace(section, rows=bare),)))
+    assert headers(table)[-1] == "not scored"
+    assert all(len(row) == len(table.columns) for row in table.rows)
 
 
 def test_more_tables_come_when_asked_for() -> None:
