@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.formats.reasoning import split_reasoning
+from engine.formats.reasoning import THINK, Frame, split_reasoning
 
 Reading = Callable[[str, int], bool]  # (text, where the answer starts) -> verdict
 
@@ -17,11 +17,20 @@ Reading = Callable[[str, int], bool]  # (text, where the answer starts) -> verdi
 class BufferWatcher:
     """Implements `engine.formats.protocol.StreamWatcher` for a format that can say how its text is read."""
 
-    def __init__(self, *, name_written: Reading, call_written: Reading, closing: str, reasoning_opened: bool) -> None:
-        """`closing`: the character without which no call becomes complete."""
+    def __init__(
+        self,
+        *,
+        name_written: Reading,
+        call_written: Reading,
+        closing: str,
+        reasoning_opened: bool,
+        naming: str = '"',
+        frame: Frame = THINK,
+    ) -> None:
+        """`closing`, `naming`: the characters without one of which no call becomes complete, no name known."""
         self._name_written, self._call_written = name_written, call_written
-        self._closing = closing
-        self._reasoning_opened = reasoning_opened
+        self._closing, self._naming = frozenset(closing), frozenset(naming)
+        self._reasoning_opened, self._frame = reasoning_opened, frame
         self._text = ""
         self._start: int | None = None  # None: still reasoning, or too early to tell
         self._name_known = False
@@ -34,13 +43,13 @@ class BufferWatcher:
         self._text += text
         fresh = text
         if self._start is None:
-            split = split_reasoning(self._text, opened=self._reasoning_opened)
+            split = split_reasoning(self._text, opened=self._reasoning_opened, frame=self._frame)
             if not split.decided:
                 return
             self._start, fresh = split.start, self._text[split.start :]
-        if self._call_complete or self._closing in fresh:
+        if self._call_complete or not self._closing.isdisjoint(fresh):
             self._call_complete = self._call_written(self._text, self._start)
-        if not self._name_known and (self._call_complete or '"' in fresh):
+        if not self._name_known and (self._call_complete or not self._naming.isdisjoint(fresh)):
             self._name_known = self._call_complete or self._name_written(self._text, self._start)
 
     @property
