@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.apart import apart
 from bench.latency import answer
 from bench.loading import open_model
 from bench.messages import ModelSpec, SampleJob, Work
@@ -32,7 +30,6 @@ from grammars.errors import InvalidSchema, ToolgaugeError
 from grammars.schema import normalise_tools
 
 DEFAULT_TOOLS = FOLDER / "quick_tools.json"
-_N_LOG_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +89,12 @@ def answers(plan: Plan) -> list[Attempt]:
         for cell in plan.cells
         for sample in cell.samples
     )
-    with tempfile.TemporaryDirectory(prefix="toolgauge-") as folder:
-        spec = replace(model_spec(plan, model, open_model), log_path=Path(folder) / "llama.log")
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            try:
-                return pool.submit(_answer_all, spec, jobs).result()
-            except BrokenProcessPool:
-                raise ToolgaugeError(f"the process of {model.label} ended: {_last_words(spec.log_path)}") from None
+    return apart(partial(_answer_all, model_spec(plan, model, open_model), jobs), what=model.label)
 
 
-def _last_words(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    return " / ".join(lines[-_N_LOG_LINES:]) or "it left no log"
-
-
-def _answer_all(spec: ModelSpec, jobs: Sequence[SampleJob]) -> list[Attempt]:
+def _answer_all(spec: ModelSpec, jobs: Sequence[SampleJob], log: Path) -> list[Attempt]:
     """In the new process: one answer in each mode, after a token of warming up."""
+    spec = replace(spec, log_path=log)
     model = spec.opener(spec, Work((), tuple(jobs)))
     player = Player(model, spec, lambda message: None)
     found = []
@@ -119,7 +106,7 @@ def _answer_all(spec: ModelSpec, jobs: Sequence[SampleJob]) -> list[Attempt]:
                 found.append(Attempt(job.mode, None, None, error=reason.error.message))
                 continue
             request = replace(request, n_shared=0)
-            answer(place.runtime, replace(request, watcher=None, compiled=None, trigger=None, limits=Limits(1, 1)))
+            answer(place.runtime, replace(request, watcher=None, compiled=None, triggers=(), limits=Limits(1, 1)))
             finished = answer(place.runtime, request)
             if finished.generation is None or finished.error:
                 found.append(Attempt(job.mode, None, None, error=finished.error))

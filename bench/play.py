@@ -37,7 +37,8 @@ class Constrained:
     """A compiled constraint, when it begins, and what building it took."""
 
     compiled: Compiled
-    trigger: str | None
+    triggers: tuple[str, ...]
+    at_start: bool
     compile_s: float
 
 
@@ -161,7 +162,8 @@ class Player:
             prompt=prompt.tokens,
             n_shared=prompt.n_shared,
             compiled=constrained.compiled if constrained else None,
-            trigger=constrained.trigger if constrained else None,
+            triggers=constrained.triggers if constrained else (),
+            trigger_at_start=constrained.at_start if constrained else False,
             limits=self.spec.limits,
             sampling=_sampling(self.spec.sampling, case, seed_of),
             stop_tokens=self.model.stop_tokens(fmt),
@@ -186,7 +188,8 @@ class Player:
             spec = _spec(mode, fmt, tools, required=required)
             started_s = time.perf_counter()
             compiled = self.model.backend(backend).compile(spec.root)
-            constrained = Constrained(compiled, spec.trigger, time.perf_counter() - started_s)
+            compile_s = time.perf_counter() - started_s
+            constrained = Constrained(compiled, spec.triggers, spec.at_start, compile_s)
         except (UnsupportedSchema, ConstraintError) as error:
             raise NotScored(ItemError(ErrorKind.CONSTRAINT, str(error))) from error
         self._constraints[key] = constrained

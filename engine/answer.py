@@ -1,35 +1,35 @@
 """One answer in the making: from rows of logits to tokens, phase by phase, until a stop rule ends it.
 
-An answer reasons first (if the model does), then runs free until its trigger, or is constrained from its first token.
+An answer reasons first (if the model does), then runs free until a trigger, or is constrained from its first token.
 Knows neither llama.cpp nor the answers decoded beside it, so it can be tested with made-up logits.
 
 Three rules where the contract leaves room:
 
 - White space between reasoning and a constrained answer stays free: models write it, and no grammar mentions it.
 - A token that reaches over the end of a marker is kept if the constraint accepts the rest of it; otherwise it is
-  replaced by tokens that end with the marker.
-- A model that may open reasoning itself does so when its free choice begins the opening text and the constraint does
-  not allow it; the opening text is then completed for it.
+  replaced by tokens that end with the marker. Where the constraint takes a trigger only together with the certain text
+  behind it, that text is written with the trigger.
+- A model that may open reasoning itself does so when its free choice begins the opening text, or goes on with it, and
+  the constraint does not allow it; the opening text is then completed for it. While both are possible, both stay so.
 """
 
 from __future__ import annotations
 
 import codecs
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final
 
+from engine.catch_up import Tokenize, catch_up
 from engine.constraint.protocol import Mask
 from engine.errors import ConstraintError
 from engine.runtime import Request
 from engine.sampler import CandidateChecker, Logits, Sampler, Workspace
-from engine.stops import MarkerFinder, repeats
+from engine.stops import Found, MarkerFinder, repeats
 from engine.timed import TimedConstraint, start_timed
 from engine.types import ConstraintStats, Generation, StopReason, Timings
 from engine.vocabulary import Vocabulary
-
-Tokenize = Callable[[str], list[int]]
 
 # White-space tokens that may stand between reasoning and a constrained answer.
 _MAX_LEAD: Final = 8
@@ -85,8 +85,11 @@ class Answer:
     def _begin(self) -> None:
         reasoning, request = self.request.reasoning, self.request
         self._open = reasoning.open.encode() if reasoning else b""
-        self._close = MarkerFinder(reasoning.close) if reasoning else None
-        self._trigger = MarkerFinder(request.trigger) if request.compiled and request.trigger else None
+        self._resume = reasoning.resume if reasoning else ""
+        self._close = MarkerFinder((reasoning.close,)) if reasoning else None
+        self._trigger: MarkerFinder | None = None
+        if request.compiled and request.triggers:
+            self._trigger = MarkerFinder(request.triggers, at_start=request.trigger_at_start)
         if request.compiled and not self._trigger:
             self._constraint = start_timed(request.compiled)
         if reasoning:
@@ -190,8 +193,8 @@ class Answer:
         else:
             token = self._sampler.free(logits)
             piece = self._vocabulary.pieces[token]
-            if self._phase is _Phase.OPENING and self._opens(piece) and not constraint.allows(token):
-                self._open_reasoning(token)
+            if self._phase is _Phase.OPENING and self._opens(piece):
+                self._write_opening(constraint, token)
             elif self._phase is _Phase.LEAD_IN and self._leads(piece) and not constraint.allows(token):
                 self._n_lead += 1
                 self._emit(token)
@@ -251,15 +254,13 @@ class Answer:
         if self._phase is _Phase.OPENING:
             self._watch_opening(piece)
         finder = self._close if self._phase is _Phase.REASONING else self._trigger
-        overflow = finder.overflow(piece) if finder and self._phase is not _Phase.OPENING else None
-        if overflow is None:
-            if finder:
-                finder.feed(piece)
+        found = finder.feed(piece) if finder else None
+        if found is None:
             self._emit(token)
         elif self._phase is _Phase.REASONING:
-            self._end_reasoning(token, piece, overflow)
+            self._end_reasoning(token, found.rest)
         else:
-            self._begin_constrained(token, piece, overflow)
+            self._begin_constrained(token, found)
 
     def _emit(self, token: int, *, forced: bool = False, ends_reasoning: bool = False) -> None:
         """Append a token, tell the watcher, and apply the stop rules."""
@@ -296,14 +297,25 @@ class Answer:
     # Reasoning and triggers
 
     def _opens(self, piece: bytes) -> bool:
-        text = piece.lstrip()
-        return bool(text) and (self._open.startswith(text) or text.startswith(self._open))
+        text = (self._head + piece).lstrip()
+        return bool(piece.strip()) and (self._open.startswith(text) or text.startswith(self._open))
 
     def _leads(self, piece: bytes) -> bool:
         return bool(piece) and piece.isspace() and self._n_lead < _MAX_LEAD
 
-    def _open_reasoning(self, token: int) -> None:
+    def _write_opening(self, constraint: TimedConstraint, token: int) -> None:
+        """A token that opens reasoning, or goes on opening it, in an answer that is otherwise constrained."""
+        possible = constraint.allows(token)
+        advanced = possible or bool(self._head)
+        if possible:
+            constraint.accept(token)
         self._write(token)
+        if not possible:
+            self._complete_opening()
+        if self._phase is _Phase.REASONING and advanced:
+            self._start()
+
+    def _complete_opening(self) -> None:
         missing = self._open[len(self._head.lstrip()) :].decode()
         for part in self._tokenize(missing) if self._phase is _Phase.OPENING else ():
             if self.stop:
@@ -314,58 +326,56 @@ class Answer:
 
     def _watch_opening(self, piece: bytes) -> None:
         """Decide, before it is counted, whether `piece` opens reasoning or shows that there will be none."""
-        before, self._head = self._head, self._head + piece
+        self._head += piece
         text = self._head.lstrip()
         if text.startswith(self._open):
             self._phase = _Phase.REASONING
             self._n_reasoning, self._n_answer = self._n_answer, 0
+            if self._trigger:
+                self._trigger.reset()
         elif not self._open.startswith(text):
             self._phase = _Phase.FREE
-            if self._trigger:
-                self._trigger.feed(before)
 
-    def _end_reasoning(self, token: int, piece: bytes, overflow: int) -> None:
-        rest = piece[len(piece) - overflow :]
-        if self._constraint and rest.strip():
-            self._begin_constrained(token, piece, overflow)
-            return
-        self._emit(token, ends_reasoning=True)
-        self._phase = _Phase.LEAD_IN if self._constraint else _Phase.FREE
-        if self._trigger:
-            self._trigger.feed(rest)
+    def _end_reasoning(self, token: int, rest: bytes) -> None:
+        """`token` ends reasoning, `rest` are its bytes behind that end."""
+        found = self._trigger.feed(rest) if self._trigger else None
+        if found:
+            self._begin_constrained(token, found)
+        elif self._constraint and (rest.strip() or self._resume):
+            self._begin_constrained(token, Found(b"", rest), resume=self._resume)
+        else:
+            self._emit(token, ends_reasoning=True)
+            self._phase = _Phase.LEAD_IN if self._constraint else _Phase.FREE
 
-    def _begin_constrained(self, token: int, piece: bytes, overflow: int) -> None:
-        """A marker ends `overflow` bytes before the end of `piece`, and the constraint begins behind it."""
-        marker, rest = piece[: len(piece) - overflow], piece[len(piece) - overflow :]
-        constraint = self._start()
-        written = [token]
-        if rest and not self._absorb(constraint, rest):
-            constraint = self._start()
-            written = self._tokenize(marker.decode("utf-8", errors="replace"))
-        for part in written:
+    def _begin_constrained(self, token: int, found: Found, *, resume: str = "") -> None:
+        """`token` has completed a marker, with which the constraint begins, unless `resume` stands before it."""
+        piece, rest = self._vocabulary.pieces[token], found.rest
+        beyond = None if rest and resume else self._start(found.marker + rest)
+        refused = beyond is None
+        if refused:
+            self._n_interventions += 1
+            piece, beyond = piece[: len(piece) - len(rest)], self._start(found.marker)
+        if beyond is None:
+            raise ConstraintError(f"the grammar does not begin with its trigger {found.marker.decode()}")
+        text = (piece + beyond).decode("utf-8", errors="replace")
+        for part in self._tokenize(text) if refused or beyond else (token,):
             if not self.stop:
                 self._emit(part, ends_reasoning=True)
         self._phase = _Phase.CONSTRAINED
-        self._end_or_force(constraint)
+        for part in self._tokenize(resume):
+            if not self.stop:
+                self._n_forced += 1
+                self._emit(part, forced=True)
+        assert self._constraint is not None
+        self._end_or_force(self._constraint)
 
-    def _start(self) -> TimedConstraint:
+    def _start(self, text: bytes = b"") -> bytes | None:
+        """Begin a new constraint and let it accept `text`; what `catch_up` says of it."""
         assert self.request.compiled is not None
         if self._constraint:
             self._discarded_s += self._constraint.seconds
         self._constraint = start_timed(self.request.compiled)
-        return self._constraint
-
-    def _absorb(self, constraint: TimedConstraint, rest: bytes) -> bool:
-        """Let the constraint accept text that belongs to a token which began before it; False if it does not."""
-        try:
-            tokens = self._tokenize(rest.decode())
-        except UnicodeDecodeError:
-            return False
-        for token in tokens:
-            if not constraint.allows(token):
-                return False
-            constraint.accept(token)
-        return True
+        return catch_up(self._constraint, text, self._tokenize, self._vocabulary.pieces)
 
     # Forced tokens
 

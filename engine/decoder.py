@@ -191,7 +191,7 @@ class LlamaRuntime:
         return True
 
     def _tokenize(self, text: str) -> list[int]:
-        return self._model.tokenize(text, parse_special=False)
+        return self._model.tokenize(text)
 
     def _make_room(self, n_cells: int, keep: Prefix | None) -> bool:
         """Whether so many cells can be reserved, if need be by forgetting prefixes other than `keep`."""

@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engine.errors import ToolgaugeError
-from engine.formats.reasoning import split_reasoning
+from engine.formats.reasoning import THINK_CLOSE, THINK_OPEN, Frame, split_reasoning
 from engine.prompt import ENVELOPE_RULES
-from engine.runtime import Finished, Request
+from engine.runtime import Finished, Reasoning, Request
 from engine.template import ChatTemplate
 from engine.types import ConstraintStats, Generation, StopReason, Timings
 from engine.vocabulary import Vocabulary
@@ -229,8 +229,9 @@ class FakeRuntime:
         self._prefixes.add(shared)
         self._now_s += (len(request.prompt) - n_cached) * PREFILL_S_PER_TOKEN
         text = self.model.answer(request, VOCABULARY.text(request.prompt))
-        opened = request.reasoning is not None and request.reasoning.opened
-        start = split_reasoning(text, opened=opened).start
+        reasoning = request.reasoning or Reasoning(THINK_OPEN, THINK_CLOSE)
+        frame = Frame(reasoning.open, reasoning.close)
+        start = split_reasoning(text, opened=reasoning.opened, frame=frame).start
         n_reasoning = len(self.model.tokenize(text[:start]))
         tokens = self.model.tokenize(text)
         limits = ((n_reasoning + request.limits.answer, StopReason.LENGTH),)

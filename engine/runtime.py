@@ -17,11 +17,15 @@ from engine.types import Generation, Sampling
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """The texts between which a model reasons; `opened`: the prompt already contains the opening one."""
+    """The texts between which a model reasons; `opened`: the prompt already contains the opening one.
+
+    `resume` is written between the closing text and an answer that is constrained from its start, as in `Frame`.
+    """
 
     open: str
     close: str
     opened: bool = False
+    resume: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,8 @@ class Request:
     prompt: tuple[int, ...]
     n_shared: int = 0  # leading prompt tokens that other requests have too, worth keeping decoded
     compiled: Compiled | None = None
-    trigger: str | None = None  # as in ConstraintSpec
+    triggers: tuple[str, ...] = ()  # as in ConstraintSpec
+    trigger_at_start: bool = False  # as ConstraintSpec's `at_start`
     limits: Limits = field(default_factory=Limits)
     sampling: Sampling = field(default_factory=Sampling)
     stop_tokens: frozenset[int] = frozenset()  # beside the vocabulary's end-of-generation set

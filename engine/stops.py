@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 # A generation repeats itself when its last REPEATED_TOKENS tokens are one block of at most LONGEST_PERIOD tokens over
@@ -19,19 +20,46 @@ def repeats(tokens: Sequence[int]) -> bool:
     return any(tail[period:] == tail[:-period] for period in range(1, LONGEST_PERIOD + 1))
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A marker that has been written, and the bytes behind it in the piece that completed it."""
+
+    marker: bytes
+    rest: bytes
+
+
 class MarkerFinder:
-    """Finds a marker in a stream of byte pieces, wherever the pieces are cut."""
+    """Finds the first of a few markers in a stream of byte pieces, wherever the pieces are cut.
 
-    def __init__(self, marker: str) -> None:
-        self._marker = marker.encode()
+    `at_start`: a marker counts only where nothing but white space stands before it in the stream.
+    """
+
+    def __init__(self, markers: Sequence[str], *, at_start: bool = False) -> None:
+        self._markers = sorted((marker.encode() for marker in markers), key=len, reverse=True)
+        self._keep = max(map(len, self._markers)) - 1
+        self._at_start = at_start
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new stream."""
         self._tail = b""
+        self._hopeless = False  # nothing can be found any more
 
-    def overflow(self, piece: bytes) -> int | None:
-        """The number of bytes of `piece` behind the marker, if the marker ends within it. Does not advance."""
+    def feed(self, piece: bytes) -> Found | None:
+        """Take the next piece; the marker that is complete first (the longest of several), if there is one."""
+        if self._hopeless:
+            return None
         data = self._tail + piece
-        start = data.find(self._marker)
-        return None if start < 0 else len(data) - start - len(self._marker)
-
-    def feed(self, piece: bytes) -> None:
-        keep = len(self._marker) - 1
-        self._tail = (self._tail + piece)[-keep:] if keep else b""
+        if self._at_start:
+            data = data.lstrip()
+            ends = {marker: len(marker) for marker in self._markers if data.startswith(marker)}
+            self._tail = data
+            self._hopeless = bool(data) and not any(marker.startswith(data) for marker in self._markers)
+        else:
+            starts = ((marker, data.find(marker)) for marker in self._markers)
+            ends = {marker: start + len(marker) for marker, start in starts if start >= 0}
+            self._tail = data[-self._keep :] if self._keep else b""
+        if not ends:
+            return None
+        first = min(ends, key=lambda marker: ends[marker])
+        return Found(first, data[ends[first] :])

@@ -41,13 +41,14 @@ class EnvelopeFormat:
         parsed = _read_answer(text, skip(text, split.start))
         return Parsed(parsed.calls, parsed.fragments, split.reasoning, parsed.content, parsed.open_block)
 
-    def constraint(self, tools: Sequence[Tool], *, required: bool) -> ConstraintSpec:
+    def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
         """The envelope with the tools' own schemas; the call list may be empty unless a call is required."""
         if required and not tools:
             raise ConstraintError("a call is required and there are no tools; give the case at least one")
         calls: tuple[Node, ...] = ()
         if tools:
-            calls = (Repeat(Choice(call_nodes(tools)), separator=Literal(", "), minimum=1 if required else 0),)
+            bounds = (1 if required else 0, None if several else 1)
+            calls = (Repeat(Choice(call_nodes(tools)), Literal(", "), *bounds),)
         parts = (Literal('{"calls": ['), *calls, Literal('], "reply": '), Json({"type": "string"}), Literal("}"))
         return ConstraintSpec(Seq(parts))
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from engine.constraint.protocol import ConstraintSpec
 from engine.errors import ConstraintError
 from engine.formats.calls import call_from, call_nodes, writes_name
-from engine.formats.reasoning import split_reasoning
+from engine.formats.reasoning import THINK, split_reasoning
 from engine.formats.strict import Broken, Value, members, read, skip
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
-from grammars.nodes import Choice, Literal, Marker, Node, Repeat, Seq
+from grammars.nodes import Choice, Literal, Marker, Repeat, Seq
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
@@ -43,6 +43,7 @@ class HermesFormat:
     version = "1"
     markers: tuple[str, ...] = (OPEN, CLOSE)
     stop_texts: tuple[str, ...] = ()
+    frame = THINK
 
     def detect(self, template: str, has_token: Callable[[str], bool]) -> bool:
         """By the template alone: community files differ in whether the markers are tokens of their own."""
@@ -67,15 +68,13 @@ class HermesFormat:
         fragments += _stray(text, position, len(text))
         return Parsed(tuple(calls), tuple(fragments), split.reasoning, "".join(prose).strip(), is_open)
 
-    def constraint(self, tools: Sequence[Tool], *, required: bool) -> ConstraintSpec:
+    def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
         """Free until `<tool_call>`, or from the first token if a call is required."""
         if not tools:
             raise ConstraintError("a native call cannot be constrained without tools; give the case at least one")
-        body = Seq((Literal("\n"), Choice(call_nodes(tools)), Literal("\n"), Marker(CLOSE)))
-        blocks: Node = Repeat(body, separator=Seq((Literal("\n"), Marker(OPEN))))
-        if required:
-            return ConstraintSpec(Seq((Marker(OPEN), blocks)))
-        return ConstraintSpec(blocks, trigger=OPEN)
+        block = Seq((Marker(OPEN), Literal("\n"), Choice(call_nodes(tools)), Literal("\n"), Marker(CLOSE)))
+        root = Repeat(block, separator=Literal("\n"), maximum=None if several else 1)
+        return ConstraintSpec(root, triggers=() if required else (OPEN,))
 
     def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
         return BufferWatcher(

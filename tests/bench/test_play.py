@@ -200,7 +200,7 @@ def test_one_tool_set_is_compiled_once_for_each_mode(tmp_path: Path, monkeypatch
     assert len(backend.roots) == 3
     assert len({repr(root) for root in backend.roots}) == 3
     assert [request.compiled is backend for request in outcome.requests].count(True) == 12
-    assert {request.trigger for request in outcome.requests} == {"<tool_call>", None}
+    assert {request.triggers for request in outcome.requests} == {("<tool_call>",), ()}
 
 
 def test_a_constraint_that_leaves_no_token_is_an_error_that_keeps_its_step(

@@ -158,18 +158,20 @@ def test_what_counts_as_repetition(tokens: list[int], expected: bool) -> None:
     assert repeats(tokens) is expected
 
 
+def found_at(finder: MarkerFinder, text: bytes, size: int) -> tuple[bytes, int] | None:
+    """The marker found in text that comes in pieces of `size` bytes, and where it ends."""
+    for start in range(0, len(text), size):
+        piece = text[start : start + size]
+        if found := finder.feed(piece):
+            assert piece.endswith(found.rest)
+            return found.marker, start + len(piece) - len(found.rest)
+    return None
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
 def test_a_marker_is_found_however_the_text_is_cut(size: int) -> None:
     text = b"<<think <think>rest"
-    finder, found = MarkerFinder("<think>"), None
-    for start in range(0, len(text), size):
-        piece = text[start : start + size]
-        overflow = finder.overflow(piece)
-        if overflow is not None:
-            found = start + len(piece) - overflow
-            break
-        finder.feed(piece)
-    assert found == text.index(b"rest")
+    assert found_at(MarkerFinder(["<think>"]), text, size) == (b"<think>", text.index(b"rest"))
 
 
 # Constraints
@@ -294,23 +296,23 @@ def test_a_formats_own_end_token_ends_a_complete_constrained_answer(desk: Desk) 
 
 
 def test_text_is_free_until_the_trigger_and_constrained_behind_it(desk: Desk) -> None:
-    compiled = desk.options("QX</tool_call>", "QZ</tool_call>")
-    generation = desk.run(request(compiled=compiled, trigger=CALL), f"Let me see. {CALL}QZ and more")
+    compiled = desk.options(f"{CALL}QX</tool_call>", f"{CALL}QZ</tool_call>")
+    generation = desk.run(request(compiled=compiled, triggers=(CALL,)), f"Let me see. {CALL}QZ and more")
     assert generation.text == f"Let me see. {CALL}QZ</tool_call>"
     assert generation.stop is StopReason.EOG
-    assert compiled.started[-1].written == b"QZ</tool_call>"
+    assert compiled.started[-1].written == b"<tool_call>QZ</tool_call>"
 
 
 def test_without_the_trigger_nothing_is_constrained(desk: Desk) -> None:
     compiled = desk.options("QX")
-    generation = desk.run(request(compiled=compiled, trigger=CALL), "No tool is needed.")
+    generation = desk.run(request(compiled=compiled, triggers=(CALL,)), "No tool is needed.")
     assert generation.text == "No tool is needed."
     assert not compiled.started
     assert generation.constraint == ConstraintStats()
 
 
 def test_a_trigger_spelled_in_letters_triggers_too(desk: Desk) -> None:
-    generation = desk.run(request(compiled=desk.options("QX"), trigger=CALL), desk.spelled(f"{CALL}QZ"))
+    generation = desk.run(request(compiled=desk.options(f"{CALL}QX"), triggers=(CALL,)), desk.spelled(f"{CALL}QZ"))
     assert generation.text == f"{CALL}QX"
 
 
@@ -319,15 +321,18 @@ JOINED = '", "arguments": {"'  # a single token of the tiny vocabulary
 
 @pytest.mark.parametrize("option", ['": {"Q', '": {"QX'])
 def test_a_token_that_reaches_over_the_trigger_is_kept_if_the_rest_is_allowed(desk: Desk, option: str) -> None:
-    generation = desk.run(request(compiled=desk.options(option), trigger='", "arguments'), f"{JOINED}QX")
+    compiled = desk.options(f'", "arguments{option}')
+    generation = desk.run(request(compiled=compiled, triggers=('", "arguments',)), f"{JOINED}QX")
     assert generation.tokens[0] == desk.tokenize(JOINED)[0]
     assert generation.text == f'", "arguments{option}'
 
 
 def test_a_token_that_reaches_over_the_trigger_is_cut_if_the_rest_is_not_allowed(desk: Desk) -> None:
-    generation = desk.run(request(compiled=desk.options("QX"), trigger='", "arguments'), f"{JOINED}QX")
+    compiled = desk.options('", "argumentsQX')
+    generation = desk.run(request(compiled=compiled, triggers=('", "arguments',)), f"{JOINED}QX")
     assert generation.text == '", "argumentsQX'
     assert desk.tokenize(JOINED)[0] not in generation.tokens
+    assert generation.constraint and generation.constraint.n_interventions == 1, "the model wished otherwise"
 
 
 # Reasoning
@@ -384,15 +389,15 @@ def test_white_space_without_end_after_reasoning_is_not(desk: Desk) -> None:
 
 
 def test_a_trigger_inside_reasoning_does_not_trigger(desk: Desk) -> None:
-    compiled = desk.options("QX")
+    compiled = desk.options(f"{CALL}QX")
     text = f"<think>maybe {CALL}abc</think>\nso {CALL}QZ"
-    generation = desk.run(request(compiled=compiled, trigger=CALL, reasoning=THINK), text)
+    generation = desk.run(request(compiled=compiled, triggers=(CALL,), reasoning=THINK), text)
     assert generation.text == f"<think>maybe {CALL}abc</think>\nso {CALL}QX"
 
 
 def test_what_began_like_reasoning_may_still_be_the_trigger(desk: Desk) -> None:
     wish = desk.spelled(f"{CALL}QZ")
-    generation = desk.run(request(compiled=desk.options("QX"), trigger=CALL, reasoning=THINK), wish)
+    generation = desk.run(request(compiled=desk.options(f"{CALL}QX"), triggers=(CALL,), reasoning=THINK), wish)
     assert (generation.text, generation.n_reasoning) == (f"{CALL}QX", 0)
 
 

@@ -55,7 +55,7 @@ def compile_once(model: Model, name: str) -> Compiled:
 
 def requests(model: Model, name: str, **settings: object) -> list[Request]:
     spec = FORMAT.constraint([WEATHER], required=True)
-    base = Request("", (), compiled=compile_once(model, name), trigger=spec.trigger, limits=Limits(answer=160))
+    base = Request("", (), compiled=compile_once(model, name), triggers=spec.triggers, limits=Limits(answer=160))
     base = replace(base, **settings)  # type: ignore[arg-type]
     return [replace(base, key=n, prompt=tuple(model.tokenize(f"Question {n}: what?"))) for n in range(3)]
 

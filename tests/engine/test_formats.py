@@ -302,7 +302,7 @@ def test_every_text_of_the_grammar_is_read_back_whole(fmt: ToolFormat, required:
     spec = fmt.constraint(TOOLS, required=required)
     values = {"object": '{"a": 7}', "string": '"x </tool_call> y"'}
     answer = written(spec.root, lambda _: data.draw(st.integers(0, 5)), lambda node: values[node.schema["type"]])
-    parsed = fmt.parse((spec.trigger or "") + answer, TOOLS)
+    parsed = fmt.parse(answer, TOOLS)
     assert not parsed.fragments
     assert not parsed.open_block
     assert {call.name for call in parsed.calls} <= {tool.name for tool in TOOLS}
@@ -320,12 +320,12 @@ def test_each_tool_carries_its_own_schema() -> None:
 
 
 def test_triggers_and_roots() -> None:
-    assert HERMES.constraint(TOOLS, required=False).trigger == "<tool_call>"
+    optional = HERMES.constraint(TOOLS, required=False)
+    assert (optional.triggers, optional.at_start) == (("<tool_call>",), False)
     required = HERMES.constraint(TOOLS, required=True)
-    assert required.trigger is None
-    assert isinstance(required.root, Seq)
-    assert required.root.parts[0] == Marker("<tool_call>")
-    assert ENVELOPE.constraint(TOOLS, required=False).trigger is None
+    assert required.triggers == ()
+    assert required.root == optional.root, "what a call looks like does not depend on whether one is required"
+    assert ENVELOPE.constraint(TOOLS, required=False).triggers == ()
     assert ENVELOPE.syntax_constraint().root == AnyJsonObject()
 
 
