@@ -10,6 +10,9 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
+
+TokenKind = Literal["control", "user-defined"]  # of a special token; llama.cpp's CONTROL and USER_DEFINED
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,13 @@ class Vocabulary:
     def token_of(self, text: str) -> int | None:
         """The id of the special (control or user-defined) token that is exactly this text, if there is one."""
         return self._special_ids.get(text)
+
+    def kind_of(self, text: str) -> TokenKind | None:
+        """How this text is one special token, if it is one."""
+        token = self.token_of(text)
+        if token is None:
+            return None
+        return "control" if token in self.control else "user-defined"
 
     @cached_property
     def _special_ids(self) -> dict[str, int]:

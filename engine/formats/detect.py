@@ -1,0 +1,99 @@
+"""Which native format a model writes, decided by the source of its chat template, and why.
+
+    found = detect(FORMATS, template, vocabulary.kind_of)
+    found.format, found.texts, found.markers, found.others
+
+Only the template decides: it is what the model will be shown, and community files differ in whether a family's markers
+are tokens of their own. The vocabulary adds evidence for a person to read. Templates of different families share texts
+(`<tool_call>` stands in four), so the order in which families are asked is part of the decision, and explicit here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from engine.formats.protocol import Signature, ToolFormat
+from engine.vocabulary import TokenKind
+
+KindOf = Callable[[str], TokenKind | None]  # how a vocabulary holds a text as one special token, if it does
+
+# From the family whose texts nobody else writes to the one that is told by what its template does not contain.
+ORDER: tuple[str, ...] = (
+    "harmony",
+    "deepseek_dsml",
+    "deepseek_v31",
+    "gemma4",
+    "glm_xml",
+    "qwen_xml",
+    "mistral_args_id",
+    "mistral_args",
+    "mistral_json",
+    "nemotron_json",
+    "hermes",
+    "json_list",
+    "llama3_json",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerToken:
+    """A marker, and how the vocabulary holds it; `kind` None: it takes several tokens, or nobody could look."""
+
+    text: str
+    kind: TokenKind | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A format held against a template: which texts of its signature are there, are missing, or speak against it."""
+
+    format: ToolFormat
+    found: tuple[str, ...]
+    missing: tuple[str, ...]
+    against: tuple[str, ...]
+
+    @property
+    def matches(self) -> bool:
+        return bool(self.found) and not self.missing and not self.against
+
+    @property
+    def is_near(self) -> bool:
+        """Whether one thing alone speaks against it."""
+        return bool(self.found) and len(self.missing) + len(self.against) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """The decision and its evidence. `format` None: no family's template looks like this."""
+
+    format: ToolFormat | None
+    texts: tuple[str, ...] = ()  # of the format's signature, all found in the template
+    markers: tuple[MarkerToken, ...] = ()
+    others: tuple[Candidate, ...] = ()  # that match too, or would but for one thing
+
+
+def detect(formats: Mapping[str, ToolFormat], template: str, kind_of: KindOf) -> Detection:
+    """The first of `ORDER` whose signature matches."""
+    candidates = [_candidate(formats[format_id], template) for format_id in ORDER if format_id in formats]
+    chosen = next((candidate for candidate in candidates if candidate.matches), None)
+    others = tuple(each for each in candidates if each is not chosen and (each.matches or each.is_near))
+    if chosen is None:
+        return Detection(None, others=others)
+    return Detection(chosen.format, chosen.found, marker_tokens(chosen.format, kind_of), others)
+
+
+def marker_tokens(fmt: ToolFormat, kind_of: KindOf) -> tuple[MarkerToken, ...]:
+    """The format's markers as a vocabulary holds them."""
+    return tuple(MarkerToken(text, kind_of(text) or None) for text in fmt.markers)
+
+
+def _candidate(fmt: ToolFormat, template: str) -> Candidate:
+    signature: Signature = fmt.signature
+    required = [text for text in signature.all_of if text in template]
+    missing = [text for text in signature.all_of if text not in template]
+    either = [text for text in signature.any_of if text in template]
+    if signature.any_of and not either:
+        missing.append(" or ".join(signature.any_of))
+    against = tuple(text for text in signature.none_of if text in template)
+    return Candidate(fmt, (*required, *either), tuple(missing), against)
