@@ -79,7 +79,7 @@ class Hub:
         from huggingface_hub import HfApi, constants
 
         if constants.HF_HUB_OFFLINE:
-            return self._downloaded(repo)
+            return self._downloaded(repo, "HF_HUB_OFFLINE forbids to; unset it")
         with _said_plainly(repo):
             info = HfApi(endpoint=self.endpoint).model_info(repo)
         names = tuple(sibling.rfilename for sibling in info.siblings or ())
@@ -93,7 +93,7 @@ class Hub:
             path = hf_hub_download(repo, name, revision=revision, cache_dir=self.cache, endpoint=self.endpoint)
         return Path(str(path))
 
-    def _downloaded(self, repo: str) -> Listing:
+    def _downloaded(self, repo: str, why_not: str) -> Listing:
         from huggingface_hub import scan_cache_dir
         from huggingface_hub.errors import CacheNotFound
 
@@ -108,12 +108,33 @@ class Hub:
             for revision in cached.revisions
         ]
         if not revisions:
-            raise ModelNotFound(
-                f"nothing of {repo} has been downloaded, and HF_HUB_OFFLINE forbids to; unset it, or name a local file"
-            )
+            raise ModelNotFound(f"nothing of {repo} has been downloaded, and {why_not}, or name a local file")
         newest = max(revisions, key=lambda revision: revision.last_modified)
         names = (file.file_path.relative_to(newest.snapshot_path).as_posix() for file in newest.files)
         return Listing(newest.commit_hash, tuple(sorted(names)))
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded(Hub):
+    """Only what is in the cache already: for looking at models, which should fetch no gigabytes."""
+
+    def list(self, repo: str) -> Listing:
+        """The files of the newest downloaded snapshot."""
+        return self._downloaded(repo, f"to look at a model fetches none; `toolgauge run {repo}` does")
+
+    def fetch(self, repo: str, name: str, revision: str) -> Path:
+        """The file in the cache."""
+        from huggingface_hub import try_to_load_from_cache
+
+        path = try_to_load_from_cache(repo, name, cache_dir=self.cache, revision=revision)
+        assert isinstance(path, str), "only downloaded files are listed"
+        return Path(path)
+
+
+def at_hand(argument: str) -> Resolved:
+    """One file on this machine that a MODEL argument names; any level, unless it names one."""
+    names_a_level = ":" in _HUB_PREFIX.sub("", argument)
+    return resolve(argument, () if names_a_level else (ALL_QUANTS,), hub=Downloaded())[0]
 
 
 def resolve(

@@ -1,0 +1,66 @@
+"""Work in a process of its own: what llama.cpp does not survive becomes a sentence, and its chatter goes into a file.
+
+    apart(partial(look_at, path), what="model.gguf")
+
+For what is quick and gives one answer; whole runs have `bench.supervisor`. Knows nothing of what is done there.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from grammars.errors import ToolgaugeError
+
+T = TypeVar("T")
+
+_N_LOG_LINES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """The error's sentence; an exception itself may not survive pickling."""
+
+    sentence: str
+
+
+def apart(function: Callable[[Path], T], *, what: str) -> T:
+    """What the function returns; it is told where the log is. It and its value are pickled. Raises `ToolgaugeError`."""
+    with tempfile.TemporaryDirectory(prefix="toolgauge-") as folder:
+        log = Path(folder) / "llama.log"
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            try:
+                found = pool.submit(_call, function, log).result()
+            except BrokenProcessPool:
+                raise ToolgaugeError(f"the process of {what} ended: {_last_words(log)}") from None
+    if isinstance(found, _Refused):
+        raise ToolgaugeError(found.sentence)
+    return found
+
+
+def _call(function: Callable[[Path], T], log: Path) -> T | _Refused:
+    """In the new process; C code and Python write to the terminal when they die, so that goes into the log, too."""
+    from engine.llama import log_to_file
+
+    log_to_file(log)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    sys.stderr.flush()
+    os.dup2(descriptor, sys.stderr.fileno())
+    os.close(descriptor)
+    try:
+        return function(log)
+    except ToolgaugeError as error:
+        return _Refused(str(error))
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return " / ".join(lines[-_N_LOG_LINES:]) or "it left no log"
