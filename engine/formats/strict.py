@@ -44,10 +44,29 @@ class Member:
 
 
 def read(text: str, start: int) -> Value | Broken:
-    """The JSON value that begins at `start`, white space allowed before it."""
+    """The JSON value that begins at `start`, white space allowed before it.
+
+    Looks no further ahead than the value goes, within a constant factor: Python's decoder counts the lines of the whole
+    text for each error, so that a long text with many broken values would take quadratic time.
+    """
     start = skip(text, start)
+    size = _WINDOW
+    while True:
+        found = _read(text[start : start + size])
+        if start + size < len(text) and _could_go_on(found, size):
+            size *= 4
+            continue
+        return Value(found.value, start + found.end) if isinstance(found, Value) else found
+
+
+def _could_go_on(found: Value | Broken, size: int) -> bool:
+    """Whether the text behind the first `size` characters could change what was read in them."""
+    return found.end > size - len("e+1") if isinstance(found, Value) else found.unfinished
+
+
+def _read(text: str) -> Value | Broken:
     try:
-        value, end = _DECODER.raw_decode(text, start)
+        value, end = _DECODER.raw_decode(text)
     except json.JSONDecodeError as error:
         unfinished = _is_unfinished(error, text)
         return Broken("the JSON ends early" if unfinished else f"not JSON: {_plain(error.msg)}", unfinished)
@@ -55,7 +74,7 @@ def read(text: str, start: int) -> Value | Broken:
         return Broken(_TOO_DEEP)
     except ValueError as error:  # raised by the hooks below, and by int() for thousands of digits
         return Broken(str(error) if isinstance(error, _Refused) else "a number out of range")
-    if _has_lone_surrogate(text, start, end):
+    if _has_lone_surrogate(text[:end]):
         return Broken("half of a surrogate pair")
     if _is_too_deep(value):
         return Broken(_TOO_DEEP)
@@ -122,6 +141,7 @@ def _float(digits: str) -> float:
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
 _TOO_DEEP = f"JSON nested too deeply, more than {MAX_DEPTH} levels"
+_WINDOW = 1024  # characters; most values of an answer are shorter
 _CUT_TAIL = re.compile(r"-|\.|\.?[eE][+-]?")  # a number cut before its next digit
 _CUT_ESCAPE = re.compile(r"\\u[0-9a-fA-F]{0,4}\Z")
 _SURROGATE = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
@@ -143,9 +163,8 @@ def _plain(message: str) -> str:
     return message[:1].lower() + message[1:].removesuffix(" at")
 
 
-def _has_lone_surrogate(text: str, start: int, end: int) -> bool:
+def _has_lone_surrogate(source: str) -> bool:
     """Half a pair cannot be written as UTF-8, so no application could pass it on."""
-    source = text[start:end]
     if not _SURROGATE.search(source):
         return False
     try:

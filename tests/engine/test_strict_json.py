@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from typing import Any
 
 import pytest
@@ -104,3 +105,21 @@ def test_members_are_found_as_far_as_they_are_written() -> None:
     assert [member.key for member in members('{"a": 1, "b', 0)] == ["a"]
     assert [member.value for member in members("[1, 2, nope, 3]", 0)][:2] == [Value(1, 2), Value(2, 5)]
     assert list(members("12", 0)) == []
+
+
+@pytest.mark.parametrize("length", range(1000, 1030))
+def test_where_a_long_value_happens_to_lie_changes_nothing(length: int) -> None:
+    tail = ', {"b": [-12.5e+3, true, null, "\\ud83d\\ude00 \\"\\n"]}]'
+    text = '["' + "x" * length + '"' + tail + " and more"
+    assert read(text, 0) == Value(json.loads(text.removesuffix(" and more")), len(text) - len(" and more"))
+    number = "0." + "3" * length + "e+1 and more"
+    assert read(number, 0) == Value(float(number.removesuffix(" and more")), len(number) - len(" and more"))
+    assert read('["' + "x" * length + '", nope]', 0) == Broken("not JSON: expecting value")
+
+
+def test_many_broken_values_in_a_long_text_are_read_in_time() -> None:
+    text = '{"name": "a", [' * 30_000
+    begin = time.process_time()
+    for start in range(0, len(text), 15):
+        assert isinstance(read(text, start), Broken)
+    assert time.process_time() - begin < 5
