@@ -118,8 +118,8 @@ def test_where_a_long_value_happens_to_lie_changes_nothing(length: int) -> None:
 
 
 def test_many_broken_values_in_a_long_text_are_read_in_time() -> None:
-    text = '{"name": "a", [' * 30_000
+    text = '{"name": "a", [' * 60_000 + "\U0001f600"  # wide characters are slow to search
     begin = time.process_time()
-    for start in range(0, len(text), 15):
+    for start in range(0, len(text) - 1, 15):
         assert isinstance(read(text, start), Broken)
-    assert time.process_time() - begin < 5
+    assert time.process_time() - begin < 7
