@@ -227,7 +227,7 @@ def _planned(found: Found, template: str | None, person: Person) -> PlannedModel
 
 
 def _detected(template: str | None) -> str | None:
-    found = formats.detect(template, lambda text: text in template) if template else None
+    found = formats.detect(template).format if template else None
     return found.id if found else None
 
 

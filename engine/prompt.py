@@ -7,7 +7,9 @@
 The JSON style describes tools and envelope in the system message, in words that are the same for every model (the
 bundled one is trained on them). Text that people or tools wrote never becomes a structural token: where it contains a
 marker or a control token's text, the prompt is cut in the middle of it and tokenised piece by piece, because a
-tokenizer matches such tokens wherever their text stands. Knows no case and no cache.
+tokenizer matches such tokens wherever their text stands. Reasoning is switched by every means that templates read: the
+variables `enable_thinking`, `thinking` and `reasoning_effort`, and words in the system message; whether a template
+heeds any of them is for `engine.selfcheck` to find out. Knows no case and no cache.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ from typing import Any, Final, Protocol
 from engine.errors import TemplateError
 from engine.formats import FORMATS
 from engine.formats.protocol import ToolFormat
-from engine.formats.reasoning import THINK_CLOSE, THINK_OPEN
+from engine.formats.reasoning import Frame
 from engine.runtime import Reasoning
 from engine.template import ChatTemplate
+from engine.turns import Turn, native_messages, with_thinking_words
 from engine.types import Call, Message, PromptStyle, Tool
 from engine.vocabulary import Vocabulary
 from grammars.canonical import dumps
@@ -36,6 +39,7 @@ ENVELOPE_RULES: Final = (
     "cannot help."
 )
 _PROBES: Final = ("0", "x")  # two user messages that share nothing
+_BRACKETED: Final = re.compile(r"<\S+>|\[\S+\]|｜\S+｜")
 
 
 class Tokenizer(Protocol):
@@ -65,51 +69,65 @@ class PromptBuilder:
     fmt: ToolFormat
     style: PromptStyle
     thinking: bool | None = None  # None: as the template has it
+    reasoning_effort: str | None = None  # None: as the template has it
     _prefixes: dict[str, list[int]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.template is None:
             raise TemplateError("this model has no chat template; give one with --chat-template")
         self._vocabulary = self.tokenizer.vocabulary()
-        self._structural = _StructuralTexts(self._vocabulary, self.template.source, self.fmt.markers)
+        self._structural = _StructuralTexts(self._vocabulary, self.template.source, self.fmt)
 
     def build(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Prompt:
         """Raises `TemplateError` where the template refuses the conversation."""
-        text, tokens, tail = self._render(messages, tools)
+        pieces = self._pieces(messages, tools)
+        tokens = self._tokens(pieces)
         n_shared = min(_n_common(tokens, self._prefix(messages, tools)), len(tokens) - 1)
-        return Prompt(text, tuple(tokens), max(n_shared, 0), self._reasoning(tail))
+        return Prompt("".join(pieces), tuple(tokens), max(n_shared, 0), self._reasoning(pieces[-1]))
 
-    def _render(self, messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[str, list[int], str]:
-        """Text, tokens, and the end of the text, in which every marker is the template's own."""
+    def text(self, messages: Sequence[Message], tools: Sequence[Tool], *, generation: bool = True) -> str:
+        """The rendered conversation, to be gone on with by the model, or whole; raises `TemplateError`."""
+        return "".join(self._pieces(messages, tools, generation=generation))
+
+    def _pieces(self, messages: Sequence[Message], tools: Sequence[Tool], *, generation: bool = True) -> list[str]:
+        """The text, cut where it must be; every marker in the last piece is the template's own."""
         assert self.template is not None
+        turns: Iterable[Turn]
         if self.style == "json":
-            variables: dict[str, Any] = {"messages": list(json_messages(messages, tools)), "tools": None}
+            turns, offered = json_messages(messages, tools), None
         else:
-            variables = {"messages": list(native_messages(messages)), "tools": native_tools(tools) or None}
+            turns, offered = native_messages(messages, max_calls=self.fmt.max_calls), native_tools(tools) or None
+        turns = with_thinking_words(list(turns), self.template.source, self.thinking)
+        variables: dict[str, Any] = {"messages": turns, "tools": offered}
         seam = _unused_character(variables)
         variables = self._structural.cut(variables, seam)
         if self.thinking is not None:
-            variables["enable_thinking"] = self.thinking
+            variables |= {"enable_thinking": self.thinking, "thinking": self.thinking}
+        if self.reasoning_effort is not None:
+            variables["reasoning_effort"] = self.reasoning_effort
         rendered = self.template.render(
             **variables,
             documents=None,
-            add_generation_prompt=True,
+            add_generation_prompt=generation,
             bos_token=self._token_text(self._vocabulary.bos),
             eos_token=self._token_text(self._vocabulary.eos),
         )
-        pieces = re.split(f"{seam}|\\\\u{ord(seam):04x}", rendered)  # a template may escape what is not ASCII
+        return re.split(f"{seam}|\\\\u{ord(seam):04x}", rendered)  # a template may escape what is not ASCII
+
+    def _tokens(self, pieces: Iterable[str]) -> list[int]:
         tokens = [token for piece in pieces if piece for token in self.tokenizer.tokenize(piece, parse_special=True)]
         bos = self._vocabulary.bos
         if self._vocabulary.add_bos and bos is not None and tokens[:1] != [bos]:  # most templates write it themselves
             tokens.insert(0, bos)
-        return "".join(pieces), tokens, pieces[-1]
+        return tokens
 
     def _prefix(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
         system = [message for message in messages[:1] if message.role == "system"]
         key = dumps([[message.content for message in system], native_tools(tools)])
         if key not in self._prefixes:
             try:
-                first, second = (self._render([*system, Message("user", probe)], tools)[1] for probe in _PROBES)
+                probes = ([*system, Message("user", probe)] for probe in _PROBES)
+                first, second = (self._tokens(self._pieces(probe, tools)) for probe in probes)
             except TemplateError:  # it took the conversation itself, so only the hint is lost
                 first, second = [], []
             self._prefixes[key] = first[: _n_common(first, second)]
@@ -117,27 +135,22 @@ class PromptBuilder:
 
     def _reasoning(self, tail: str) -> Reasoning | None:
         assert self.template is not None
-        end = tail.rstrip()
-        if THINK_OPEN not in self.template.source or end.endswith(THINK_CLOSE):
+        frame = self.fmt.frame
+        if ends_in_reasoning(tail, frame):
+            return Reasoning(frame.open, frame.close, opened=True)
+        close = frame.close.strip()
+        knows_marks = frame.open.strip() in self.template.source or close in self.template.source
+        if not knows_marks or tail.rstrip().endswith(close):
             return None
-        return Reasoning(THINK_OPEN, THINK_CLOSE, opened=end.endswith(THINK_OPEN))
+        return Reasoning(frame.open, frame.close)
 
     def _token_text(self, token: int | None) -> str:
         return "" if token is None else self._vocabulary.text([token])
 
 
-def native_messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """As transformers' `apply_chat_template` takes them; arguments stay objects, which templates iterate."""
-    for message in messages:
-        turn: dict[str, Any] = {"role": message.role, "content": message.content}
-        if message.calls:
-            turn["tool_calls"] = [
-                {"type": "function", "function": {"name": call.name, "arguments": dict(call.arguments)}}
-                for call in message.calls
-            ]
-        if message.role == "tool":
-            turn["name"] = message.name
-        yield turn
+def ends_in_reasoning(prompt: str, frame: Frame) -> bool:
+    """Whether the last thing that a prompt says is that the model reasons now."""
+    return prompt.rstrip().endswith(frame.open.strip())
 
 
 def native_tools(tools: Sequence[Tool]) -> list[dict[str, Any]]:
@@ -149,7 +162,7 @@ def tool_description(tool: Tool) -> dict[str, Any]:
     return {"name": tool.name, "description": tool.description, "parameters": shown}
 
 
-def json_messages(messages: Sequence[Message], tools: Sequence[Tool]) -> Iterator[dict[str, Any]]:
+def json_messages(messages: Sequence[Message], tools: Sequence[Tool]) -> Iterator[Turn]:
     """The same conversation with the tools in the system message, calls as envelopes, results as user messages."""
     rest = list(messages)
     system = rest.pop(0).content + "\n\n" if rest and rest[0].role == "system" else ""
@@ -174,13 +187,14 @@ def envelope(calls: Sequence[Call], reply: str) -> str:
 class _StructuralTexts:
     """The texts that would become structural tokens: control tokens, formats' markers, the template's own markers."""
 
-    def __init__(self, vocabulary: Vocabulary, template: str, markers: Iterable[str]) -> None:
-        texts = {marker for fmt in FORMATS.values() for marker in fmt.markers}
-        texts |= {*markers, THINK_OPEN, THINK_CLOSE}
+    def __init__(self, vocabulary: Vocabulary, template: str, fmt: ToolFormat) -> None:
+        known = (fmt, *FORMATS.values())
+        texts = {marker for each in known for marker in each.markers}
+        texts |= {mark.strip() for each in known for mark in (each.frame.open, each.frame.close)}
         texts |= {_text(vocabulary, token) for token in vocabulary.control}
         # A user-defined token may just as well be an indentation or a piece of JSON; those stay whole.
         defined = (_text(vocabulary, token) for token in vocabulary.user_defined)
-        texts |= {text for text in defined if re.fullmatch(r"<\S+>|\[\S+\]", text) and text in template}
+        texts |= {text for text in defined if _BRACKETED.fullmatch(text) and text in template}
         self._texts = {text for text in texts if len(text) > 1}  # a single character has no middle to cut
         self._lengths: dict[str, set[int]] = {}
         for text in self._texts:

@@ -121,8 +121,7 @@ def open_session(path: Path, workload: Workload, *, n_gpu_layers: int = -1, n_th
 def _builder(model: Model) -> PromptBuilder | None:
     """Of the model's own prompts, if its template writes calls in the format that the workload constrains."""
     template = model.chat_template("tool_use") or model.chat_template()
-    has_token = lambda text: model.vocabulary().token_of(text) is not None  # noqa: E731
-    if template is None or not _FORMAT.detect(template, has_token):
+    if template is None or not _FORMAT.signature.matches(template):
         return None
     return PromptBuilder(model, ChatTemplate(template), _FORMAT, "native")
 

@@ -5,18 +5,21 @@ A model whose format is only known by name can still be measured in the json.* m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from engine.errors import ToolgaugeError
+from engine.formats import detect as _detect
+from engine.formats.detect import Detection, KindOf
 from engine.formats.envelope import EnvelopeFormat
 from engine.formats.hermes import HermesFormat
 from engine.formats.protocol import ToolFormat
 
-__all__ = ["ENVELOPE", "FORMATS", "NOT_YET", "UnknownFormat", "detect", "get"]
+__all__ = ["ENVELOPE", "FORMATS", "NATIVE", "NOT_YET", "UnknownFormat", "detect", "envelope", "get"]
 
-ENVELOPE = EnvelopeFormat()
-FORMATS: Mapping[str, ToolFormat] = MappingProxyType({fmt.id: fmt for fmt in (HermesFormat(), ENVELOPE)})
+ENVELOPE = EnvelopeFormat()  # for models that reason between <think> marks, or not at all
+NATIVE: Mapping[str, ToolFormat] = MappingProxyType({fmt.id: fmt for fmt in (HermesFormat(),)})
+FORMATS: Mapping[str, ToolFormat] = MappingProxyType({**NATIVE, ENVELOPE.id: ENVELOPE})
 
 NOT_YET: Mapping[str, str] = MappingProxyType(
     {
@@ -50,6 +53,11 @@ def get(format_id: str) -> ToolFormat:
     raise UnknownFormat(f"there is no format '{format_id}'; choose one of: {supported}")
 
 
-def detect(template: str, has_token: Callable[[str], bool]) -> ToolFormat | None:
-    """The native format of a model, from its chat template and vocabulary; None where none is recognised."""
-    return next((fmt for fmt in FORMATS.values() if fmt.detect(template, has_token)), None)
+def envelope(native: ToolFormat | None) -> EnvelopeFormat:
+    """The format of the json.* modes for a model whose own format is `native`: it still reasons in its own marks."""
+    return ENVELOPE if native is None else EnvelopeFormat(native.frame)
+
+
+def detect(template: str, kind_of: KindOf = lambda text: None) -> Detection:
+    """Which native format a model writes, from its chat template; `kind_of` is its vocabulary's, as evidence."""
+    return _detect.detect(NATIVE, template, kind_of)

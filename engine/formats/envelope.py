@@ -3,42 +3,55 @@
     {"calls": [{"name": "N", "arguments": {...}}, ...], "reply": "..."}
 
 Read strictly: the whole answer, after optional reasoning, is this one object. Either key may be left out, not both.
-Repairing a fence or prose around it is for the scorer, who names each repair.
+Repairing a fence or prose around it is for the scorer, who names each repair. A model asked for the envelope still
+reasons in its own marks and still writes what it writes before any plain text (gpt-oss: a message's header), so the
+format is made with the frame of the model's native one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.constraint.protocol import ConstraintSpec
 from engine.errors import ConstraintError
-from engine.formats.calls import call_from, call_nodes, writes_name
-from engine.formats.reasoning import split_reasoning
+from engine.formats.calls import call_from, call_nodes, write_call, writes_name
+from engine.formats.protocol import Signature
+from engine.formats.reasoning import THINK, Frame, split_reasoning
 from engine.formats.strict import WHITE_SPACE, Broken, Value, members, read, skip
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
-from grammars.nodes import AnyJsonObject, Choice, Json, Literal, Node, Repeat, Seq
+from grammars.nodes import AnyJsonObject, Choice, Json, Literal, Marker, Node, Repeat, Seq
+
+_MARKER = re.compile(r"(<\|.*?\|>)")
 
 
 class EnvelopeFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "json"
-    version = "1"
+    version = "2"
+    title = "every model, in the json.* modes"
     markers: tuple[str, ...] = ()
     stop_texts: tuple[str, ...] = ()
+    signature = Signature()  # no model writes it natively: the prompt asks for it
+    max_calls: int | None = None
+    limits: tuple[str, ...] = ()
 
-    def detect(self, template: str, has_token: Callable[[str], bool]) -> bool:
-        """No model writes it natively: the prompt asks for it."""
-        return False
+    def __init__(self, frame: Frame = THINK) -> None:
+        self.frame = frame
+
+    def write(self, calls: Sequence[Call], tools: Sequence[Tool]) -> str:
+        written = ", ".join(write_call(call, tools) for call in calls)
+        return f'{self.frame.header}{{"calls": [{written}], "reply": ""}}'
 
     def parse(self, text: str, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> Parsed:
-        split = split_reasoning(text, opened=reasoning_opened)
+        split = split_reasoning(text, opened=reasoning_opened, frame=self.frame)
         if split.inside:  # nothing was answered, so nothing was answered wrongly
             return Parsed(reasoning=split.reasoning)
-        parsed = _read_answer(text, skip(text, split.start))
+        parsed = _read_answer(text, self._answer_start(text, split.start))
         return Parsed(parsed.calls, parsed.fragments, split.reasoning, parsed.content, parsed.open_block)
 
     def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
@@ -50,19 +63,44 @@ class EnvelopeFormat:
             bounds = (1 if required else 0, None if several else 1)
             calls = (Repeat(Choice(call_nodes(tools)), Literal(", "), *bounds),)
         parts = (Literal('{"calls": ['), *calls, Literal('], "reply": '), Json({"type": "string"}), Literal("}"))
-        return ConstraintSpec(Seq(parts))
+        return ConstraintSpec(self._headed(Seq(parts)))
 
     def syntax_constraint(self) -> ConstraintSpec:
         """Any JSON object, as servers offer it under the name of JSON mode."""
-        return ConstraintSpec(AnyJsonObject())
+        return ConstraintSpec(self._headed(AnyJsonObject()))
 
     def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
         return BufferWatcher(
-            name_written=_name_written,
-            call_written=lambda text, start: bool(_read_answer(text, skip(text, start)).calls),
+            name_written=lambda text, start: _name_written(text, self._answer_start(text, start)),
+            call_written=lambda text, start: bool(_read_answer(text, self._answer_start(text, start)).calls),
             closing="}",
             reasoning_opened=reasoning_opened,
+            frame=self.frame,
         )
+
+    def _answer_start(self, text: str, start: int) -> int:
+        """Where the object should begin: after what the frame has before a plain answer, as far as that is written."""
+        start = skip(text, start)
+        for heading in (self.frame.resume, self.frame.header):
+            if text.startswith(heading, start):
+                start = skip(text, start + len(heading))
+            elif heading.startswith(text[start:]):  # the text ends within it
+                return len(text)
+        return start
+
+    def _headed(self, answer: Node) -> Node:
+        """After reasoning the answer is a new message; without reasoning the prompt has begun the message already."""
+        header, resume = _marked(self.frame.header), _marked(self.frame.resume)
+        if not header:
+            return answer
+        if not resume:
+            return Seq((*header, answer))
+        return Seq((Choice((Seq(header), Seq((*resume, *header)))), answer))
+
+
+def _marked(text: str) -> tuple[Node, ...]:
+    """A text of markers and words between them."""
+    return tuple(Marker(part) if _MARKER.fullmatch(part) else Literal(part) for part in _MARKER.split(text) if part)
 
 
 def _read_answer(text: str, start: int) -> Parsed:

@@ -10,12 +10,13 @@ one object with a name and an object of arguments. Knows no tokens; the markers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.constraint.protocol import ConstraintSpec
 from engine.errors import ConstraintError
-from engine.formats.calls import call_from, call_nodes, writes_name
+from engine.formats.calls import call_from, call_nodes, write_call, writes_name
+from engine.formats.protocol import Signature
 from engine.formats.reasoning import THINK, split_reasoning
 from engine.formats.strict import Broken, Value, members, read, skip
 from engine.types import Call, Fragment, Parsed, Tool
@@ -41,17 +42,19 @@ class HermesFormat:
 
     id = "hermes"
     version = "1"
+    title = "Qwen2.5, Qwen3, Hermes, the bundled model"
     markers: tuple[str, ...] = (OPEN, CLOSE)
     stop_texts: tuple[str, ...] = ()
     frame = THINK
+    signature = Signature(all_of=(OPEN, "arguments"), none_of=("<function=", "<arg_key>"))
+    max_calls: int | None = None
+    limits: tuple[str, ...] = ()
 
-    def detect(self, template: str, has_token: Callable[[str], bool]) -> bool:
-        """By the template alone: community files differ in whether the markers are tokens of their own."""
-        other_family = "<function=" in template or "<arg_key>" in template
-        return OPEN in template and "arguments" in template and not other_family
+    def write(self, calls: Sequence[Call], tools: Sequence[Tool]) -> str:
+        return "\n".join(f"{OPEN}\n{write_call(call, tools)}\n{CLOSE}" for call in calls)
 
     def parse(self, text: str, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> Parsed:
-        split = split_reasoning(text, opened=reasoning_opened)
+        split = split_reasoning(text, opened=reasoning_opened, frame=self.frame)
         calls: list[Call] = []
         fragments: list[Fragment] = []
         prose: list[str] = []
@@ -82,6 +85,7 @@ class HermesFormat:
             call_written=lambda text, start: any(block.call for block in _blocks(text, start)),
             closing=">",
             reasoning_opened=reasoning_opened,
+            frame=self.frame,
         )
 
 

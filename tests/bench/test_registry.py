@@ -64,7 +64,7 @@ def test_the_bundled_row_agrees_with_the_bundled_file() -> None:
     assert (facts.n_ctx_train, facts.quant) == (nano.n_ctx, nano.default_quant)
     template = facts.template(tools=True)
     assert template is not None
-    found = detect(template, lambda _: True)
+    found = detect(template).format
     assert found is not None
     assert found.id == nano.format
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import ConstraintError
-from engine.formats import ENVELOPE, FORMATS, NOT_YET, UnknownFormat, detect, get
+from engine.formats import ENVELOPE, FORMATS, NOT_YET, UnknownFormat, get
 from engine.formats.protocol import ToolFormat
 from engine.types import Call, Parsed, Tool
 from grammars.nodes import AnyJsonObject, Choice, Json, Literal, Marker, Node, Repeat, Seq
@@ -339,21 +339,6 @@ def test_without_tools_there_is_nothing_to_constrain_to() -> None:
 
 
 # The registry
-
-
-@pytest.mark.parametrize(
-    ("template", "expected"),
-    [
-        ("... <tool_call>\n{'name': <function-name>, 'arguments': <args-json-object>}\n</tool_call>", "hermes"),
-        ("<tool_call>\n<function=example>\n<parameter=a> arguments", None),
-        ("<tool_call>{name}<arg_key> arguments", None),
-        ("<|tool_call>call: arguments", None),
-        ("{{ messages }}", None),
-    ],
-)
-def test_detection_by_template(template: str, expected: str | None) -> None:
-    found = detect(template, lambda _: True)
-    assert (found.id if found else None) == expected
 
 
 def test_unknown_and_unsupported_formats_say_what_exists() -> None:

@@ -299,13 +299,13 @@ def test_control_tokens_stay_out_of_real_vocabularies(real_data: Path, name: str
 @pytest.mark.real
 def test_a_real_template_writes_calls_as_the_format_reads_them(real_data: Path) -> None:
     template = (real_data / "templates" / "Qwen-Qwen3-0.6B.jinja").read_text(encoding="utf-8")
-    assert HERMES.detect(template, lambda _: False)
+    assert HERMES.signature.matches(template)
     text = builder(template=template).build(EPISODE[:3], (ADD, NOW)).text
     answer = text.split("<|im_start|>assistant\n")[1].partition("<|im_end|>")[0]
     assert HERMES.parse(answer, (ADD, NOW)).calls == EPISODE[2].calls
     others = [path for path in (real_data / "templates").glob("*.jinja") if not path.name.startswith("Qwen-")]
     assert len(others) > 10
-    assert not [path.name for path in others if HERMES.detect(path.read_text(encoding="utf-8"), lambda _: False)]
+    assert not [path.name for path in others if HERMES.signature.matches(path.read_text(encoding="utf-8"))]
 
 
 def tools_of(prompt: str) -> Sequence[Any]:

@@ -87,7 +87,6 @@ def test_the_file_says_what_it_is() -> None:
 def test_the_template_is_recognised(vocabulary: Model) -> None:
     from engine.formats import detect
 
-    known = vocabulary.vocabulary()
-    found = detect(str(vocabulary.chat_template()), lambda text: known.token_of(text) is not None)
-    assert found is not None and found.id == "hermes"
-    assert all(known.token_of(marker) is not None for marker in found.markers)
+    found = detect(str(vocabulary.chat_template()), vocabulary.vocabulary().kind_of)
+    assert found.format is not None and found.format.id == "hermes"
+    assert {marker.kind for marker in found.markers} == {"user-defined"}
