@@ -41,6 +41,8 @@ class RunConfig:
     limits: Limits = field(default_factory=Limits)
     sampling: Sampling = field(default_factory=Sampling)  # its seed is the run's seed
     thinking: bool | None = None  # None: as the model's template has it
+    reasoning_effort: str | None = None  # None: as the model's template has it
+    format: str | None = None  # a format's id in place of the detected ones
     chat_template: str | None = None  # a file to use in place of the models' own templates
     trials: int = 1
     limit: int | None = None  # only the first so many cases of each suite, spread over its categories
