@@ -98,6 +98,9 @@ class LlguidanceConstraint:
         if self._mask is None:
             self._mask = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint32).copy()
             self._check()
+            if (forced := self.forced()) and not has_bit(self._mask, forced[0]):
+                self._mask[:] = 0
+                set_bits(self._mask, np.array(forced[:1]))
             (set_bits if self.complete else clear_bits)(self._mask, self._kinds.end)
         return self._mask
 
@@ -110,9 +113,22 @@ class LlguidanceConstraint:
 
     def forced(self) -> list[int]:
         if self._forced is None:
-            self._forced = [] if self.complete else self._matcher.compute_ff_tokens()
+            self._forced = [] if self.complete else self._certain()
             self._check()
         return self._forced
+
+    def _certain(self) -> list[int]:
+        """What llguidance forces, without the markers that it puts in the place of a text that looks like one."""
+        tokens: list[int] = self._matcher.compute_ff_tokens()
+        for place, token in enumerate(tokens):
+            if token in self._kinds.structural and self._matcher.validate_tokens(tokens[: place + 1]) <= place:
+                return tokens[:place] or self._kinds.spelled(self._certain_text()) or []
+        return tokens
+
+    def _certain_text(self) -> bytes:
+        """What certainly follows, up to the next marker."""
+        data: bytes = self._matcher.compute_ff_bytes()
+        return data.partition(_SPECIAL)[0]
 
     @property
     def complete(self) -> bool:

@@ -155,6 +155,25 @@ def test_no_structural_token_is_part_of_a_string(engine: Any, inside: str) -> No
     assert accepts(engine.compile(node).start(), engine.kinds, f'<tool_call>"{inside}"</tool_call>')  # as text it is
 
 
+@pytest.mark.parametrize("inside", ["<tool_call>", "a<tool_call>b", "<|im_start|>", "</think></think>"])
+@pytest.mark.parametrize("keyword", ["enum", "pattern"])
+def test_a_certain_text_that_looks_like_a_marker_is_spelled(engine: Any, inside: str, keyword: str) -> None:
+    rule = {"enum": [f"{first}{inside}" for first in "xy"]}
+    if keyword == "pattern":
+        rule = {"type": "string", "pattern": f"^[xy]{inside}$".replace("|", "\\|")}
+    constraint = engine.compile(Seq((OPEN, Json(rule), CLOSE))).start()
+    assert accepts(constraint, engine.kinds, f'<tool_call>"x{inside}"</tool_call>')
+    masked = engine.compile(Seq((Literal(f"x{inside}y"), CLOSE))).start()
+    written = b""
+    while not masked.complete:
+        (token, *_) = set_tokens(masked.mask()).tolist()
+        assert masked.allows(token)
+        masked.accept(token)
+        written += engine.kinds.vocabulary.pieces[token]
+        assert (token in engine.kinds.structural) == masked.complete
+    assert written.decode() == f"x{inside}y</tool_call>"
+
+
 def test_a_user_defined_piece_of_text_is_text(engine: Any) -> None:
     """The bundled model's vocabulary has such tokens for common pieces of JSON."""
     constraint = engine.compile(CALL).start()
