@@ -82,7 +82,7 @@ class PromptBuilder:
         """Raises `TemplateError` where the template refuses the conversation."""
         pieces = self._pieces(messages, tools)
         tokens = self._tokens(pieces)
-        n_shared = min(_n_common(tokens, self._prefix(messages, tools)), len(tokens) - 1)
+        n_shared = min(n_common(tokens, self._prefix(messages, tools)), len(tokens) - 1)
         return Prompt("".join(pieces), tuple(tokens), max(n_shared, 0), self._reasoning(pieces[-1]))
 
     def text(self, messages: Sequence[Message], tools: Sequence[Tool], *, generation: bool = True) -> str:
@@ -130,19 +130,19 @@ class PromptBuilder:
                 first, second = (self._tokens(self._pieces(probe, tools)) for probe in probes)
             except TemplateError:  # it took the conversation itself, so only the hint is lost
                 first, second = [], []
-            self._prefixes[key] = first[: _n_common(first, second)]
+            self._prefixes[key] = first[: n_common(first, second)]
         return self._prefixes[key]
 
     def _reasoning(self, tail: str) -> Reasoning | None:
         assert self.template is not None
         frame = self.fmt.frame
         if ends_in_reasoning(tail, frame):
-            return Reasoning(frame.open, frame.close, opened=True)
+            return Reasoning(frame.open, frame.close, opened=True, resume=frame.resume)
         close = frame.close.strip()
         knows_marks = frame.open.strip() in self.template.source or close in self.template.source
         if not knows_marks or tail.rstrip().endswith(close):
             return None
-        return Reasoning(frame.open, frame.close)
+        return Reasoning(frame.open, frame.close, resume=frame.resume)
 
     def _token_text(self, token: int | None) -> str:
         return "" if token is None else self._vocabulary.text([token])
@@ -232,5 +232,6 @@ def _unused_character(value: Any) -> str:
     return chr(next(free))
 
 
-def _n_common(first: Sequence[int], second: Sequence[int]) -> int:
+def n_common(first: Sequence[object], second: Sequence[object]) -> int:
+    """How many tokens, or characters, two sequences begin with alike."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
