@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grammars.build import Grammar, build
+from grammars.build import build
 from grammars.errors import UnsupportedSchema
 from grammars.nodes import Node
 from grammars.regular import Alt, Cat, Chars, Expr, Many, Rule, Text, Token, alt, cat, many
+from grammars.restricted import Grammar
 
 _BLOCK = 1000  # half of what llama.cpp counts to
 

@@ -10,15 +10,50 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import groupby
 
-from grammars.build import build_values
+from grammars.automaton import early_ends
+from grammars.build import raw_string, raw_text
+from grammars.edges import choices, first_chars, open_ends, text_chars
 from grammars.errors import UnsupportedSchema
 from grammars.llguidance_schema import is_exact, to_llguidance_schema
 from grammars.lower import lower
-from grammars.nodes import AnyJsonObject, Choice, Json, Literal, Marker, Node, RawText, Repeat, Seq
-from grammars.regular import Alt, Cat, Expr, Foreign, Many, Rule, Text, avoiding
-from grammars.shape import Document, Shape
+from grammars.nodes import (
+    AnyJsonObject,
+    Choice,
+    Json,
+    Literal,
+    Marker,
+    Node,
+    QuotedDict,
+    RawString,
+    RawText,
+    Repeat,
+    Seq,
+)
+from grammars.notation import JSON, DictNotation, Notation
+from grammars.ranges import decimals, integers
+from grammars.regular import (
+    ANY,
+    Alt,
+    Both,
+    Cat,
+    Expr,
+    Foreign,
+    Many,
+    Rule,
+    Text,
+    Token,
+    UpTo,
+    alt,
+    cat,
+    excluding,
+    many,
+)
+from grammars.restricted import Grammar, kept
+from grammars.shape import Const, Document, Integer, Number, Shape, Union
 from grammars.syntax import to_regex_text
+from grammars.values import Values
 
 BACKEND = "llguidance"
 
@@ -42,6 +77,7 @@ class _Printer:
         self.marker_ids = marker_ids
         self.rules: dict[str, str] = {}
         self.schemas: dict[str, str] = {}  # the rules that are a `%json`, by its schema
+        self.lexemes: dict[Expr, str] = {}  # the terminals that have a name
         self.any_object = False
 
     def named(self, kind: str, text: str) -> str:
@@ -57,24 +93,26 @@ class _Printer:
                 return f"<[{self.marker_ids[text]}]>" if text in self.marker_ids else _literal(text)
             case Json(schema, tool):
                 with UnsupportedSchema.named(tool):
-                    return self.values(lower(schema, BACKEND))
+                    return self.values(lower(schema, BACKEND), JSON)
+            case QuotedDict(schema, quote, tool):
+                mark = Token(self.marker_ids[quote], quote) if quote in self.marker_ids else Text(quote)
+                with UnsupportedSchema.named(tool):
+                    return self.values(lower(schema, BACKEND), DictNotation(quote, mark))
             case AnyJsonObject():
                 self.any_object = True
                 return "json_object"
-            case RawText(until):
-                return self.named("RAW", _regex(f"(?:{to_regex_text(avoiding(until))})"))
             case Seq(parts):
                 return self.sequence(parts)
-            case Choice(options):
-                return "(" + " | ".join(self.text(option) for option in options) + ")"
-            case Repeat(item, separator, minimum, maximum):
-                return self.repeated(item, separator, minimum, maximum)
+            case RawText() | RawString() | Choice():
+                return self.before(node, "")
+            case Repeat():
+                return self.repeated(node, "")
 
-    def values(self, document: Document) -> str:
+    def values(self, document: Document, notation: Notation) -> str:
         """The values of a schema: all of it as `%json`, or rules with `%json` for the parts that can be."""
 
         def as_json(shape: Shape) -> str | None:
-            if not is_exact(shape, document):
+            if notation is not JSON or not is_exact(shape, document):
                 return None
             schema = json.dumps(to_llguidance_schema(shape, document), ensure_ascii=False)
             if schema not in self.schemas:
@@ -82,60 +120,164 @@ class _Printer:
             return self.schemas[schema]
 
         # Each brace, comma and key is a lexeme of its own: a lexeme is lost where a longer one begins like it.
-        grammar = build_values(document, BACKEND, as_json, mark=lambda text: Foreign(_literal(text)))
+        grammar = Grammar()
+        values = Values(
+            grammar, document, notation, BACKEND, kept, foreign=as_json, mark=lambda text: Foreign(_literal(text))
+        )
+        root = values.root()
         prefix = f"v{len(self.rules)}_"
         names = {name: (prefix + name).replace("-", "_") for name in grammar.rules}
+        for name in names.values():
+            self.rules[name] = ""  # the place is taken
         for name, expr in grammar.rules.items():
-            if name != "root":
-                self.rules[names[name]] = _rule(expr, names)
-        return _rule(grammar.rules["root"], names)
+            self.rules[names[name]] = self.rule(expr, names)
+        return self.rule(root, names)
 
     def sequence(self, parts: tuple[Node, ...]) -> str:
         texts: list[str] = []
-        rest = list(_joined(parts))
+        rest = self.joined(parts)
         while rest:
             node = rest.pop(0)
-            following = rest[0] if rest else None
-            if isinstance(node, RawText) and following is not None:
-                texts.append(self.raw_text(node, following))
-                if isinstance(following, Literal):
-                    rest[0] = Literal(following.text.removeprefix(node.until))
-            else:
+            ends = sorted(open_ends(node), key=len)
+            if not ends or not rest or isinstance(rest[0], Marker):
                 texts.append(self.text(node))
+                continue
+            after = rest.pop(0)
+            if not (isinstance(after, Literal) and all(after.text.startswith(end) for end in ends)):
+                reason = "it must be followed by the text or the token that ends it"
+                raise UnsupportedSchema(BACKEND, "RawText", "#", reason)
+            texts.append(self.before(node, ends[-1]))
+            left = after.text.removeprefix(ends[-1])
+            texts += [_literal(left)] if left else []
         return " ".join(texts) or '""'
 
-    def raw_text(self, node: RawText, following: Node) -> str:
-        """Text is one lexeme here, and a lexeme takes all it can: it has to know where it ends."""
-        if isinstance(following, Literal) and following.text.startswith(node.until):
-            name = f"raw{len(self.rules)}"
-            self.rules[f"{name}[suffix={json.dumps(node.until)}]"] = "/(?s:.*)/"
-            return name
-        if isinstance(following, Marker) and following.text in self.marker_ids:
-            return self.text(node)
-        raise UnsupportedSchema(BACKEND, "RawText", "#", "it must be followed by the text or the token that ends it")
+    def joined(self, parts: tuple[Node, ...]) -> list[Node]:
+        """Neighbouring literals as one: a lexeme cannot be a part of another one that begins like it."""
+        joined: list[Node] = []
+        for part in parts:
+            for one in self.joined(part.parts) if isinstance(part, Seq) else [part]:
+                if isinstance(one, Marker) and one.text not in self.marker_ids:
+                    one = Literal(one.text)
+                if isinstance(one, Literal) and joined and isinstance(joined[-1], Literal):
+                    joined[-1] = Literal(joined[-1].text + one.text)
+                elif one != Literal(""):
+                    joined.append(one)
+        return joined
 
-    def repeated(self, item: Node, separator: Node, minimum: int, maximum: int | None) -> str:
+    def before(self, node: Node, end: str) -> str:
+        """The node and the text `end` after it.
+
+        Raw text is one lexeme here, and a lexeme takes all it can: so its end is a part of it, and so are the other
+        texts that may stand in its place.
+        """
+        match node:
+            case Seq(parts):
+                *front, last = self.joined(parts) or [Literal("")]
+                return " ".join([*([self.sequence(tuple(front))] if front else []), self.before(last, end)])
+            case Choice():
+                return self.choice(node, end)
+            case Repeat():
+                return self.repeated(node, end)
+            case RawText() | RawString():
+                raw = self.as_text(node)
+                assert raw is not None
+                return self.terminal(cat(raw, Text(end)))
+        return f"{self.text(node)} {_literal(end)}" if end else self.text(node)
+
+    def choice(self, node: Choice, end: str) -> str:
+        options = list(choices(node))
+        if not options:
+            raise UnsupportedSchema(BACKEND, "Choice", "#", "there is nothing to choose from")
+        texts = []
+        if list(open_ends(node)):
+            found = [(option, self.as_text(option)) for option in options]
+            raw = [text for _, text in found if text is not None]
+            options = self.beside([option for option, text in found if text is None], alt(*raw))
+            texts = [self.terminal(cat(alt(*raw), Text(end)))] if raw else []
+        texts += [self.before(option, end) for option in options]
+        return texts[0] if len(texts) == 1 else f"({' | '.join(texts)})"
+
+    def as_text(self, node: Node) -> Expr | None:
+        """The node as a regular expression over characters, where that is easily said."""
+        match node:
+            case Literal(text):
+                return Text(text)
+            case Marker(text):
+                return None if text in self.marker_ids else Text(text)
+            case RawText(until):
+                return raw_text(until, BACKEND)
+            case RawString(schema, until, tool):
+                with UnsupportedSchema.named(tool):
+                    return raw_string(lower(schema, BACKEND), until, kept, BACKEND)
+            case Json(schema, tool):
+                with UnsupportedSchema.named(tool):
+                    return _scalar(lower(schema, BACKEND).root)
+            case Seq(parts):
+                texts = [self.as_text(part) for part in parts]
+                known = [text for text in texts if text is not None]
+                return cat(*known) if len(known) == len(texts) else None
+        return None
+
+    def beside(self, options: list[Node], raw: Expr) -> list[Node]:
+        """Those options that have to be written beside a raw text; the lexer must tell them apart at once."""
+        free = any(isinstance(one, UpTo) for one in (raw.options if isinstance(raw, Alt) else (raw,)))
+        left = [option for option in options if not (free and isinstance(option, Json | AnyJsonObject))]
+        taken = text_chars(raw)
+        for option in left:
+            given = first_chars(option, self.marker_ids, BACKEND)
+            if excluding(given, taken) != given:
+                reason = "one value may begin like another one that is a restricted text"
+                raise UnsupportedSchema(BACKEND, "Choice", "#", reason)
+        return left
+
+    def repeated(self, node: Repeat, end: str) -> str:
+        item, separator, minimum, maximum = node.item, node.separator, node.minimum, node.maximum
+        closing = f" {_literal(end)}" if end else ""
         if maximum == 0:
-            return '""'
-        first = self.text(item)
+            return _literal(end)
+        inner = ""
+        if maximum != 1 and list(open_ends(item)):
+            if isinstance(separator, Literal) and end and separator.text.startswith(end) and minimum > 0:
+                inner, closing, separator = end, "", Literal(separator.text.removeprefix(end))
+            elif not (isinstance(separator, Marker) and separator.text in self.marker_ids):
+                reason = "repeated, it must be followed by the text or the token that ends it"
+                raise UnsupportedSchema(BACKEND, "RawText", "#", reason)
+        first = self.before(item, inner)
         if not isinstance(item, Json | AnyJsonObject | Choice):
             first = self.named("item", first)
         more = first if separator == Literal("") else f"{self.text(separator)} {first}"
         count = _count(max(minimum - 1, 0), None if maximum is None else maximum - 1)
         whole = first if maximum == 1 else f"{first} ({more}){count}"
-        return whole if minimum > 0 else f"({whole})?"
+        return (whole if minimum > 0 else f"({whole})?") + closing
 
+    def rule(self, expr: Expr, names: Mapping[str, str]) -> str:
+        """An expression over values; what is regular and not a plain text becomes one lexeme."""
+        if _is_regular(expr):
+            return self.terminal(expr)
+        match expr:
+            case Rule(name):
+                return names[name]
+            case Foreign(text):
+                return text
+            case Token(token):
+                return f"<[{token}]>"
+            case Cat(parts):
+                runs = ((regular, list(run)) for regular, run in groupby(parts, _is_regular))
+                joined = ([cat(*run)] if regular else run for regular, run in runs)
+                return " ".join(self.rule(part, names) for run in joined for part in run)
+            case Alt(options):
+                return "(" + " | ".join(self.rule(option, names) for option in options) + ")"
+            case Many(item, minimum, maximum):
+                return f"({self.rule(item, names)}){_count(minimum, maximum)}"
+        raise TypeError(f"{expr} is not Lark")
 
-def _joined(parts: tuple[Node, ...]) -> list[Node]:
-    """Neighbouring literals as one: a lexeme cannot be a part of another one that begins like it."""
-    joined: list[Node] = []
-    for part in parts:
-        for one in _joined(part.parts) if isinstance(part, Seq) else [part]:
-            if isinstance(one, Literal) and joined and isinstance(joined[-1], Literal):
-                joined[-1] = Literal(joined[-1].text + one.text)
-            elif one != Literal(""):
-                joined.append(one)
-    return joined
+    def terminal(self, expr: Expr) -> str:
+        """One lexeme; only under a name of its own may it be an intersection."""
+        if isinstance(expr, Text) or not _has_intersection(expr):
+            return _lexeme(expr)
+        if expr not in self.lexemes:
+            self.lexemes[expr] = self.named("TEXT", _lexeme(expr))
+        return self.lexemes[expr]
 
 
 def _literal(text: str) -> str:
@@ -146,35 +288,66 @@ def _regex(pattern: str) -> str:
     return "/" + pattern.replace("/", "\\/").replace("\n", "\\n") + "/"
 
 
-def _rule(expr: Expr, names: Mapping[str, str]) -> str:
-    """An expression over values; what is regular and not a plain text becomes one lexeme."""
-    if not isinstance(expr, Text) and _is_regular(expr):
-        return _regex(to_regex_text(expr))
-    match expr:
-        case Text(text):
-            return _literal(text)
-        case Rule(name):
-            return names[name]
-        case Foreign(text):
-            return text
-        case Cat(parts):
-            return " ".join(_rule(part, names) for part in parts)
-        case Alt(options):
-            return "(" + " | ".join(_rule(option, names) for option in options) + ")"
-        case Many(item, minimum, maximum):
-            return f"({_rule(item, names)}){_count(minimum, maximum)}"
-    raise TypeError(f"{expr} is not Lark")
+def _scalar(shape: Shape) -> Expr | None:
+    """The JSON values of a shape, where they are words and numbers."""
+    match shape:
+        case Const(text):
+            return Text(text)
+        case Integer(low, high, None):
+            return integers(low, high)
+        case Number(low, high):
+            return decimals(low, high)
+        case Union(options):
+            known = [text for text in map(_scalar, options) if text is not None]
+            return alt(*known) if len(known) == len(options) else None
+    return None
 
 
 def _is_regular(expr: Expr) -> bool:
     match expr:
-        case Rule() | Foreign():
+        case Rule() | Foreign() | Token():
             return False
         case Cat(parts) | Alt(parts):
             return all(map(_is_regular, parts))
         case Many(item):
             return _is_regular(item)
     return True
+
+
+def _has_intersection(expr: Expr) -> bool:
+    match expr:
+        case Both() | UpTo():
+            return True
+        case Cat(parts) | Alt(parts):
+            return any(map(_has_intersection, parts))
+        case Many(item):
+            return _has_intersection(item)
+    return False
+
+
+def _lexeme(expr: Expr) -> str:
+    match expr:
+        case Text(text):
+            return _literal(text)
+        case UpTo(end):
+            return f"(/[^\\x00]*/ & {_not_before(end)})"
+        case Both(left, UpTo(end)):
+            return f"({_lexeme(left)} & {_not_before(end)})"
+        case Both(left, right):
+            return f"({_lexeme(left)} & {_lexeme(right)})"
+        case Cat(parts) if _has_intersection(expr):
+            return " ".join(map(_lexeme, parts))
+        case Alt(options) if _has_intersection(expr):
+            return f"({' | '.join(map(_lexeme, options))})"
+        case Many(item, minimum, maximum) if _has_intersection(expr):
+            return f"({_lexeme(item)}){_count(minimum, maximum)}"
+    return _regex(to_regex_text(expr))
+
+
+def _not_before(end: str) -> str:
+    """Any text but those that, with `end` after them, hold it twice."""
+    early = alt(cat(Text(end), many(ANY)), *map(Text, early_ends(end)))
+    return "~" + _regex(f"(?s:.*)(?:{to_regex_text(early)})")
 
 
 def _count(minimum: int, maximum: int | None) -> str:

@@ -255,7 +255,7 @@ class _Lowering:
         self.check_counts(schema, path, len(required), len(possible) if closed else None)
         if not closed and len(possible) < len(properties):
             raise self.unsupported("properties", path, "a forbidden property beside additional ones")
-        return Object(tuple(possible), None if closed else rest)
+        return Object(tuple(possible), None if closed else rest, path)
 
     def check_counts(self, schema: dict[str, Any], path: str, n_least: int, n_most: int | None) -> None:
         """`minProperties` and `maxProperties` where they say nothing new."""

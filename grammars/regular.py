@@ -65,13 +65,32 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class UpTo:
+    """Any text without NUL that, with `word` after it, holds `word` at its end and nowhere before.
+
+    `seen`: how much of the beginning of `word` has been written already.
+    """
+
+    word: str
+    seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """What both regular expressions match."""
+
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True)
 class Foreign:
     """Something that is already written in the language of the engine at hand."""
 
     text: str
 
 
-Expr = Text | Chars | Cat | Alt | Many | Rule | Token | Foreign
+Expr = Text | Chars | Cat | Alt | Many | UpTo | Both | Rule | Token | Foreign
 EMPTY = Text("")
 NOTHING = Alt(())
 
@@ -115,6 +134,7 @@ def excluding(given: Chars, *excluded: Chars) -> Chars:
 
 
 ANY = ranges((0, LAST))
+TEXT = ranges((1, LAST))  # what stands in a text as it is: llama.cpp reads none beyond a NUL
 DIGIT = chars("0123456789")
 
 
@@ -198,46 +218,22 @@ def length_bounds(expr: Expr) -> tuple[int, int | None]:
             return min((low for low, _ in bounds), default=0), None if None in highs else max(
                 (high or 0 for high in highs), default=0
             )
+        case UpTo():
+            return 0, None
+        case Both(left, right):
+            (low, high), (other_low, other_high) = length_bounds(left), length_bounds(right)
+            known = [one for one in (high, other_high) if one is not None]
+            return max(low, other_low), min(known, default=None)
     raise TypeError(f"{expr} is not regular")
 
 
-def other_than(words: Iterable[str]) -> Expr:
-    """Any text, the empty one included, except exactly these words."""
+def other_than(words: Iterable[str], alphabet: Chars = ANY) -> Expr:
+    """Any text out of these characters, the empty one included, except exactly these words."""
     tails: dict[str, list[str]] = {}
     for word in sorted(set(words)):
         tails.setdefault(word[:1], []).append(word[1:])
     taken = tails.pop("", None) is not None
     first = chars("".join(tails))
-    longer = [cat(Text(char), other_than(rest)) for char, rest in tails.items()]
-    different = cat(excluding(ANY, first), many(ANY))
+    longer = [cat(Text(char), other_than(rest, alphabet)) for char, rest in tails.items()]
+    different = cat(excluding(alphabet, first), many(alphabet))
     return alt(different, *longer) if taken else alt(EMPTY, different, *longer)
-
-
-def avoiding(word: str) -> Expr:
-    """Any text in which `word` does not occur: the automaton that searches for it, solved for its other states.
-
-    State i is "the last i characters are the beginning of the word". From the last state down, each state's language
-    is written as what leads back to a lower state, and what may end there.
-    """
-    back: dict[int, Expr] = {}  # of the state above: what it reads before it is in the state that is the key
-    ending: Expr = NOTHING  # of the state above: what it may still read until the text ends
-    for state in reversed(range(len(word))):
-        forward = Text(word[state])
-        steps = {target: cat(forward, expr) for target, expr in back.items()}
-        end = alt(EMPTY, cat(forward, ending))
-        borders = [next_state(word, state, char) for char in dict.fromkeys(word)]
-        for char, target in zip(dict.fromkeys(word), borders, strict=True):
-            if char != word[state] and target:
-                steps[target] = alt(steps.get(target, NOTHING), Text(char))
-        known = "".join(char for char, target in zip(dict.fromkeys(word), borders, strict=True) if target)
-        steps[0] = alt(steps.get(0, NOTHING), excluding(ANY, chars(known + word[state])))
-        loop = many(steps.pop(state)) if state in steps else EMPTY
-        back = {target: cat(loop, expr) for target, expr in steps.items()}
-        ending = cat(loop, end)
-    return ending
-
-
-def next_state(word: str, state: int, char: str) -> int:
-    """How much of the beginning of `word` the text ends with after `char`."""
-    seen = word[:state] + char
-    return next(size for size in range(min(len(word), len(seen)), -1, -1) if seen.endswith(word[:size]))

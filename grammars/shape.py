@@ -74,6 +74,7 @@ class Object:
 
     properties: tuple[Property, ...] = ()
     rest: Shape | None = None
+    path: str = field(default="#", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """Which tokens of a vocabulary are text to a grammar, which are structure, and masks over all of them.
 
-Structural tokens (control tokens, and user-defined ones that look like `<...>`) are never part of a text: they occur
-only where a grammar names them. Knows no engine.
+Structural tokens (control tokens, and user-defined ones that look like the markers of a format) are never part of a
+text: they occur only where a grammar names them. Knows no engine.
 """
 
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 from engine.constraint.protocol import Mask
 from engine.errors import ConstraintError
 from engine.vocabulary import Vocabulary
-from grammars.nodes import Choice, Marker, Node, Repeat, Seq
+from grammars.nodes import Choice, Marker, Node, QuotedDict, Repeat, Seq
 
+# <tool_call>, <|"|>, <｜tool▁sep｜>; [TOOL_CALLS], [/THINK]; ｜DSML｜
+_MARKER = re.compile(rb"<.*>|\[/?[A-Z_]+\]|" + "｜.+｜".encode(), re.DOTALL)
 _BITS = np.uint32(1) << np.arange(32, dtype=np.uint32)
 
 
@@ -64,11 +67,9 @@ class TokenKinds:
 
     @cached_property
     def structural(self) -> frozenset[int]:
-        def looks_structural(piece: bytes) -> bool:
-            return piece.startswith(b"<") and piece.endswith(b">")
-
+        """Control tokens, and user-defined ones that look like them: older conversions do not tell the two apart."""
         pieces = self.vocabulary.pieces
-        named = {token for token in self.vocabulary.user_defined if looks_structural(pieces[token])}
+        named = {token for token in self.vocabulary.user_defined if _MARKER.fullmatch(pieces[token])}
         return self.vocabulary.control | named
 
     @cached_property
@@ -123,7 +124,7 @@ class TokenKinds:
 def _markers(node: Node) -> Iterator[str]:
     parts: Iterable[Node] = ()
     match node:
-        case Marker(text):
+        case Marker(text) | QuotedDict(_, text):
             yield text
         case Seq(parts) | Choice(parts):
             pass

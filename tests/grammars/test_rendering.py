@@ -17,7 +17,7 @@ CALL = Seq((Marker("<call>"), Literal('{"a": '), Json({"type": "boolean"}), Lite
 
 def test_markers_are_tokens_where_they_have_an_id_and_text_elsewhere() -> None:
     assert to_gbnf(CALL, {"<call>": 7}) == 'root ::= <[7]> "{\\"a\\": " ("true" | "false") "}\\n</call>"\n'
-    assert to_lark(CALL, {"<call>": 7}).startswith('start: <[7]> "{\\"a\\": " json1 "}\\n" "</call>"\njson1: %json {')
+    assert to_lark(CALL, {"<call>": 7}).startswith('start: <[7]> "{\\"a\\": " json1 "}\\n</call>"\njson1: %json {')
     assert to_regex(CALL, {"<call>": "\U00100007"}) == f'{START}(?:\U00100007\\{{"a": (?:true|false)\\}}\n</call>)$'
 
 
