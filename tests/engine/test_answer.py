@@ -174,6 +174,44 @@ def test_a_marker_is_found_however_the_text_is_cut(size: int) -> None:
     assert found_at(MarkerFinder(["<think>"]), text, size) == (b"<think>", text.index(b"rest"))
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+@pytest.mark.parametrize(
+    ("text", "marker", "end"),
+    [
+        (b"a [x {y", b"[", 3),
+        (b"a {x [y", b"{", 3),
+        (b"commentary to=", b" to=", 14),  # what is complete first, ...
+        (b"say|commentary to=", b"|commentary to=", 18),  # ... and of two that end together the longer
+        (b"<a<ab<abc", b"<abc", 9),
+        (b"none", None, None),
+    ],
+)
+def test_the_first_of_several_markers_is_found(size: int, text: bytes, marker: bytes | None, end: int | None) -> None:
+    finder = MarkerFinder(["{", "[", " to=", "|commentary to=", "<abc"])
+    assert found_at(finder, text, size) == ((marker, end) if marker else None)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+@pytest.mark.parametrize(
+    ("text", "marker"),
+    [
+        (b"{", b"{"),
+        (b" \n\t {x", b"{"),
+        (b"\n<|call|>{", b"<|call|>"),
+        (b"<|cal{", None),
+        (b"so {", None),
+        (b"", None),
+        (b"  ", None),
+    ],
+)
+def test_a_marker_may_count_at_the_start_only(size: int, text: bytes, marker: bytes | None) -> None:
+    finder = MarkerFinder(["{", "<|call|>"], at_start=True)
+    found = found_at(finder, text, size)
+    assert found == ((marker, text.index(marker) + len(marker)) if marker else None)
+    finder.reset()
+    assert found_at(finder, b"{", size) == (b"{", 1), "a new stream has a start of its own"
+
+
 # Constraints
 
 
@@ -335,6 +373,83 @@ def test_a_token_that_reaches_over_the_trigger_is_cut_if_the_rest_is_not_allowed
     assert generation.constraint and generation.constraint.n_interventions == 1, "the model wished otherwise"
 
 
+OBJECT = '{"name": "QX'
+OBJECTS = (OBJECT, '{"name": "QZ')
+
+
+def at_start(desk: Desk, *texts: str, **settings: object) -> Request:
+    return request(compiled=desk.options(*texts), triggers=("{", "[TOOL_CALLS]{"), trigger_at_start=True, **settings)
+
+
+@pytest.mark.parametrize("trigger", [CALL, "[TOOL_CALLS]", "call:"])
+def test_any_of_several_triggers_begins_the_constraint(desk: Desk, trigger: str) -> None:
+    triggers = (CALL, "[TOOL_CALLS]", "call:")
+    compiled = desk.options(*(f"{each}{name}" for each in triggers for name in ("QX", "QZ")))
+    generation = desk.run(request(compiled=compiled, triggers=triggers), f"so {trigger}QZ {CALL}")
+    assert generation.text == f"so {trigger}QZ"
+    assert compiled.started[-1].written.decode() == f"{trigger}QZ"
+
+
+@pytest.mark.parametrize("lead", ["", "\n", " \n\t "])
+@pytest.mark.parametrize("wish", ["{", '{"', '{"name": "', '{"name": "QZ and so on'])
+@pytest.mark.parametrize("spelled", [True, False])
+def test_a_trigger_at_the_start_begins_the_constraint(desk: Desk, lead: str, wish: str, spelled: bool) -> None:
+    wished = desk.spelled(lead + wish) if spelled else desk.tokenize(lead + wish)
+    generation = desk.run(at_start(desk, *OBJECTS), wished)
+    assert generation.text in [lead + each for each in OBJECTS]
+    assert generation.stop is StopReason.EOG
+    assert not wish.endswith("on") or generation.text.endswith("QZ")
+
+
+@pytest.mark.parametrize("prose", ["Like {so}.", "a{", '\n\nnot {"name": "QA', "[TOOL_CALLS] {"])
+def test_a_trigger_at_the_start_means_nothing_in_prose(desk: Desk, prose: str) -> None:
+    asked = at_start(desk, *OBJECTS)
+    for wish in (desk.tokenize(prose), desk.spelled(prose)):
+        generation = desk.run(asked, wish)
+        assert (generation.text, generation.stop) == (prose, StopReason.EOG)
+        assert generation.constraint == ConstraintStats()
+
+
+@pytest.mark.parametrize("rest", ["", "\n", " hm"])
+def test_the_start_of_an_answer_is_behind_its_reasoning(desk: Desk, rest: str) -> None:
+    wish = "<think>{is it?</think>" + rest + '{"name": "QZ...'
+    generation = desk.run(at_start(desk, *OBJECTS, reasoning=THINK), wish)
+    assert generation.text == wish[: -len("...")] if not rest.strip() else wish
+
+
+def test_what_follows_a_trigger_is_forced(desk: Desk) -> None:
+    for use_forced in (True, False):
+        compiled = desk.options(f"{CALL}QXQX</tool_call>")
+        wish = f"so {CALL}QXQX</tool_call>"
+        generation = desk.run(request(compiled=compiled, triggers=(CALL,), use_forced=use_forced), wish)
+        assert (generation.text, generation.stop) == (wish, StopReason.EOG)
+        n_forced = len(desk.tokenize("QXQX</tool_call>"))
+        stats = ConstraintStats(n_forced=n_forced) if use_forced else ConstraintStats(n_masked=n_forced)
+        assert generation.constraint == stats
+
+
+def test_a_trigger_is_written_with_the_text_that_shares_a_token_with_it(desk: Desk) -> None:
+    """The constraint wants one token for both, and the model has written letters."""
+    text = f"{JOINED}Q"
+    asked = request(compiled=desk.options(text), triggers=('", "arguments',))
+    generation = desk.run(asked, desk.spelled('so", "argumentsZ'))
+    assert generation.text == f"so{text}"
+    compiled = asked.compiled
+    assert isinstance(compiled, Options) and compiled.started[-1].written == text.encode()
+
+
+def test_a_grammar_that_does_not_begin_with_its_trigger_is_an_error(desk: Desk) -> None:
+    with pytest.raises(ConstraintError, match="does not begin with its trigger <tool_call>"):
+        desk.run(request(compiled=desk.options("QX"), triggers=(CALL,)), f"{CALL}QX")
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3, 4])
+def test_a_trigger_keeps_the_budget(desk: Desk, budget: int) -> None:
+    compiled = desk.options(f"{CALL}QXQX")
+    generation = desk.run(request(compiled=compiled, triggers=(CALL,), limits=Limits(answer=budget)), f"{CALL}QXQX")
+    assert (len(generation.tokens), generation.stop) == (budget, StopReason.LENGTH)
+
+
 # Reasoning
 
 
@@ -399,6 +514,56 @@ def test_what_began_like_reasoning_may_still_be_the_trigger(desk: Desk) -> None:
     wish = desk.spelled(f"{CALL}QZ")
     generation = desk.run(request(compiled=desk.options(f"{CALL}QX"), triggers=(CALL,), reasoning=THINK), wish)
     assert (generation.text, generation.n_reasoning) == (f"{CALL}QX", 0)
+
+
+CHANNELS = Reasoning("<think>analysis<tool_call>", "</tool_call>", resume="[TOOL_CALLS]assistant")
+CHANNEL_CALL = "<think>commentary to="
+
+
+def test_reasoning_may_open_with_several_tokens(desk: Desk) -> None:
+    for reasoning in (CHANNELS, replace(CHANNELS, opened=True)):
+        wish = f"{'' if reasoning.opened else CHANNELS.open}hm, <think>?</tool_call>"
+        compiled = desk.options(f"{CHANNEL_CALL}QX", f"{CHANNEL_CALL}QZ")
+        after = desk.run(
+            request(compiled=compiled, triggers=(CHANNEL_CALL,), reasoning=reasoning),
+            f"{wish}[TOOL_CALLS]assistant{CHANNEL_CALL}QZ",
+        )
+        assert after.text == f"{wish}[TOOL_CALLS]assistant{CHANNEL_CALL}QZ"
+        assert after.n_reasoning == len(desk.tokenize(wish))
+
+
+def test_a_trigger_may_begin_like_reasoning(desk: Desk) -> None:
+    for required in (True, False):
+        compiled = desk.options(f"{CHANNEL_CALL}QX", f"{CHANNEL_CALL}QZ")
+        asked = request(compiled=compiled, triggers=() if required else (CHANNEL_CALL,), reasoning=CHANNELS)
+        generation = desk.run(asked, f"{CHANNEL_CALL}QZ")
+        assert (generation.text, generation.n_reasoning) == (f"{CHANNEL_CALL}QZ", 0)
+
+
+@pytest.mark.parametrize("use_forced", [True, False])
+@pytest.mark.parametrize("parts", [("<think>analysis<tool_call>",), ("<think>", "a", "nalysis<tool_call>")])
+def test_a_required_answer_may_begin_like_reasoning_and_is_resumed_after_it(
+    desk: Desk, use_forced: bool, parts: tuple[str, ...]
+) -> None:
+    compiled = desk.options(f"{CHANNEL_CALL}QX", f"{CHANNEL_CALL}QZ")
+    asked = request(compiled=compiled, reasoning=CHANNELS, use_forced=use_forced)
+    reasoned, end = "hm</tool_call>", f"[TOOL_CALLS]assistant{CHANNEL_CALL}QZ"
+    wish = [token for part in (*parts, reasoned, end) for token in desk.tokenize(part)]
+    generation = desk.run(asked, wish)
+    assert generation.text == f"{CHANNELS.open}{reasoned}{end}"
+    assert generation.n_reasoning == len(wish) - len(desk.tokenize(end))
+    assert compiled.started[-1].written.decode() == f"{CHANNEL_CALL}QZ"
+
+
+def test_an_opening_of_several_tokens_is_completed(desk: Desk) -> None:
+    """In its own markers, not in letters."""
+    compiled = desk.options("QX", "QZ")
+    wish = [*desk.tokenize("<think>"), *desk.spelled("0" * 20), *desk.tokenize("hm</tool_call>")]
+    generation = desk.run(request(compiled=compiled, reasoning=CHANNELS), wish)
+    opening = desk.tokenize(CHANNELS.open)
+    assert list(generation.tokens[: len(opening)]) == opening
+    assert generation.constraint and generation.constraint.n_forced >= len(opening) - 1
+    assert generation.text.endswith("hm</tool_call>[TOOL_CALLS]assistantQX")
 
 
 @pytest.mark.parametrize("opened", [True, False])
