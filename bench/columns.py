@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
 from bench.rows import Cell, Item, LatencySample, Load, MemoryReading, ModelRow, Run, Score
-from engine.types import Call, ConstraintStats, Fragment, Generation, Parsed, StopReason, Timings
+from engine.types import Call, ConstraintStats, Finding, Fragment, Generation, Parsed, StopReason, Timings
 
 _TIMINGS = [field.name for field in dataclasses.fields(Timings)]
 _CONSTRAINT = [field.name for field in dataclasses.fields(ConstraintStats)]
@@ -50,7 +50,8 @@ def cell(row: sqlite3.Row) -> Cell:
     columns = {field.name: field.name for field in dataclasses.fields(ModelRow)}
     columns |= {"id": "model_id", "position": "model_position"}
     values = {name: row[column] for name, column in columns.items()}
-    model = ModelRow(**values | {"context": json.loads(values["context"])})
+    findings = tuple(Finding(**finding) for finding in json.loads(values["findings"]))
+    model = ModelRow(**values | {"context": json.loads(values["context"]), "findings": findings})
     own = {field.name: row[field.name] for field in dataclasses.fields(Cell) if field.name != "model"}
     return Cell(**own, model=model)
 

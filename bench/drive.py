@@ -17,6 +17,7 @@ from bench.latency import nothing
 from bench.loading import LoadedModel
 from bench.messages import (
     Began,
+    Checked,
     Done,
     ItemFinished,
     Loaded,
@@ -125,6 +126,10 @@ class Driver:
             case Measured(readings):
                 assert self._load_id is not None
                 writer.put_readings(self._desk.store, self._load_id, readings)
+            case Checked(findings):
+                writer.put_findings(self._desk.store, self._model_id, findings)
+                for finding in findings:
+                    self._desk.listener(events.Warned(f"{self._model.label}: {finding.message}"))
             case Began(key):
                 self._in_flight[key] = None
             case ItemFinished():

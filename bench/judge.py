@@ -20,7 +20,8 @@ from bench.suites.case import Case, Suite, load
 from bench.suites.simulate import replays
 from bench.writer import NewScore
 from engine import formats
-from engine.formats.reasoning import THINK_OPEN
+from engine.formats.protocol import ToolFormat
+from engine.prompt import ends_in_reasoning
 from grammars.errors import ToolgaugeError
 
 
@@ -70,21 +71,23 @@ def _verdicts(store: Store, cell: Cell, suite: Suite) -> Iterator[tuple[int, New
     for item in store.items(cell.id):
         case = suite.case(item.case_id)
         stored = store.record(item)
-        record = read_again(stored, case)
+        record = read_again(stored, case, formats.NATIVE.get(cell.model.format))
         elsewhere = case.is_episode and not replays(case, record)
         yield item.id, verdict(case, stored if elsewhere else record, stale=elsewhere)
 
 
-def read_again(record: ItemRecord, case: Case) -> ItemRecord:
-    """Parse the stored text with this version's parser, if that has changed since."""
+def read_again(record: ItemRecord, case: Case, native: ToolFormat | None) -> ItemRecord:
+    """Parse the stored text with this version's parser, if that has changed since; `native`: the model's own format."""
     if not record.format_id:
         return record
     fmt = formats.get(record.format_id)
     if fmt.version == record.format_version:
         return record
+    if fmt is formats.ENVELOPE:
+        fmt = formats.envelope(native)
 
     def again(step: StepRecord) -> StepRecord:
-        opened = step.prompt.rstrip().endswith(THINK_OPEN)
+        opened = ends_in_reasoning(step.prompt, fmt.frame)
         return replace(step, parsed=fmt.parse(step.generation.text, case.tools, reasoning_opened=opened))
 
     return replace(record, steps=tuple(map(again, record.steps)), format_version=fmt.version)

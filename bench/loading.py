@@ -18,13 +18,14 @@ from bench.modes import MODES
 from bench.suites.reference import reference_steps
 from engine import formats
 from engine.constraint.protocol import Backend, Constraint
+from engine.formats.hermes import HermesFormat
 from engine.formats.protocol import ToolFormat
 from engine.llama.log import BufferSize
 from engine.prompt import Prompt, PromptBuilder, Tokenizer, envelope
 from engine.runtime import Request, Runtime
+from engine.selfcheck import check
 from engine.template import ChatTemplate
-from engine.types import Call, Message, PromptStyle, Tool
-from grammars.canonical import dumps
+from engine.types import Finding, Message, PromptStyle, Tool
 from grammars.nodes import Node
 
 
@@ -36,6 +37,7 @@ class Opened:
     buffers: tuple[BufferSize, ...] = ()
 
 
+HERMES = HermesFormat()  # what the scripted models write
 OpenRuntime = Callable[[bool], AbstractContextManager[Opened]]
 
 
@@ -51,7 +53,8 @@ class LoadedModel:
         build: str,
     ) -> None:
         self.build = build
-        self.native = formats.FORMATS.get(spec.format_id or "")
+        self.native = formats.NATIVE.get(spec.format_id or "")
+        self._envelope = formats.envelope(self.native)
         self._tokenizer, self._spec = tokenizer, spec
         self._open_runtime, self._make_backend = open_runtime, make_backend
         self._template = None if spec.template is None else ChatTemplate(spec.template)
@@ -64,16 +67,29 @@ class LoadedModel:
 
     def format_of(self, style: PromptStyle) -> ToolFormat:
         if style == "json":
-            return formats.ENVELOPE
+            return self._envelope
         assert self.native is not None, "a plan with native modes has a native format"
         return self.native
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Tool], style: PromptStyle) -> Prompt:
         """Raises `TemplateError` where the template refuses the conversation, or there is none."""
         if style not in self._builders:
-            fmt = self.format_of(style)
-            self._builders[style] = PromptBuilder(self._tokenizer, self._template, fmt, style, self._spec.thinking)
+            fmt, spec = self.format_of(style), self._spec
+            self._builders[style] = PromptBuilder(
+                self._tokenizer, self._template, fmt, style, spec.thinking, spec.reasoning_effort
+            )
         return self._builders[style].build(messages, tools)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Where template, vocabulary and native format disagree, and what of the settings the template ignores."""
+        spec = self._spec
+        return check(
+            self._template,
+            self.native,
+            self._tokenizer,
+            thinking=spec.thinking,
+            reasoning_effort=spec.reasoning_effort,
+        )
 
     def backend(self, name: str) -> Backend:
         """Made once a model; raises `ConstraintError` if the vocabulary is not one that it can work with."""
@@ -158,9 +174,4 @@ class _Perfect:
         steps = reference_steps(job.case)
         calls = steps[step] if step < len(steps) else ()
         reply = "" if calls else "Done."
-        return envelope(calls, reply) if MODES[job.mode].style == "json" else _native(calls) or reply
-
-
-def _native(calls: Sequence[Call]) -> str:
-    blocks = (dumps({"name": call.name, "arguments": call.arguments}) for call in calls)
-    return "\n".join(f"<tool_call>\n{block}\n</tool_call>" for block in blocks)
+        return envelope(calls, reply) if MODES[job.mode].style == "json" else HERMES.write(calls, ()) or reply

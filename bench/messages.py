@@ -14,7 +14,7 @@ from bench.records import ItemRecord
 from bench.suites.case import Case
 from engine.llama.params import ContextParams, LoadParams
 from engine.runtime import Limits
-from engine.types import Sampling
+from engine.types import Finding, Sampling
 
 if TYPE_CHECKING:
     from bench.loading import LoadedModel
@@ -30,6 +30,7 @@ class ModelSpec:
     template: str | None  # source of the chat template
     format_id: str | None
     thinking: bool | None
+    reasoning_effort: str | None
     limits: Limits
     sampling: Sampling
     forced_tokens: bool
@@ -94,6 +95,13 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """Template, vocabulary and format were held against each other."""
+
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LoadFailed:
     """The model cannot be loaded, and trying again would not help."""
 
@@ -128,4 +136,4 @@ class Done:
     """All work is done."""
 
 
-Message = Loaded | LoadFailed | Measured | Began | ItemFinished | SampleFinished | Done
+Message = Loaded | LoadFailed | Measured | Checked | Began | ItemFinished | SampleFinished | Done

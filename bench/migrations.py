@@ -187,4 +187,9 @@ _001_INITIAL = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_001_INITIAL,)
+_002_FINDINGS = (
+    # JSON list of engine.types.Finding: what the self-check found when a worker had loaded the model
+    "ALTER TABLE model ADD COLUMN findings TEXT NOT NULL DEFAULT '[]'",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_001_INITIAL, _002_FINDINGS)

@@ -141,7 +141,7 @@ def _check_distinct(models: Sequence[PlannedModel]) -> None:
 
 
 def _check_format(model: PlannedModel, modes: Sequence[Mode]) -> None:
-    if model.format_id in formats.FORMATS or all(mode.style == "json" for mode in modes):
+    if model.format_id in formats.NATIVE or all(mode.style == "json" for mode in modes):
         return
     what = f"in the format {model.format_id!r}" if model.format_id else "in a format that toolgauge does not recognise"
     raise ToolgaugeError(
@@ -183,7 +183,8 @@ def _context(config: RunConfig, model: PlannedModel) -> ContextParams:
 
 def _identity(config: RunConfig, model: PlannedModel, context: ContextParams, mode: Mode) -> dict[str, Any]:
     """All that determines an answer, apart from the case, the trial and the backend."""
-    style = formats.FORMATS[model.format_id] if mode.style == "native" and model.format_id else formats.ENVELOPE
+    native = formats.NATIVE.get(model.format_id or "")
+    style = native if native and mode.style == "native" else formats.envelope(native)
     return {
         "toolgauge": version_of("toolgauge"),
         "llama.cpp": version_of("llama-cpp-python"),
@@ -191,12 +192,14 @@ def _identity(config: RunConfig, model: PlannedModel, context: ContextParams, mo
         "template": model.template_sha256,
         "mode": mode.id,
         "format": [style.id, style.version],
+        "frame": asdict(style.frame),
         "simulator": simulate.VERSION,
         "context": {name: getattr(context, name) for name in ("n_ctx", "type_k", "type_v", "flash_attn", "swa_full")},
         "n_gpu_layers": config.load.n_gpu_layers,
         "sampling": asdict(config.sampling),
         "limits": asdict(config.limits),
         "thinking": config.thinking,
+        "reasoning_effort": config.reasoning_effort,
         "forced_tokens": config.forced_tokens and mode.constrained,
     }
 

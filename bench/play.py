@@ -21,7 +21,7 @@ from bench.suites.case import Case
 from bench.suites.simulate import Episode
 from engine.constraint.protocol import Compiled, ConstraintSpec
 from engine.errors import ConstraintError, TemplateError
-from engine.formats import ENVELOPE
+from engine.formats.envelope import EnvelopeFormat
 from engine.formats.protocol import ToolFormat
 from engine.prompt import Prompt
 from engine.runtime import Finished, Request, Runtime
@@ -156,7 +156,7 @@ class Player:
             prompt = self.model.prompt(messages, case.tools, mode.style)
         except TemplateError as error:
             raise NotScored(ItemError(ErrorKind.TEMPLATE, str(error))) from error
-        constrained = self._constraint(mode, job.backend, fmt, case.tools, required=required)
+        constrained = self._constraint(mode, job.backend, fmt, case, required=required)
         request = Request(
             key=job.key,
             prompt=prompt.tokens,
@@ -175,17 +175,18 @@ class Player:
         return request, prompt
 
     def _constraint(
-        self, mode: Mode, backend: str, fmt: ToolFormat, tools: Sequence[Tool], *, required: bool
+        self, mode: Mode, backend: str, fmt: ToolFormat, case: Case, *, required: bool
     ) -> Constrained | None:
         """Compiled once for each tool set; the time it took then stays with every item that uses it."""
         if not mode.constrained:
             return None
-        key = (mode.id, backend, str(required), json.dumps([asdict(tool) for tool in tools]))
+        several = case.parallel_tool_calls
+        key = (mode.id, backend, f"{required} {several}", json.dumps([asdict(tool) for tool in case.tools]))
         if key in self._constraints:
             self._constraints.move_to_end(key)
             return self._constraints[key]
         try:
-            spec = _spec(mode, fmt, tools, required=required)
+            spec = _spec(mode, fmt, case.tools, required=required, several=several)
             started_s = time.perf_counter()
             compiled = self.model.backend(backend).compile(spec.root)
             compile_s = time.perf_counter() - started_s
@@ -209,8 +210,11 @@ def opened(prompt: Prompt) -> bool:
     return prompt.reasoning is not None and prompt.reasoning.opened
 
 
-def _spec(mode: Mode, fmt: ToolFormat, tools: Sequence[Tool], *, required: bool) -> ConstraintSpec:
-    return ENVELOPE.syntax_constraint() if mode.constraint == "syntax" else fmt.constraint(tools, required=required)
+def _spec(mode: Mode, fmt: ToolFormat, tools: Sequence[Tool], *, required: bool, several: bool) -> ConstraintSpec:
+    if mode.constraint == "syntax":
+        assert isinstance(fmt, EnvelopeFormat), "only a json.* mode asks for syntax alone"
+        return fmt.syntax_constraint()
+    return fmt.constraint(tools, required=required, several=several)
 
 
 def _sampling(sampling: Sampling, case: Case, seed_of: tuple[object, ...]) -> Sampling:

@@ -124,8 +124,10 @@ def provenance(argv: Sequence[str]) -> Provenance:
 def models_for(config: RunConfig, person: Person) -> tuple[PlannedModel, ...]:
     """Find, fetch and quantize; the models in the order in which they were named, each once."""
     hub = AskingHub(person=person)
-    template = _own_template(config.chat_template)
-    scripted = [(place, _scripted(name)) for place, name in enumerate(config.models) if name.startswith(PREFIX)]
+    template, format_id = _own_template(config.chat_template), _own_format(config.format)
+    scripted = [
+        (place, _scripted(name, format_id)) for place, name in enumerate(config.models) if name.startswith(PREFIX)
+    ]
     found = [
         (place, _found(each))
         for place, name in enumerate(config.models)
@@ -137,7 +139,7 @@ def models_for(config: RunConfig, person: Person) -> tuple[PlannedModel, ...]:
     for (place, _), each in zip(found, ladder, strict=True):
         at_level = _at_level(each, ladder, person)
         files.setdefault(at_level.file.path, (place, at_level))
-    planned = [(place, _planned(each, template, person)) for place, each in files.values()]
+    planned = [(place, _planned(each, template, format_id, person)) for place, each in files.values()]
     in_order = sorted([*scripted, *planned], key=lambda entry: entry[0])
     return _labelled_apart([model for _, model in in_order])
 
@@ -210,7 +212,15 @@ def _own_template(path: str | None) -> str | None:
         raise ToolgaugeError(f"cannot read the chat template {path}: {error}") from error
 
 
-def _planned(found: Found, template: str | None, person: Person) -> PlannedModel:
+def _own_format(format_id: str | None) -> str | None:
+    if format_id == formats.ENVELOPE.id:
+        raise ToolgaugeError(
+            f"'{format_id}' is not a model's own format: the json.* modes ask every model for it; name another format"
+        )
+    return formats.get(format_id).id if format_id else None
+
+
+def _planned(found: Found, template: str | None, format_id: str | None, person: Person) -> PlannedModel:
     file = found.file
     template = template or file.template(tools=True)
     return PlannedModel(
@@ -221,7 +231,7 @@ def _planned(found: Found, template: str | None, person: Person) -> PlannedModel
         gguf_bytes=file.n_bytes,
         template=template,
         architecture=file.arch,
-        format_id=found.row.format if found.row else _detected(template),
+        format_id=format_id or (found.row.format if found.row else _detected(template)),
         n_ctx_train=file.n_ctx_train or 0,
     )
 
@@ -254,7 +264,7 @@ def _labelled_apart(models: Sequence[PlannedModel]) -> tuple[PlannedModel, ...]:
     )
 
 
-def _scripted(name: str) -> PlannedModel:
+def _scripted(name: str, format_id: str | None) -> PlannedModel:
     from engine.fake import TEMPLATE
 
     return PlannedModel(
@@ -265,6 +275,6 @@ def _scripted(name: str) -> PlannedModel:
         gguf_bytes=0,
         template=TEMPLATE.source,
         architecture="scripted",
-        format_id="hermes",
+        format_id=format_id or "hermes",
         n_ctx_train=8192,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.records import EpisodeEnd, ItemError
+from engine.types import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One GGUF with its context settings within a run."""
+    """One GGUF with its context settings within a run.
+
+    `findings` is where template, vocabulary and format disagree, as `engine.selfcheck` found when the model was loaded;
+    empty too if it never was.
+    """
 
     id: int
     position: int
@@ -43,8 +48,9 @@ class ModelRow:
     gguf_bytes: int
     template_sha256: str
     architecture: str
-    format: str
+    format: str  # the native format that was used; "": none is known
     context: Mapping[str, Any]
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

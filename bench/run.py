@@ -149,6 +149,7 @@ def model_spec(plan: Plan, model: PlannedModel, opener: Opener) -> ModelSpec:
         context=plan.cells_of(model)[0].context,
         format_id=model.format_id,
         thinking=config.thinking,
+        reasoning_effort=config.reasoning_effort,
         limits=config.limits,
         sampling=config.sampling,
         forced_tokens=config.forced_tokens,

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from bench.latency import take_samples
-from bench.messages import Done, Loaded, LoadFailed, Measured, Message, ModelSpec, Reading, Work
+from bench.messages import Checked, Done, Loaded, LoadFailed, Measured, Message, ModelSpec, Reading, Work
 from bench.play import Player
 from engine.meter import Reading as Metered
 from engine.meter import make_meter
@@ -61,6 +61,7 @@ def _serve(spec: ModelSpec, work: Work, send: Callable[[Message], None]) -> None
                 load_s = time.perf_counter() - started_s
                 send(Loaded(load_s, opened.runtime.n_ctx, spec.n_slots, model.build))
                 send(Measured(readings + _readings("loaded", meter.read())))
+                send(Checked(model.findings()))
                 is_told = True
             if single:
                 take_samples(player, opened.runtime, meter, work.samples)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -19,6 +19,7 @@ from bench.messages import Reading
 from bench.plan import Plan, PlannedItem
 from bench.records import ItemRecord
 from bench.store import Store, StoreError
+from engine.types import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,13 @@ def put_readings(store: Store, load_id: int, readings: Iterable[Reading]) -> Non
     with store.transaction() as sql:
         for reading in readings:
             _insert(sql, "memory_reading", load_id=load_id, **asdict(reading))
+
+
+def put_findings(store: Store, model_id: int, findings: Sequence[Finding]) -> None:
+    """What the self-check of a model found; a later check of the same model in the run takes its place."""
+    with store.transaction() as sql:
+        text = clean(to_json([asdict(finding) for finding in findings]))
+        sql.execute("UPDATE model SET findings = ? WHERE id = ?", (text, model_id))
 
 
 def put_load_error(store: Store, load_id: int, error: str) -> None:

@@ -123,3 +123,16 @@ class Parsed:
     reasoning: str = ""
     content: str = ""
     open_block: bool = False  # a call was opened and never closed
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One disagreement between a model's template, its vocabulary and its format, or a setting without effect.
+
+    `rendered` and `expected` stand beside each other where there are two texts to compare.
+    """
+
+    name: str  # e.g. "call-text-differs"; stable, for programs
+    message: str  # one sentence, for people
+    rendered: str = ""
+    expected: str = ""

@@ -86,6 +86,7 @@ class Case:
     results: tuple[Rule, ...]
     max_steps: int
     content_hash: str
+    parallel_tool_calls: bool = True  # whether one answer may make several calls
 
     @property
     def is_episode(self) -> bool:
@@ -255,7 +256,8 @@ class _Reader:
                 for i, r in enumerate(line.results)
             ),
             max_steps=line.max_steps or (EPISODE_STEPS if is_episode else SINGLE_STEP),
-            content_hash=_hash(line.model_dump(mode="json") | {"tools": [offer.raw for offer in offers]}),
+            content_hash=_hash(_as_written(line) | {"tools": [offer.raw for offer in offers]}),
+            parallel_tool_calls=line.parallel_tool_calls,
         )
 
     def expected(self, line: CaseLine, tools: Mapping[str, Tool]) -> tuple[ExpectedCall, ...]:
@@ -315,6 +317,12 @@ def _has_order(calls: Sequence[ExpectedCall]) -> bool:
             return False
         done |= ready
     return True
+
+
+def _as_written(line: CaseLine) -> dict[str, Any]:
+    """Without what was added to the format later and is not used, so that a case keeps its hash."""
+    unused = {"parallel_tool_calls"} if line.parallel_tool_calls else set()
+    return line.model_dump(mode="json", exclude=unused)
 
 
 def _hash(value: Any) -> str:

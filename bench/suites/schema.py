@@ -90,6 +90,7 @@ class CaseLine(_Line):
     tools: list[str | dict[str, Any]]
     messages: Annotated[list[MessageLine], Field(min_length=1)]
     tool_choice: Literal["auto", "required"] = "auto"
+    parallel_tool_calls: bool = True
     expected: ExpectedLine
     fault: FaultLine | None = None
     results: list[RuleLine] = []

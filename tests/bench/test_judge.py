@@ -18,6 +18,7 @@ from bench.store import Store
 from bench.suites import simulate
 from bench.suites.case import load
 from engine import formats
+from engine.formats.reasoning import THINK
 from engine.types import Call, Fragment, Parsed
 from tests.bench.episodes import Answer, play, raw_case, raw_episode, write_suite
 from tests.bench.scripted import NO_LATENCY, PROVENANCE, fake
@@ -30,7 +31,7 @@ EPISODE: list[Answer] = [[FIRST], [SECOND], "Stored."]
 class Newer:
     """A parser of another version, which reads whatever it is told to."""
 
-    id, version = "hermes", "next"
+    id, version, frame = "hermes", "next", THINK
 
     def __init__(self, *answers: Parsed) -> None:
         self.answers = list(answers)
