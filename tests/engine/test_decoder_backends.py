@@ -1,20 +1,27 @@
-"""The decoding loop under the real constraint engines, on a tiny model that would write noise without them."""
+"""The decoding loop under the real constraint engines: on a tiny model that would write noise without them, and on the
+bundled one, which decides by itself whether it calls.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+import bench.nano
 from engine.constraint import BACKENDS, backend
 from engine.constraint.protocol import Compiled
 from engine.decoder import LlamaRuntime
 from engine.divergence import explain
 from engine.formats.hermes import HermesFormat
-from engine.llama import ContextParams, Model
+from engine.llama import ContextParams, LoadParams, Model, load_model
+from engine.prompt import PromptBuilder
 from engine.runtime import Limits, Request
-from engine.types import Generation, Sampling, StopReason, Tool
+from engine.template import ChatTemplate
+from engine.types import Generation, Message, Sampling, StopReason, Tool
 
 PARAMS = ContextParams(n_ctx=512, n_batch=128, n_threads=1)
 FORMAT = HermesFormat()
@@ -98,3 +105,44 @@ def test_forced_tokens_write_the_same_with_fewer_choices(tiny_model: Model, name
     if name != "gbnf":  # which knows no forced tokens
         assert all(stats.n_forced > 0 for stats in counts[1])
     assert all(stats.removed_mass is not None and stats.removed_mass > 0.5 for stats in counts[3])
+
+
+QUESTIONS = ("What is the weather in Oslo for the next 3 days?", "Rome, 1 day, in kelvin, please.", "Thank you, bye!")
+
+
+@pytest.fixture(scope="module")
+def nano() -> Iterator[Model]:
+    path = Path(bench.nano.__file__).with_name("nano-f16.gguf")
+    with load_model(path, LoadParams(n_gpu_layers=0)) as model:
+        yield model
+
+
+def asked(model: Model, name: str, **settings: object) -> list[Request]:
+    builder = PromptBuilder(model, ChatTemplate(str(model.chat_template())), FORMAT, "native")
+    prompts = [builder.build([Message("user", question)], [WEATHER]) for question in QUESTIONS]
+    spec = FORMAT.constraint([WEATHER], required=False)
+    compiled = backend(name, model).compile(spec.root)
+    base = Request("", (), compiled=compiled, triggers=spec.triggers, limits=Limits(answer=100))
+    return [
+        replace(base, key=question, prompt=prompt.tokens, **settings)  # type: ignore[arg-type]
+        for question, prompt in zip(QUESTIONS, prompts, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_model_that_begins_a_call_is_constrained_from_there(nano: Model, name: str) -> None:
+    chosen = run(nano, asked(nano, name, use_forced=False))
+    forced = run(nano, asked(nano, name))
+    for question in QUESTIONS:
+        assert forced[question].text == chosen[question].text
+        assert forced[question].stop is chosen[question].stop is StopReason.EOG
+    calling = [generation for generation in chosen.values() if "<tool_call>" in generation.text]
+    assert calling, "this test needs a model that calls"
+    for generation in calling:
+        parsed = FORMAT.parse(generation.text, [WEATHER])
+        assert parsed.calls and not parsed.fragments and not parsed.open_block
+        assert all(call.arguments["city"] in ("Paris", "Oslo", "Rome") for call in parsed.calls)
+        before = nano.tokenize(generation.text.partition("<tool_call>")[0] + "<tool_call>")
+        assert generation.tokens[: len(before)] == tuple(before)
+        n_after = len(generation.tokens) - len(before)
+        assert generation.constraint and generation.constraint.n_masked == n_after + 1, "one of them is the end"
