@@ -10,6 +10,7 @@ one object with a name and an object of arguments. Knows no tokens; the markers 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from engine.watch import BufferWatcher
 from grammars.nodes import Choice, Literal, Marker, Repeat, Seq
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
+_MARKER = re.compile(f"{OPEN}|{CLOSE}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def _block(text: str, start: int) -> _Block:
         case Value(value, end):
             after = skip(text, end)
             if not text.startswith(CLOSE, after):
-                if CLOSE.startswith(text[after:]):
+                if CLOSE.startswith(text[after : after + len(CLOSE)]):
                     return _Block(start, len(text), problem=f"{CLOSE} is missing", is_open=True)
                 return _recover(text, start, f"{CLOSE} is missing after the JSON object")
             call = call_from(value)
@@ -117,23 +119,20 @@ def _block(text: str, start: int) -> _Block:
 
 def _recover(text: str, start: int, reason: str) -> _Block:
     """A block whose JSON is broken ends at the next marker; markers inside its strings can no longer be told apart."""
-    body = start + len(OPEN)
-    close, reopened = text.find(CLOSE, body), text.find(OPEN, body)
-    if close < 0 and reopened < 0:
+    marker = _MARKER.search(text, start + len(OPEN))
+    if marker is None:
         return _Block(start, len(text), problem=reason, is_open=True)
-    if reopened < 0 or 0 <= close < reopened:
-        return _Block(start, close + len(CLOSE), problem=reason)
-    return _Block(start, reopened, problem=reason)
+    return _Block(start, marker.end() if marker[0] == CLOSE else marker.start(), problem=reason)
 
 
 def _stray(text: str, start: int, end: int) -> Iterator[Fragment]:
     """What looks like a call in the prose between blocks: a closing marker alone, or the object without markers."""
     first = skip(text, start)
     if text.startswith("{", first):
-        match read(text[:end], first):
-            case Value({"name": _, "arguments": _}, stop):
-                yield Fragment(text[first:stop], f"a call without {OPEN}", first)
-    while 0 <= (start := text.find(CLOSE, start)) < end:
+        match read(text[first:end], 0):
+            case Value({"name": _, "arguments": _}, size):
+                yield Fragment(text[first : first + size], f"a call without {OPEN}", first)
+    while (start := text.find(CLOSE, start, end)) >= 0:
         yield Fragment(CLOSE, f"{CLOSE} without {OPEN}", start)
         start += len(CLOSE)
 
