@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from engine import formats
@@ -35,6 +36,7 @@ CALLS: Final = (Call("get_weather", {"city": "Paris", "days": 2}), Call("add", {
 _USER: Final = Message("user", "What is the weather in Paris?")
 _REPLY: Final = "Rain, most likely."
 _RESULT_WORD: Final = "cloudless"
+_MOST_CHARS: Final = 4000
 _CUT_MARKER: Final = re.compile(r"[<\[][^<>\[\]]*\Z")  # a text that ends within what may be a marker
 
 
@@ -54,7 +56,10 @@ def check(
         found += _tokens(fmt, tokenizer.vocabulary())
         found += _Talk(PromptBuilder(tokenizer, template, fmt, "native", thinking, reasoning_effort), fmt).findings()
     found += _switches(template, fmt or formats.ENVELOPE, tokenizer, thinking, reasoning_effort)
-    return tuple(dict.fromkeys(found))
+    return tuple(
+        replace(each, rendered=_shortened(each.rendered), expected=_shortened(each.expected))
+        for each in dict.fromkeys(found)
+    )
 
 
 def _choice(template: ChatTemplate, fmt: ToolFormat | None) -> Iterator[Finding]:
@@ -75,8 +80,6 @@ def _tokens(fmt: ToolFormat, vocabulary: Vocabulary) -> Iterator[Finding]:
         yield Finding("marker-not-a-token", message)
     if ending := [text for text in fmt.markers if vocabulary.token_of(text) in vocabulary.eog]:
         yield Finding("marker-ends-answer", f"generation ends at {_listed(ending)}, so that nothing can follow it")
-    if missing := [text for text in fmt.stop_texts if vocabulary.token_of(text) is None]:
-        yield Finding("stop-not-a-token", f"an answer cannot end at {_listed(missing)}, which is no token")
 
 
 class _Talk:
@@ -85,13 +88,17 @@ class _Talk:
     def __init__(self, builder: PromptBuilder, fmt: ToolFormat) -> None:
         self._builder, self._fmt = builder, fmt
         vocabulary = builder.tokenizer.vocabulary()
-        self._ends = [text for text in (vocabulary.text([token]) for token in vocabulary.eog) if text]
-        self._ends += fmt.stop_texts
+        stops = (token for text in fmt.stop_texts if (token := vocabulary.token_of(text)) is not None)
+        self._stops = vocabulary.eog | frozenset(stops)
+        self._ends = {text for text in (vocabulary.text([token]) for token in self._stops) if text}
+        self._ends = (self._ends | {*fmt.stop_texts}) - {*fmt.markers}
 
     def findings(self) -> Iterator[Finding]:
         yield from self._refused(self._question, "a question with tools")
-        yield from self._refused(lambda: self._calls(CALLS[:1]), "a call")
-        if self._fmt.max_calls is None or self._fmt.max_calls > 1:
+        yield from self._refused(self._turn_end, "an answer")
+        one_call = list(self._refused(lambda: self._calls(CALLS[:1]), "a call"))
+        yield from one_call
+        if not one_call and (self._fmt.max_calls is None or self._fmt.max_calls > 1):
             yield from self._refused(lambda: self._calls(CALLS), "two calls")
         yield from self._refused(self._result, "a tool's result")
 
@@ -116,6 +123,12 @@ class _Talk:
                     rendered=prompt[-200:],
                     expected=own.open,
                 )
+
+    def _turn_end(self) -> Iterator[Finding]:
+        _, reply, after = self._text(_USER, Message("assistant", _REPLY)).rpartition(_REPLY)
+        if reply and after.strip() and self._stops.isdisjoint(self._builder.tokenizer.tokenize(after)):
+            message = f"the chat template ends a turn with {after.strip()}, at which generation does not stop"
+            yield Finding("turn-end-not-a-stop", message, rendered=after)
 
     def _calls(self, calls: Sequence[Call]) -> Iterator[Finding]:
         before, rendered = self._answer(calls)
@@ -176,6 +189,12 @@ def _switches(
             yield Finding("reasoning-effort-ignored", message)
     except TemplateError as error:
         yield Finding("template-refuses", f"a question with tools: {error}")
+
+
+def _shortened(text: str) -> str:
+    """Begin and end of a text that is too long to be read, as only a broken template makes it."""
+    half = _MOST_CHARS // 2
+    return text if len(text) <= _MOST_CHARS else f"{text[:half]} [...] {text[-half:]}"
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -59,8 +59,8 @@ class Candidate:
 
     @property
     def is_near(self) -> bool:
-        """Whether one thing alone speaks against it."""
-        return bool(self.found) and len(self.missing) + len(self.against) == 1
+        """Whether one thing alone speaks against it, and more speaks for it."""
+        return len(self.missing) + len(self.against) == 1 < len(self.found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,21 +30,22 @@ def test_every_native_format_has_its_place_in_the_order() -> None:
 
 
 def test_the_order_decides_between_two_that_match() -> None:
-    glm, hermes = stub("glm_xml", all_of=("<tool_call>", "<arg_key>")), stub("hermes", all_of=("<tool_call>",))
+    glm, hermes = stub("glm_xml", all_of=("<tool_call>", "<arg_key>", "arg")), stub("hermes", all_of=("<tool_call>",))
     assert chosen("<tool_call><arg_key>", hermes, glm) == ("glm_xml", {"hermes": True})
-    assert chosen("<tool_call>", hermes, glm) == ("hermes", {"glm_xml": False})
+    assert chosen("<tool_call>arg", hermes, glm) == ("hermes", {"glm_xml": False})
 
 
 @pytest.mark.parametrize(
     ("signature", "template", "expected"),
     [
         ({"all_of": ("a", "b")}, "ab", ("hermes", {})),
-        ({"all_of": ("a", "b")}, "a", (None, {"hermes": False})),
-        ({"all_of": ("a", "b", "c")}, "a", (None, {})),  # two things are missing
+        ({"all_of": ("a", "b", "c")}, "ab", (None, {"hermes": False})),
+        ({"all_of": ("a", "b")}, "a", (None, {})),  # as much is missing as is there
+        ({"all_of": ("a", "b", "c", "d", "e")}, "abc", (None, {})),  # two things are missing
         ({"all_of": ("a",), "any_of": ("b", "c")}, "ac", ("hermes", {})),
-        ({"all_of": ("a",), "any_of": ("b", "c")}, "a", (None, {"hermes": False})),
+        ({"all_of": ("a", "x"), "any_of": ("b", "c")}, "ax", (None, {"hermes": False})),
         ({"any_of": ("b", "c")}, "a", (None, {})),  # nothing of it is there
-        ({"all_of": ("a",), "none_of": ("x",)}, "ax", (None, {"hermes": False})),
+        ({"all_of": ("a", "b"), "none_of": ("x",)}, "abx", (None, {"hermes": False})),
         ({}, "a", (None, {})),
     ],
 )
