@@ -21,15 +21,17 @@ def read_vocabulary(vocab_ptr: int) -> Vocabulary:
     attribute = fast("llama_vocab_get_attr", ctypes.c_int, ctypes.c_void_p, ctypes.c_int32)
     is_eog = fast("llama_vocab_is_eog", ctypes.c_bool, ctypes.c_void_p, ctypes.c_int32)
     attributes = [attribute(vocab_ptr, token) for token in range(n_tokens)]
+    add_bos = bool(binding.llama_vocab_get_add_bos(vocab_ptr))
     bos, eos = binding.llama_vocab_bos(vocab_ptr), binding.llama_vocab_eos(vocab_ptr)
     return Vocabulary(
         pieces=_pieces(vocab_ptr, n_tokens),
         control=frozenset(token for token, bits in enumerate(attributes) if bits & (_CONTROL | _UNKNOWN)),
         user_defined=frozenset(token for token, bits in enumerate(attributes) if bits & _USER_DEFINED),
         eog=frozenset(token for token in range(n_tokens) if is_eog(vocab_ptr, token)),
-        bos=None if bos == _NO_TOKEN else bos,
+        # For a file that names none llama.cpp has a number of its own, which is any word of the vocabulary.
+        bos=bos if bos != _NO_TOKEN and (add_bos or attributes[bos] & _CONTROL) else None,
         eos=None if eos == _NO_TOKEN else eos,
-        add_bos=bool(binding.llama_vocab_get_add_bos(vocab_ptr)),
+        add_bos=add_bos,
         suppressed=_suppressed(vocab_ptr),
     )
 

@@ -171,6 +171,11 @@ def test_pieces_longer_than_the_buffer_are_whole(tmp_path: Path) -> None:
             vocab.ctypes.create_string_buffer = create
 
 
+def test_a_file_that_names_no_beginning_has_none(tiny_model: Model) -> None:
+    """llama.cpp answers 11 for it, which is any token at all, and would be what a template writes as `bos_token`."""
+    assert tiny_model.vocabulary().bos is None
+
+
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("name", "n_tokens", "bos", "ends"),
