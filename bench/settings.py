@@ -1,4 +1,4 @@
-"""llama.cpp's settings as a person types them, checked: KV-cache types, flash attention."""
+"""Settings as a person types them, checked: KV-cache types, flash attention, reasoning."""
 
 from __future__ import annotations
 
@@ -25,3 +25,21 @@ def context_params(
         type_k=type_k,
         type_v=type_v or type_k,
     )
+
+
+_THINKING = {"auto": None, "on": True, "off": False}
+_EFFORTS = ("low", "medium", "high")
+
+
+def thinking(text: str) -> bool | None:
+    """Whether to reason; None: as the template has it."""
+    if text not in _THINKING:
+        raise ToolgaugeError(f"--thinking is one of {', '.join(_THINKING)}, not {text!r}")
+    return _THINKING[text]
+
+
+def reasoning_effort(text: str | None) -> str | None:
+    """How much to reason; None: as the template has it."""
+    if text is not None and text not in _EFFORTS:
+        raise ToolgaugeError(f"--reasoning-effort is one of {', '.join(_EFFORTS)}, not {text!r}")
+    return text

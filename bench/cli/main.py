@@ -17,8 +17,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import doctor, ls, quantize, report, run, score, show, try_
-from bench.cli.shell import MACHINE, MEASURE, READ, Exit, examples, say
+from bench.cli import doctor, formats, grammar, ls, quantize, report, run, score, show, try_
+from bench.cli.shell import FORMATS, MACHINE, MEASURE, READ, Exit, examples, say
 from grammars.errors import ToolgaugeError
 
 DEBUG_ENVIRONMENT = "TOOLGAUGE_DEBUG"
@@ -62,6 +62,8 @@ app.command("report", rich_help_panel=READ, epilog=report.EXAMPLES)(report.repor
 app.command("show", rich_help_panel=READ, epilog=show.EXAMPLES)(show.show)
 app.command("ls", rich_help_panel=READ, epilog=ls.EXAMPLES)(ls.ls)
 app.command("score", rich_help_panel=READ, epilog=score.EXAMPLES)(score.score)
+app.add_typer(formats.app, name="formats", rich_help_panel=FORMATS)
+app.command("grammar", rich_help_panel=FORMATS, epilog=grammar.EXAMPLES)(grammar.grammar)
 app.command("doctor", rich_help_panel=MACHINE, epilog=doctor.EXAMPLES)(doctor.doctor)
 
 

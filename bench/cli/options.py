@@ -1,4 +1,4 @@
-"""The options that say which model runs and how, shared by `run` and `try`; llama.cpp's names where it has them."""
+"""The options that say which model runs and how, shared by the commands; llama.cpp's names where it has them."""
 
 from __future__ import annotations
 
@@ -51,6 +51,15 @@ Modes = Annotated[
 Backend = Annotated[
     str, typer.Option(help="Who computes a constraint's masks: llguidance, gbnf, outlines.", rich_help_panel=WHAT)
 ]
+Tools = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Your tools: a JSON list as OpenAI, MCP or nobody in particular writes them.",
+        show_default="eight everyday tools",
+        rich_help_panel=WHAT,
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Only N cases of each suite: for trying out.", rich_help_panel=WHAT),
@@ -95,11 +104,29 @@ FlashAttn = Annotated[
 ChatTemplate = Annotated[
     Path | None, typer.Option(metavar="FILE", help="In place of the models' own.", rich_help_panel=HOW)
 ]
-Thinking = Annotated[
-    bool | None,
+FormatId = Annotated[
+    str | None,
     typer.Option(
-        "--thinking/--no-thinking",
-        help="Reasoning, where the template can switch it.",
+        "--format",
+        metavar="ID",
+        help="The native tool-call format, where the template does not tell; see `toolgauge formats`.",
+        show_default="as detected",
+        rich_help_panel=HOW,
+    ),
+]
+Thinking = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|on|off",
+        help="Reasoning, where the template can switch it; auto: as the template has it.",
+        rich_help_panel=HOW,
+    ),
+]
+ReasoningEffort = Annotated[
+    str | None,
+    typer.Option(
+        metavar="low|medium|high",
+        help="How much to reason, where the template asks (gpt-oss).",
         show_default="as the template has it",
         rich_help_panel=HOW,
     ),

@@ -51,7 +51,9 @@ def run(
     kv_type: options.KvType = "f16",
     flash_attn: options.FlashAttn = "auto",
     chat_template: options.ChatTemplate = None,
-    thinking: options.Thinking = None,
+    format_id: options.FormatId = None,
+    thinking: options.Thinking = "auto",
+    reasoning_effort: options.ReasoningEffort = None,
     seed: options.Seed = 0,
     temp: options.Temperature = 0.0,
     top_p: options.TopP = 1.0,
@@ -69,10 +71,10 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Measure models: accuracy, constraint, speed and memory for each level and mode."""
+    from bench import settings
     from bench.config import LatencySettings, RunConfig
     from bench.modes import DEFAULT_MODES
     from bench.prepare import BUNDLED, BUNDLED_QUANTS, BUNDLED_SUITES
-    from bench.settings import context_params
     from engine.llama.params import LoadParams
     from engine.runtime import Limits
     from engine.types import Sampling
@@ -85,7 +87,7 @@ def run(
         modes=comma_list(modes) or DEFAULT_MODES,
         backend=backend,
         load=LoadParams(n_gpu_layers=ngl),
-        context=context_params(
+        context=settings.context_params(
             n_ctx=ctx_size,
             n_batch=batch_size,
             n_ubatch=ubatch_size,
@@ -95,7 +97,9 @@ def run(
         ),
         limits=Limits(answer_tokens, reasoning_tokens),
         sampling=Sampling(temperature=temp, top_p=top_p, seed=seed),
-        thinking=thinking,
+        thinking=settings.thinking(thinking),
+        reasoning_effort=settings.reasoning_effort(reasoning_effort),
+        format=format_id,
         chat_template=str(chat_template) if chat_template else None,
         trials=trials,
         limit=limit,

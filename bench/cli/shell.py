@@ -32,6 +32,7 @@ class Exit(IntEnum):
 # Help panels, in the order in which a person asks.
 MEASURE = "Measure"
 READ = "Read results"
+FORMATS = "Models and formats"
 MACHINE = "This machine"
 WHAT = "What to measure"
 HOW = "How the model runs"

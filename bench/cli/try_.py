@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,15 +25,7 @@ EXAMPLES = examples(
 def try_(
     model: Annotated[str, typer.Argument(help="A GGUF file, a name of models.toml, or org/repo:QUANT.")],
     sentence: Annotated[str, typer.Argument(help="What you would type.")],
-    tools: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Your tools: a JSON list as OpenAI, MCP or nobody in particular writes them.",
-            show_default="eight everyday tools",
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
+    tools: options.Tools = None,
     system: Annotated[str, typer.Option(metavar="TEXT", help="A system message.", rich_help_panel=WHAT)] = "",
     quant: Annotated[str, typer.Option(help="The level, where the model has several.", rich_help_panel=WHAT)] = "",
     modes: options.Modes = "",
@@ -45,7 +36,9 @@ def try_(
     kv_type: options.KvType = "f16",
     flash_attn: options.FlashAttn = "auto",
     chat_template: options.ChatTemplate = None,
-    thinking: options.Thinking = None,
+    format_id: options.FormatId = None,
+    thinking: options.Thinking = "auto",
+    reasoning_effort: options.ReasoningEffort = None,
     seed: options.Seed = 0,
     temp: options.Temperature = 0.0,
     answer_tokens: options.AnswerTokens = 512,
@@ -53,13 +46,13 @@ def try_(
     as_json: Json = False,
 ) -> None:
     """Answer one sentence in every mode, side by side."""
+    from bench import settings
     from bench.attempt import DEFAULT_TOOLS, answers, read_tools, suite_of
     from bench.cli.person import Terminal
     from bench.config import LatencySettings, RunConfig
     from bench.modes import DEFAULT_MODES
     from bench.plan import make_plan
     from bench.prepare import models_for
-    from bench.settings import context_params
     from engine.llama.params import LoadParams
     from engine.runtime import Limits
     from engine.types import Sampling
@@ -71,10 +64,12 @@ def try_(
         modes=comma_list(modes) or DEFAULT_MODES,
         backend=backend,
         load=LoadParams(n_gpu_layers=ngl),
-        context=context_params(n_ctx=ctx_size, n_threads=threads, kv_type=kv_type, flash_attn=flash_attn),
+        context=settings.context_params(n_ctx=ctx_size, n_threads=threads, kv_type=kv_type, flash_attn=flash_attn),
         limits=Limits(answer_tokens),
         sampling=Sampling(temperature=temp, seed=seed),
-        thinking=thinking,
+        thinking=settings.thinking(thinking),
+        reasoning_effort=settings.reasoning_effort(reasoning_effort),
+        format=format_id,
         chat_template=str(chat_template) if chat_template else None,
         parallel=1,
         latency=LatencySettings(n_cases=1, repetitions=1),

@@ -15,11 +15,12 @@ from statistics import median
 from bench import numbers
 from bench.modes import MODES, NO_BACKEND
 from bench.report import compare
-from bench.report.values import Choice, Failure, Memory, Push, Report, Row, Section, Speed
+from bench.report.values import Choice, Disagreement, Failure, Memory, Push, Report, Row, Section, Speed
 from bench.rows import Cell, Item, LatencySample, Run, Score
 from bench.score import Outcome
 from bench.stats import Spread, spread
 from bench.store import Store
+from engine.types import Finding
 
 _MOST_REASONS = 3
 _CONSTRAINT_SQL = """
@@ -65,15 +66,17 @@ def build(store: Store, run: Run, *, with_failures: bool = False) -> Report:
     for judged in cells:
         groups.setdefault((judged.cell.model.name, judged.cell.suite), []).append(judged)
     sections = tuple(_section(store, model, suite, group, memory, load_s) for (model, suite), group in groups.items())
+    disagreements = tuple(_disagreements(cells))
     return Report(
         run_id=run.id,
         command=" ".join(run.argv),
         created_utc=run.created_utc,
         finished_utc=run.finished_utc,
-        facts=_facts(run),
-        warnings=tuple(_warnings(run, cells)),
+        facts={**_facts(run), **_formats(run, cells)},
+        warnings=(*map(_in_words, disagreements), *_warnings(run, cells)),
         sections=sections,
         failures=tuple(_failures(store, cells)) if with_failures else (),
+        disagreements=disagreements,
     )
 
 
@@ -227,6 +230,35 @@ def _facts(run: Run) -> dict[str, str]:
     gpu = host.get("gpu")
     machine.append(f"{gpu} ({numbers.size(host.get('gpu_memory_bytes'))})" if gpu else "no GPU")
     return {"software": ", ".join(software), "machine": ", ".join(machine)}
+
+
+def _formats(run: Run, cells: Sequence[Judged]) -> dict[str, str]:
+    """The native format that each model was taken to write, and what a person has put in the place of its own."""
+    by_model = {judged.cell.model.name: judged.cell.model.format or "none known" for judged in cells}
+    alike = len(set(by_model.values())) == 1
+    found = list(dict.fromkeys(by_model.values())) if alike else [f"{name} {fmt}" for name, fmt in by_model.items()]
+    settings = {"format": "--format", "chat_template": "--chat-template", "reasoning_effort": "--reasoning-effort"}
+    found += [f"{option} {run.config[key]}" for key, option in settings.items() if run.config.get(key)]
+    thinking = run.config.get("thinking")
+    if thinking is not None:
+        found.append(f"--thinking {'on' if thinking else 'off'}")
+    return {"format": ", ".join(found)} if found else {}
+
+
+def _disagreements(cells: Sequence[Judged]) -> Iterator[Disagreement]:
+    """Each finding of the self-check once, with all the levels of the model that have it."""
+    quants: dict[tuple[str, Finding], list[str]] = {}
+    for judged in cells:
+        for finding in judged.cell.model.findings:
+            found = quants.setdefault((judged.cell.model.name, finding), [])
+            if judged.level not in found:
+                found.append(judged.level)
+    for (model, finding), levels in quants.items():
+        yield Disagreement(model, tuple(levels), finding.name, finding.message, finding.rendered, finding.expected)
+
+
+def _in_words(found: Disagreement) -> str:
+    return f"Self-check of {found.model}, {found.name}: {found.message}."
 
 
 def _warnings(run: Run, cells: Sequence[Judged]) -> Iterable[str]:

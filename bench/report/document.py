@@ -24,9 +24,12 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
+    """`is_code`: text as it was, e.g. a marker, which renderers set off from prose where they can."""
+
     text: str
     tone: Tone = "plain"
     bar: Bar | None = None
+    is_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,10 @@ Document = Sequence[Block]
 
 def cell(text: str, tone: Tone = "plain", bar: Bar | None = None) -> Cell:
     return Cell(text, tone, bar)
+
+
+def code(text: str) -> Cell:
+    return Cell(text, is_code=True)
 
 
 def visible(text: str) -> str:

@@ -33,7 +33,7 @@ def _block(block: Block) -> str:
 
 def _table(table: Table) -> str:
     cells = [[_table_cell(column.header) for column in table.columns]]
-    cells += [[_table_cell(cell.text) for cell in row] for row in table.rows]
+    cells += [[_code_span(cell.text) if cell.is_code else _table_cell(cell.text) for cell in row] for row in table.rows]
     widths = [max(3, *(len(row[index]) for row in cells)) for index in range(len(table.columns))]
     rule = [
         "-" * (width - 1) + ":" if column.right else "-" * width
@@ -58,6 +58,14 @@ def _line(cells: Sequence[str], widths: Sequence[int], table: Table) -> str:
 
 def _table_cell(text: str) -> str:
     return _inline(text).replace("|", "\\|").replace("\n", " ")
+
+
+def _code_span(text: str) -> str:
+    """Nothing in a code span is markup, save the bars of the table around it; line breaks show as their sign."""
+    shown = visible(text).replace("\n", "↵").replace("|", "\\|")
+    fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)
+    space = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{space}{shown}{space}{fence}" if shown else ""
 
 
 def _inline(text: str) -> str:

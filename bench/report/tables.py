@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from bench import numbers
 from bench.modes import NO_BACKEND
-from bench.report.document import Bar, Block, Cell, Column, Document, Heading, Table, Text, Tone, cell
-from bench.report.values import Paired, Rate, Report, Row, Rung, Section, Verdict
+from bench.report.document import Bar, Block, Cell, Code, Column, Document, Heading, Table, Text, Tone, cell
+from bench.report.values import Disagreement, Paired, Rate, Report, Row, Rung, Section, Verdict
 from bench.stats import Spread
 
 CellMaker = Callable[[Row], Sequence[Cell]]
@@ -20,6 +20,7 @@ BY = ("category", "constraint")
 
 _VERDICT_TONES: dict[Verdict, Tone] = {"not worse": "good", "cannot tell": "warn", "worse": "bad"}
 _SIGNIFICANT = 0.05
+_LONGEST_TEXT = 600  # characters of a prompt or a call that is shown
 _DASH = cell(numbers.MISSING, "dim")
 
 
@@ -30,7 +31,25 @@ def document(report: Report, by: Sequence[str] = ()) -> Document:
     for section in report.sections:
         blocks.append(Heading(f"{section.model} on {section.suite}, {numbers.plural(section.n_cases, 'case')}", 2))
         blocks += _section(section, by)
-    return blocks
+    return [*blocks, *_disagreements(report.disagreements)]
+
+
+def _disagreements(found: Sequence[Disagreement]) -> Iterable[Block]:
+    """The texts behind the warnings, where there are texts to compare."""
+    compared = [each for each in found if each.rendered or each.expected]
+    if compared:
+        yield Heading("What the self-check compared", 2)
+    for each in compared:
+        yield Text(f"{each.model} {', '.join(each.quants)}, {each.name}: {each.message}", "warn")
+        yield from compared_texts(each.rendered, each.expected)
+
+
+def compared_texts(rendered: str, expected: str) -> Iterable[Block]:
+    """What a chat template writes beside what the format writes; of a long text its end, where calls stand."""
+    for text, title in ((rendered, "the chat template writes"), (expected, "the format writes")):
+        if text:
+            cut = f"[...]{text[-_LONGEST_TEXT:]}" if len(text) > _LONGEST_TEXT else text
+            yield Code(cut, title)
 
 
 def _title(report: Report) -> str:

@@ -157,6 +157,18 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Disagreement:
+    """What the self-check found about a model: its chat template, its format and its vocabulary do not fit together."""
+
+    model: str
+    quants: tuple[str, ...]
+    name: str
+    message: str
+    rendered: str  # what the chat template writes; "" where there is nothing to compare
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     run_id: int
     command: str
@@ -166,6 +178,7 @@ class Report:
     warnings: tuple[str, ...]
     sections: tuple[Section, ...]
     failures: tuple[Failure, ...] = ()
+    disagreements: tuple[Disagreement, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the failures' texts, which `toolgauge show --json` has."""

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from bench.report import csv, html, markdown, tables
+from bench import writer
+from bench.report import csv, html, markdown, tables, terminal
 from bench.report.build import build
 from bench.report.values import Rate, Report, Row
 from bench.store import Store
+from engine.types import Finding
 from tests.bench.stored import BROKEN, CUT, INVALID, RIGHT, WRONG, stored_run
 
 LADDER = {
@@ -106,6 +110,58 @@ def test_the_ladder_holds_each_level_against_the_most_precise_one(report: Report
     assert free.p == pytest.approx(2 / 2**6)
     assert schema.verdict == "worse"
     assert [choice.smallest for choice in report.sections[0].choices] == ["F16", "F16"]
+
+
+FINDING = Finding("call-text-differs", "the chat template writes a call otherwise", "<call>add</call>", "[add]")
+
+
+def checked(path: Path, *findings: Finding) -> Path:
+    """The run with findings of the self-check for its first model."""
+    with Store.open(path) as store:
+        writer.put_findings(store, store.cells(1)[0].model.id, findings)
+    return path
+
+
+def test_what_the_self_check_found_is_a_named_warning_in_every_rendering(tmp_path: Path) -> None:
+    unread = Finding("thinking-ignored", "--thinking on has no effect")
+    report = report_of(checked(stored_run(tmp_path, LADDER), FINDING, unread))
+    assert report.warnings[:2] == (
+        "Self-check of tiny, call-text-differs: the chat template writes a call otherwise.",
+        "Self-check of tiny, thinking-ignored: --thinking on has no effect.",
+    )
+    document = tables.document(report)
+    text = markdown.render(document)
+    stream = io.StringIO()
+    terminal.render(document, Console(file=stream, width=100))
+    page = html.render("report", document)
+    for output in (text, stream.getvalue(), page):
+        assert "call-text-differs" in output
+        assert "[add]" in output
+    assert text.index("call-text-differs") < text.index("| quant")
+    assert "<call>add</call>" in text
+    assert "&lt;call&gt;add" in page
+    (first, second) = report.to_json()["disagreements"]
+    assert (first["quants"], first["rendered"], first["expected"]) == (("F16",), "<call>add</call>", "[add]")
+    assert second["name"] == "thinking-ignored"
+
+
+def test_a_finding_of_two_levels_is_said_once(tmp_path: Path) -> None:
+    path = checked(stored_run(tmp_path, LADDER), FINDING)
+    with Store.open(path) as store:
+        for cell in store.cells(1):
+            writer.put_findings(store, cell.model.id, [FINDING])
+    (found,) = report_of(path).disagreements
+    assert found.quants == ("F16", "Q2_K")
+
+
+def test_the_formats_and_what_replaced_them_are_facts(tmp_path: Path) -> None:
+    assert report_of(stored_run(tmp_path, LADDER)).facts["format"] == "hermes"
+    settings = {"thinking": True, "reasoning_effort": "low", "format": "hermes", "chat_template": "mine.jinja"}
+    (tmp_path / "more").mkdir()
+    facts = report_of(stored_run(tmp_path / "more", LADDER, **settings)).facts
+    assert facts["format"] == (
+        "hermes, --format hermes, --chat-template mine.jinja, --reasoning-effort low, --thinking on"
+    )
 
 
 def test_warnings_name_what_a_reader_must_know(tmp_path: Path) -> None:
