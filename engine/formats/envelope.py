@@ -89,13 +89,8 @@ class EnvelopeFormat:
         return start
 
     def _headed(self, answer: Node) -> Node:
-        """After reasoning the answer is a new message; without reasoning the prompt has begun the message already."""
-        header, resume = _marked(self.frame.header), _marked(self.frame.resume)
-        if not header:
-            return answer
-        if not resume:
-            return Seq((*header, answer))
-        return Seq((Choice((Seq(header), Seq((*resume, *header)))), answer))
+        """What stands between reasoning and a new message is the decoder's to write, the header is the answer's."""
+        return Seq((*_marked(self.frame.header), answer)) if self.frame.header else answer
 
 
 def _marked(text: str) -> tuple[Node, ...]:

@@ -1,4 +1,4 @@
-"""Both parsers against literal tables, their own grammar and noise; the watcher against the parser."""
+"""The hermes format and the JSON envelope: literal tables, their own grammar and noise, the watcher and the parser."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import ConstraintError
-from engine.formats import ENVELOPE, FORMATS, NOT_YET, UnknownFormat, get
-from engine.formats.protocol import ToolFormat
+from engine.formats import ENVELOPE, FORMATS, NATIVE, NOT_YET, UnknownFormat, envelope, get
+from engine.formats.envelope import EnvelopeFormat
+from engine.formats.protocol import CannotCarry, ToolFormat
+from engine.formats.reasoning import Frame
 from engine.types import Call, Parsed, Tool
 from grammars.nodes import AnyJsonObject, Choice, Json, Literal, Marker, Node, Repeat, Seq
 
-HERMES = FORMATS["hermes"]
+HERMES = get("hermes")
+BOTH = (HERMES, ENVELOPE)
 ADD = Tool("add", "Add.", {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]})
 SAY = Tool('say "hi"', "Say.", {"type": "object", "properties": {}})
 TOOLS = (ADD, SAY)
@@ -123,7 +126,7 @@ def test_hermes_reports_what_looks_like_a_call(text: str, fragments: list[tuple[
 # Reasoning, alike in both
 
 
-@pytest.mark.parametrize("fmt", FORMATS.values(), ids=lambda fmt: fmt.id)
+@pytest.mark.parametrize("fmt", BOTH, ids=lambda fmt: fmt.id)
 @pytest.mark.parametrize(
     ("before", "opened", "reasoning"),
     [
@@ -141,7 +144,7 @@ def test_reasoning_is_split_off(fmt: ToolFormat, before: str, opened: bool, reas
     assert parsed == Parsed((Call("add", {"a": 1}),), reasoning=reasoning)
 
 
-@pytest.mark.parametrize("fmt", FORMATS.values(), ids=lambda fmt: fmt.id)
+@pytest.mark.parametrize("fmt", BOTH, ids=lambda fmt: fmt.id)
 @pytest.mark.parametrize(("text", "opened"), [(f"<think>so {ONE}", False), (f"so {ONE}", True), ("", True)])
 def test_unfinished_reasoning_answers_nothing(fmt: ToolFormat, text: str, opened: bool) -> None:
     parsed = fmt.parse(text, TOOLS, reasoning_opened=opened)
@@ -213,7 +216,7 @@ PIECES = [
     *("{", "}", "[", '"', "\\", ",", "NaN", "1e999", "\ud800", "é"),
 ]
 noise = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=12).map("".join)
-formats = pytest.mark.parametrize("fmt", FORMATS.values(), ids=lambda fmt: fmt.id)
+formats = pytest.mark.parametrize("fmt", BOTH, ids=lambda fmt: fmt.id)
 
 
 @formats
@@ -313,7 +316,7 @@ def test_every_text_of_the_grammar_is_read_back_whole(fmt: ToolFormat, required:
 
 
 def test_each_tool_carries_its_own_schema() -> None:
-    for fmt in FORMATS.values():
+    for fmt in BOTH:
         text = repr(fmt.constraint(TOOLS, required=True))
         assert text.count(repr(ADD.parameters)) == 1
         assert text.count(repr(SAY.parameters)) == 1
@@ -338,12 +341,116 @@ def test_without_tools_there_is_nothing_to_constrain_to() -> None:
     assert parsed == Parsed(content="hi")
 
 
+# Writing
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+ARGUMENTS = st.dictionaries(st.text() | st.sampled_from(PIECES[:6]), VALUES | st.sampled_from(PIECES[:-3]), max_size=3)
+CALLS = st.lists(st.builds(Call, st.text(min_size=1), ARGUMENTS), min_size=1, max_size=3)
+
+
+@formats
+@given(calls=CALLS)
+@settings(max_examples=60)
+def test_what_is_written_is_read_back(fmt: ToolFormat, calls: list[Call]) -> None:
+    try:
+        text = fmt.write(calls, TOOLS)
+    except CannotCarry:
+        assert any("\ud800" <= char <= "\udfff" for char in repr(calls))
+        return
+    assert fmt.parse(text, TOOLS) == Parsed(tuple(calls))
+
+
+def test_calls_are_written_as_the_template_writes_them() -> None:
+    calls = (Call("add", {"a": 1}), Call("now", {}))
+    assert HERMES.write(calls, TOOLS) == block("add", {"a": 1}) + "\n" + block("now", {})
+    envelope_text = '{"calls": [{"name": "add", "arguments": {"a": 1}}, {"name": "now", "arguments": {}}], "reply": ""}'
+    assert ENVELOPE.write(calls, TOOLS) == envelope_text
+
+
+def test_arguments_are_written_in_the_schemas_order() -> None:
+    tool = Tool("f", "", {"type": "object", "properties": {"z": {"type": "integer"}, "a": {"type": "string"}}})
+    text = HERMES.write((Call("f", {"a": "x", "z": 1}),), (tool,))
+    assert '{"z": 1, "a": "x"}' in text
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 10**5000, "\ud800", {"x": object()}], ids=type)
+def test_what_json_cannot_say_is_refused(value: Any) -> None:
+    for fmt in BOTH:
+        with pytest.raises(CannotCarry, match="add"):
+            fmt.write((Call("add", {"a": value}),), TOOLS)
+
+
+def test_nesting_that_no_reader_takes_is_refused() -> None:
+    for depth in (70, 100_000):
+        value: Any = 1
+        for _ in range(depth):
+            value = [value]
+        with pytest.raises(CannotCarry, match="nested too deeply"):
+            HERMES.write((Call("add", {"a": value}),), TOOLS)
+
+
+# The envelope in the frame of a model that writes more than its answer
+
+CHANNELS = EnvelopeFormat(Frame("<|c|>think<|m|>", "<|e|>", "<|s|>me", "<|c|>final<|m|>"))
+ANSWER = '{"calls": [{"name": "add", "arguments": {"a": 1}}], "reply": ""}'
+
+
+@pytest.mark.parametrize(
+    ("before", "reasoning"),
+    [
+        ("<|c|>final<|m|>", ""),
+        ("", ""),
+        ("<|c|>think<|m|>so<|e|><|s|>me<|c|>final<|m|>", "so"),
+        ("<|c|>think<|m|>so<|e|>\n<|s|>me<|c|>final<|m|>\n", "so"),
+        ("<|c|>think<|m|>so<|e|><|c|>final<|m|>", "so"),
+    ],
+)
+def test_the_envelope_stands_behind_what_its_model_writes_first(before: str, reasoning: str) -> None:
+    assert CHANNELS.parse(before + ANSWER, TOOLS) == Parsed((Call("add", {"a": 1}),), reasoning=reasoning)
+    watcher = CHANNELS.watcher(TOOLS)
+    for char in before + ANSWER:
+        assert not watcher.call_complete
+        watcher.feed(char)
+    assert watcher.call_complete
+    assert watcher.name_known
+
+
+@pytest.mark.parametrize("cut", [0, 1, 6, 8, 12, 21])
+def test_an_answer_that_ends_within_its_header_is_empty(cut: int) -> None:
+    text = "<|c|>think<|m|>so<|e|>" + "<|s|>me<|c|>final<|m|>"[:cut]
+    parsed = CHANNELS.parse(text, TOOLS)
+    assert [fragment.reason for fragment in parsed.fragments] == ["the answer is empty"]
+    assert not parsed.open_block
+
+
+def test_the_frame_of_one_model_is_text_to_another() -> None:
+    assert CHANNELS.parse(f"<think>so</think>{ANSWER}", TOOLS).calls == ()
+    assert ENVELOPE.parse(f"<|c|>final<|m|>{ANSWER}", TOOLS).calls == ()
+
+
+def test_the_constraint_writes_the_header_first() -> None:
+    for spec in (CHANNELS.constraint(TOOLS, required=True), CHANNELS.syntax_constraint()):
+        assert isinstance(spec.root, Seq)
+        assert spec.root.parts[:3] == (Marker("<|c|>"), Literal("final"), Marker("<|m|>"))
+    assert CHANNELS.write((Call("add", {"a": 1}),), TOOLS) == f"<|c|>final<|m|>{ANSWER}"
+
+
+def test_a_models_envelope_has_its_native_frame() -> None:
+    assert envelope(None) is ENVELOPE
+    for native in NATIVE.values():
+        assert envelope(native).frame == native.frame
+
+
 # The registry
 
 
-def test_unknown_and_unsupported_formats_say_what_exists() -> None:
-    with pytest.raises(UnknownFormat, match="there is no format 'nope'; choose one of: hermes, json"):
+def test_an_unknown_format_says_which_there_are() -> None:
+    with pytest.raises(UnknownFormat, match=r"there is no format 'nope'; choose one of: .*hermes.*json"):
         get("nope")
-    with pytest.raises(UnknownFormat, match="'harmony' is not yet supported natively"):
-        get("harmony")
     assert not set(NOT_YET) & set(FORMATS)
+    assert set(FORMATS) == {*NATIVE, "json"}
+    assert all(fmt.id == key and fmt.title for key, fmt in FORMATS.items())
