@@ -1,0 +1,215 @@
+r"""The `gemma4` format: a name and a value in Gemma's own notation between `<|tool_call>` markers (Gemma 4).
+
+    <|tool_call>call:NAME{city:<|"|>Paris<|"|>,days:2}<tool_call|>
+
+Several calls follow each other without anything between them. The makers' template sorts the keys, in the tools that it
+shows as well as in the calls of the past, so that is the order in which these models write; the grammar follows it.
+Knows no tokens; the markers are texts here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.constraint.protocol import ConstraintSpec
+from engine.errors import ConstraintError
+from engine.formats import gemma_dict
+from engine.formats.gemma_dict import QUOTE
+from engine.formats.protocol import CannotCarry, Signature
+from engine.formats.reasoning import Frame, split_reasoning
+from engine.formats.strict import Broken, Value, skip
+from engine.types import Call, Fragment, Parsed, Tool
+from engine.watch import BufferWatcher
+from grammars.canonical import arranged
+from grammars.nodes import Choice, Literal, Marker, QuotedDict, Repeat, Seq
+from grammars.pointer import map_subschemas
+
+OPEN, CLOSE = "<|tool_call>", "<tool_call|>"
+PREFIX = "call:"
+
+_NAME = r"[^\s{}<>\ud800-\udfff](?:[^{}<>\x00-\x1f\ud800-\udfff]*[^\s{}<>\ud800-\udfff])?"
+_HEAD = re.compile(rf"{PREFIX}(?P<name>{_NAME})(?={{)")
+_HEAD_BEGUN = re.compile(r"(?:c(?:a(?:l(?:l(?::(?:[^\s{}<>][^{}<>\x00-\x1f]*)?)?)?)?)?)?")
+_MARKER = re.compile("|".join(map(re.escape, (OPEN, CLOSE))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """What lies between an opening marker and where its block ends."""
+
+    start: int
+    end: int
+    call: Call | None = None
+    problem: str = ""
+    is_open: bool = False  # the text ends inside it
+
+
+class Gemma4Format:
+    """Implements `engine.formats.protocol.ToolFormat`."""
+
+    id = "gemma4"
+    version = "1"
+    title = "Gemma 4"
+    markers: tuple[str, ...] = (OPEN, CLOSE, QUOTE, "<|channel>", "<channel|>")
+    stop_texts: tuple[str, ...] = ("<|tool_response>", "<turn|>")
+    frame = Frame(open="<|channel>thought\n", close="<channel|>")
+    signature = Signature(all_of=(OPEN + PREFIX,))
+    max_calls: int | None = None
+    limits: tuple[str, ...] = (
+        f"a string that contains {QUOTE} or a NUL character",
+        "a key that is empty, begins or ends with white space, or contains a control character or one of "
+        ': , { } [ ] < > "',
+        "a tool's name that is empty, begins or ends with white space, or contains a control character or one of "
+        "{ } < >",
+    )
+
+    def write(self, calls: Sequence[Call], tools: Sequence[Tool]) -> str:
+        """As the template does, except that null is `null` and numbers have no exponent."""
+        return "".join(f"{OPEN}{PREFIX}{_named(call.name)}{_arguments(call, tools)}{CLOSE}" for call in calls)
+
+    def parse(self, text: str, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> Parsed:
+        split = split_reasoning(text, opened=reasoning_opened, frame=self.frame)
+        calls: list[Call] = []
+        fragments: list[Fragment] = []
+        prose: list[str] = []
+        position, is_open = split.start, False
+        for block in _blocks(text, split.start):
+            prose.append(text[position : block.start])
+            fragments += _stray(prose[-1], position)
+            if block.call:
+                calls.append(block.call)
+            else:
+                fragments.append(Fragment(text[block.start : block.end], block.problem, block.start))
+            position, is_open = block.end, block.is_open
+        prose.append(text[position:])
+        fragments += _stray(prose[-1], position)
+        return Parsed(tuple(calls), tuple(fragments), split.reasoning, "".join(prose).strip(), is_open)
+
+    def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
+        """Free until `<|tool_call>`, or from the first token if a call is required."""
+        if not tools:
+            raise ConstraintError("a native call cannot be constrained without tools; give the case at least one")
+        call = Choice(tuple(_call_node(tool) for tool in tools))
+        body = Seq((call, Marker(CLOSE)))
+        root = Seq((Marker(OPEN), Repeat(body, separator=Marker(OPEN), maximum=None if several else 1)))
+        return ConstraintSpec(root, triggers=() if required else (OPEN,))
+
+    def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
+        return BufferWatcher(
+            name_written=_name_written,
+            call_written=lambda text, start: any(block.call for block in _blocks(text, start)),
+            closing=">",
+            naming="{",
+            reasoning_opened=reasoning_opened,
+            frame=self.frame,
+        )
+
+
+# Writing and constraining
+
+
+def _named(name: str) -> str:
+    if not re.fullmatch(_NAME, name):
+        raise CannotCarry(f"the tool's name {name!r} cannot be told from what stands around it")
+    return name
+
+
+def _arguments(call: Call, tools: Sequence[Tool]) -> str:
+    schema = next((tool.parameters for tool in tools if tool.name == call.name), None)
+    arguments = gemma_dict.in_order(call.arguments)
+    try:
+        written = gemma_dict.write(arguments if schema is None else arranged(arguments, _in_order(schema)))
+    except gemma_dict.Unwritable as error:
+        raise CannotCarry(f"{call.name}: {error}") from error
+    match gemma_dict.read(written, 0):
+        case Broken(reason):  # too deep, or half a character
+            raise CannotCarry(f"{call.name}: {reason}")
+    return written
+
+
+def _call_node(tool: Tool) -> Seq:
+    if not re.fullmatch(_NAME, tool.name):
+        raise ConstraintError(f"gemma4 cannot write the tool name {tool.name!r}; rename the tool")
+    return Seq((Literal(PREFIX + tool.name), QuotedDict(_in_order(tool.parameters), QUOTE, tool.name)))
+
+
+def _in_order(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The same schema with its properties, and the values that it names, in the order of the makers' template."""
+
+    def ordered(sub: Any, _path: str, _key: str) -> Any:
+        return _in_order(sub) if isinstance(sub, Mapping) else sub
+
+    result = map_subschemas(schema, ordered)
+    properties = result.get("properties")
+    if isinstance(properties, Mapping):
+        result["properties"] = {name: properties[name] for name in gemma_dict.sorted_keys(properties)}
+    if isinstance(result.get("required"), list):
+        result["required"] = sorted(result["required"], key=str.lower)
+    for keyword in ("enum", "const"):
+        if keyword in result:
+            result[keyword] = gemma_dict.in_order(result[keyword])
+    return result
+
+
+# Reading
+
+
+def _blocks(text: str, start: int) -> Iterator[_Block]:
+    """Every block from `start` on, in order. What was read as a call stays one, however the text goes on."""
+    while (start := text.find(OPEN, start)) >= 0:
+        block = _block(text, start)
+        yield block
+        start = block.end
+
+
+def _block(text: str, start: int) -> _Block:
+    head = _HEAD.match(text, start + len(OPEN))
+    if head is None:
+        problem = f"{PREFIX}NAME{{ is missing after {OPEN}"
+        is_cut = _HEAD_BEGUN.fullmatch(text, start + len(OPEN)) is not None
+        return _Block(start, len(text), problem=problem, is_open=True) if is_cut else _recover(text, start, problem)
+    match gemma_dict.read(text, head.end()):
+        case Broken(reason, unfinished=True):
+            return _Block(start, len(text), problem=reason, is_open=True)
+        case Broken(reason):
+            return _recover(text, start, reason)
+        case Value(arguments, end):
+            after = skip(text, end)
+            if text.startswith(CLOSE, after):
+                return _Block(start, after + len(CLOSE), Call(head["name"], arguments))
+            if CLOSE.startswith(text[after : after + len(CLOSE)]):
+                return _Block(start, len(text), problem=f"{CLOSE} is missing", is_open=True)
+            return _recover(text, start, f"{CLOSE} is missing after the arguments")
+
+
+def _recover(text: str, start: int, reason: str) -> _Block:
+    """A broken block ends at the next marker; markers inside its strings can no longer be told apart."""
+    marker = _MARKER.search(text, start + len(OPEN))
+    if marker is None:
+        return _Block(start, len(text), problem=reason, is_open=True)
+    return _Block(start, marker.end() if marker[0] == CLOSE else marker.start(), problem=reason)
+
+
+def _stray(prose: str, start: int) -> Iterator[Fragment]:
+    """What looks like a call in the prose between blocks: a closing marker alone, or the call without its markers."""
+    first = skip(prose, 0)
+    head = _HEAD.match(prose, first)
+    if head is not None:
+        match gemma_dict.read(prose, head.end()):
+            case Value(_, end):
+                yield Fragment(prose[first:end], f"a call without {OPEN}", start + first)
+    for marker in re.finditer(re.escape(CLOSE), prose):
+        yield Fragment(CLOSE, f"{CLOSE} without {OPEN}", start + marker.start())
+
+
+def _name_written(text: str, start: int) -> bool:
+    """Whether the first block that is a call, or can still become one, has its name."""
+    for block in _blocks(text, start):
+        if block.call:
+            return True
+        if block.is_open:
+            return _HEAD.match(text, block.start + len(OPEN)) is not None
+    return False
