@@ -21,11 +21,12 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final
 
-from engine.catch_up import Tokenize, catch_up
+from engine.catch_up import catch_up
 from engine.constraint.protocol import Mask
 from engine.errors import ConstraintError
 from engine.runtime import Request
 from engine.sampler import CandidateChecker, Logits, Sampler, Workspace
+from engine.spelling import Tokenize
 from engine.stops import Found, MarkerFinder, repeats
 from engine.timed import TimedConstraint, start_timed
 from engine.types import ConstraintStats, Generation, StopReason, Timings

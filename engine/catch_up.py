@@ -6,11 +6,10 @@ or alone where certain text behind it shares a token with it. Knows no logits an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from engine.constraint.protocol import Constraint
-
-Tokenize = Callable[[str], list[int]]
+from engine.spelling import Tokenize
 
 
 def catch_up(constraint: Constraint, text: bytes, tokenize: Tokenize, pieces: Sequence[bytes]) -> bytes | None:

@@ -30,6 +30,7 @@ from engine.llama.context import DecodeError
 from engine.prefix import Prefix, PrefixPool
 from engine.runtime import Finished, Request
 from engine.sampler import Workspace
+from engine.spelling import Spelling
 from engine.types import Generation
 
 N_PREFIXES: Final = 2
@@ -83,8 +84,9 @@ class LlamaRuntime:
         self.n_ctx = params.n_ctx or model.n_ctx_train
         n_prefixes = N_PREFIXES if share_prefixes and n_slots > 1 else 0
         self.context = _context(model, params, self.n_ctx, n_slots, n_prefixes, measure_constraint)
-        self._model, self._measure = model, measure_constraint
+        self._measure = measure_constraint
         self._vocabulary = model.vocabulary()
+        self._spelling = Spelling(self._vocabulary, model.tokenize)
         self._workspace = Workspace(self._vocabulary)
         self._batch = self.context.batch()
         self._prefixes = PrefixPool(range(n_slots, n_slots + n_prefixes))
@@ -172,7 +174,7 @@ class LlamaRuntime:
                 request,
                 self._vocabulary,
                 self._workspace,
-                self._tokenize,
+                self._spelling.tokens,
                 n_ctx=self.n_ctx,
                 measure=self._measure,
             )
@@ -189,9 +191,6 @@ class LlamaRuntime:
             self.context.clear()
         self._active.append(_Slot(self._free.pop(0), answer, submitted_s, prefix, n_cached, n_own_cells, pending))
         return True
-
-    def _tokenize(self, text: str) -> list[int]:
-        return self._model.tokenize(text)
 
     def _make_room(self, n_cells: int, keep: Prefix | None) -> bool:
         """Whether so many cells can be reserved, if need be by forgetting prefixes other than `keep`."""

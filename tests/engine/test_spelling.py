@@ -1,0 +1,86 @@
+"""Text in the middle of an answer gets the tokens that write it and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gguf import GGUFWriter, TokenType
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.catch_up import catch_up
+from engine.constraint import BACKENDS, backend
+from engine.llama import LoadParams, Model, load_model
+from engine.spelling import Spelling
+from grammars.nodes import Choice, Literal, Marker, Seq
+
+SPECIAL = ("[TOOL_CALLS]", "<think>")
+WORDS = ("▁", "{", "▁{", '"', '{"', '▁{"', "name", "▁name", 'name"', "na", "me", ":", "[", "▁[", "a", "▁a", "é", "▁é")
+
+
+def write_spaced_vocab(path: Path) -> Path:
+    """A vocabulary in the manner of Llama 2, whose tokenizer puts a space before every text."""
+    writer = GGUFWriter(path, "llama")
+    for number in (writer.add_context_length, writer.add_embedding_length, writer.add_feed_forward_length):
+        number(64)
+    for number in (writer.add_block_count, writer.add_head_count):
+        number(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(3 + 256 + len(WORDS) + len(SPECIAL))
+    writer.add_tokenizer_model("llama")
+    kinds = [TokenType.UNKNOWN, *[TokenType.CONTROL] * 2, *[TokenType.BYTE] * 256, *[TokenType.NORMAL] * len(WORDS)]
+    writer.add_token_list(["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *WORDS, *SPECIAL])
+    writer.add_token_types([*kinds, TokenType.CONTROL, TokenType.USER_DEFINED])
+    writer.add_token_scores([0.0] * 259 + [-float(place) for place in range(len(WORDS))] + [0.0] * len(SPECIAL))
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_add_space_prefix(True)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def spaced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    path = write_spaced_vocab(tmp_path_factory.mktemp("spaced") / "vocab.gguf")
+    with load_model(path, LoadParams(vocab_only=True)) as model:
+        vocabulary = model.vocabulary()
+        assert vocabulary.text(model.tokenize("{")) == " {", "this test needs a tokenizer that adds a space"
+        yield model
+
+
+@given(text=st.lists(st.sampled_from([*'{"name:[a é\n</', *SPECIAL])).map("".join))
+@settings(max_examples=100)
+def test_no_space_is_added(spaced: Model, text: str) -> None:
+    vocabulary = spaced.vocabulary()
+    tokens = Spelling(vocabulary, spaced.tokenize).tokens(text)
+    assert vocabulary.text(tokens) == text
+    for special in SPECIAL:
+        assert tokens.count(vocabulary.token_of(special) or -1) == text.count(special)
+
+
+def test_what_the_tokenizer_writes_exactly_is_left_as_it_is(tiny_model: Model) -> None:
+    spelling = Spelling(tiny_model.vocabulary(), tiny_model.tokenize)
+    for text in (
+        "",
+        "{",
+        ' {"name": "é\n',
+        '<tool_call>\n{"name": "get_weather", "arguments": {"city"',
+        "[TOOL_CALLS]",
+    ):
+        assert spelling.tokens(text) == tiny_model.tokenize(text)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("written", ["{", '{"', '{"na', "[TOOL_CALLS]", "[TOOL_CALLS]{", '[TOOL_CALLS]{"name'])
+def test_a_constraint_takes_over_from_such_a_model(spaced: Model, name: str, written: str) -> None:
+    call = Choice((Literal('{"name": a}'), Literal('{"name": é}')))
+    constraint = backend(name, spaced).compile(Choice((call, Seq((Marker("[TOOL_CALLS]"), call))))).start()
+    vocabulary = spaced.vocabulary()
+    spelling = Spelling(vocabulary, spaced.tokenize)
+    beyond = catch_up(constraint, written.encode(), spelling.tokens, vocabulary.pieces)
+    assert beyond is not None and '{"name": '.startswith((written.encode() + beyond).decode().removeprefix(SPECIAL[0]))
