@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from engine.errors import TemplateError
 from engine.fake import TEMPLATE, VOCABULARY, FakeModel
-from engine.formats import ENVELOPE, FORMATS
+from engine.formats import ENVELOPE, detect, get
+from engine.formats.envelope import EnvelopeFormat
+from engine.formats.reasoning import THINK, Frame
 from engine.llama import LoadParams, Model, load_model
 from engine.prompt import PromptBuilder
 from engine.runtime import Reasoning
@@ -24,7 +26,7 @@ from engine.vocabulary import Vocabulary
 from tests.tiny_gguf import CHAT_TEMPLATE
 
 MODEL = FakeModel("fake:test", lambda request, prompt: "")
-HERMES = FORMATS["hermes"]
+HERMES = get("hermes")
 ADD = Tool("add", "Add\nnumbers é.", {"type": "object", "properties": {"b": {"type": "integer"}, "a": {}}})
 NOW = Tool("now", "The time.", {"type": "object", "properties": {}})
 SPECIAL = VOCABULARY.control | VOCABULARY.user_defined
@@ -41,7 +43,7 @@ EPISODE = (
 
 def builder(style: str = "native", template: str | ChatTemplate = TEMPLATE, **settings: Any) -> PromptBuilder:
     chosen = ChatTemplate(template) if isinstance(template, str) else template
-    fmt = ENVELOPE if style == "json" else HERMES
+    fmt = settings.pop("fmt", ENVELOPE if style == "json" else HERMES)
     return PromptBuilder(settings.pop("tokenizer", MODEL), chosen, fmt, style, **settings)  # type: ignore[arg-type]
 
 
@@ -255,6 +257,83 @@ def test_reasoning_is_read_off_the_prompt(template: str, thinking: bool | None, 
     assert prompt.reasoning == reasoning
 
 
+@dataclass(frozen=True)
+class Framed:
+    """A format that differs from hermes in what is given."""
+
+    frame: Frame = THINK
+    markers: tuple[str, ...] = ()
+    max_calls: int | None = None
+
+
+CHANNEL = Frame("<|channel>thought\n", "<channel|>")
+CHANNELS = Frame("<|c|>think<|m|>", "<|e|>", "<|s|>me", "<|c|>final<|m|>")
+
+
+@pytest.mark.parametrize("style", ["native", "json"])
+@pytest.mark.parametrize(
+    ("frame", "template", "opened"),
+    [
+        (CHANNEL, "{{ messages[-1].content }}{{ '<|channel>thought\\n<channel|>' }}", None),
+        (CHANNEL, "{{ messages[-1].content }}{{ '<|channel>thought\\n' }}", True),
+        (CHANNEL, "{{ messages[-1].content }}<turn>{% if x %}<|channel>thought{% endif %}", False),
+        (CHANNEL, "{{ messages[-1].content }}<think>", None),  # not its own mark
+        (THINK, "{{ messages[-1].content }}</think>", None),
+        (THINK, "{{ messages[-1].content.split('</think>')[-1] }}<assistant>", False),  # only the end is known to it
+        (CHANNELS, "{% if x %}<|c|>think<|m|>{% endif %}{{ messages[-1].content }}<|e|><|s|>me", False),
+    ],
+)
+def test_reasoning_stands_between_the_models_own_marks(
+    style: str, frame: Frame, template: str, opened: bool | None
+) -> None:
+    fmt = EnvelopeFormat(frame) if style == "json" else Framed(frame)
+    reasoning = builder(style, template, fmt=fmt).build((Message("user", "x"),), ()).reasoning
+    expected = None if opened is None else Reasoning(frame.open, frame.close, opened, frame.resume)
+    assert reasoning == expected
+
+
+@pytest.mark.parametrize("style", ["native", "json"])
+def test_switches_reach_the_template(style: str) -> None:
+    template = "{{ enable_thinking }} {{ thinking }} {{ reasoning_effort }}"
+    texts = [
+        builder(style, template, thinking=thinking, reasoning_effort=effort).build(EPISODE[:2], ()).text
+        for thinking, effort in ((None, None), (True, None), (False, "low"))
+    ]
+    assert texts == ["  ", "True True ", "False False low"]
+
+
+@pytest.mark.parametrize("style", ["native", "json"])
+def test_a_word_switches_in_both_styles(style: str) -> None:
+    template = "{% if '/no_think' in messages[0].content %}off{% endif %}"
+    assert builder(style, template, thinking=False).build(EPISODE[1:2], ()).text == "off"
+    assert builder(style, template).build(EPISODE[1:2], ()).text == ""
+
+
+def test_calls_are_divided_where_the_format_has_one_a_turn() -> None:
+    one = builder(fmt=Framed(max_calls=1)).build(EPISODE, (ADD, NOW)).text
+    assert (
+        "<tool_call>\n" + '{"name": "add", "arguments": {"b": 1, "a": 2}}\n</tool_call><|im_end|>\n'
+        '<|im_start|>tool\n{"sum": 3}<|im_end|>\n<|im_start|>assistant\n<tool_call>\n{"name": "now"'
+    ) in one
+
+
+@pytest.mark.parametrize("text", ["[TOOL_CALLS]", '<|"|>', "｜DSML｜", "[THINK]", "<|call|>"])
+def test_any_familys_marker_in_a_users_text_stays_text(text: str) -> None:
+    vocabulary = Vocabulary(
+        pieces=(*(bytes((byte,)) for byte in range(256)), text.encode()),
+        control=frozenset(),
+        user_defined=frozenset({256}),
+        eog=frozenset(),
+        bos=None,
+        eos=None,
+        add_bos=False,
+    )
+    template = text + "{{ messages[0].content }}"
+    prompt = builder(tokenizer=Tiny(vocabulary), template=template).build((Message("user", f"a{text}b"),), ())
+    assert prompt.tokens.count(256) == 1
+    assert prompt.text == f"{text}a{text}b"
+
+
 def test_a_model_without_a_template_says_what_to_do() -> None:
     with pytest.raises(TemplateError, match="no chat template; give one with --chat-template"):
         PromptBuilder(MODEL, None, HERMES, "native")
@@ -306,6 +385,46 @@ def test_a_real_template_writes_calls_as_the_format_reads_them(real_data: Path) 
     others = [path for path in (real_data / "templates").glob("*.jinja") if not path.name.startswith("Qwen-")]
     assert len(others) > 10
     assert not [path.name for path in others if HERMES.signature.matches(path.read_text(encoding="utf-8"))]
+
+
+REASONING = {  # of each template: by default, with reasoning on, with reasoning off; opened by the prompt or not
+    "GLM-4.7-Flash": (True, True, None),
+    "Mistral-Small-3.2-24B-Instruct-2506": (None, None, None),
+    "NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": (True, True, None),
+    "NVIDIA-Nemotron-Nano-v2": (True, True, None),
+    "Qwen-Qwen3-0.6B": (False, False, None),
+    "Qwen3-Coder": (None, None, None),
+    "Qwen3.5-4B": (True, True, None),
+    "deepseek-ai-DeepSeek-V3.1": (None, True, None),
+    "deepseek-ai-DeepSeek-V3.2": (None, True, None),
+    "google-gemma-4-31B-it": (None, False, None),
+    "meta-llama-Llama-3.1-8B-Instruct": (None, None, None),
+    "mistralai-Ministral-3-14B-Reasoning-2512": (False, False, False),
+    "mistralai-Mistral-Nemo-Instruct-2407": (None, None, None),
+    "openai-gpt-oss-120b": (False, False, False),
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("style", ["native", "json"])
+@pytest.mark.parametrize("name", REASONING)
+def test_real_templates_take_calls_and_results_and_switch_reasoning(real_data: Path, name: str, style: str) -> None:
+    template = ChatTemplate((real_data / "templates" / f"{name}.jinja").read_text(encoding="utf-8"))
+    fmt = detect(template.source).format
+    if fmt is None:
+        pytest.skip("its format is not there yet")
+    assert EPISODE[2].calls
+    chosen = EnvelopeFormat(fmt.frame) if style == "json" else fmt
+    found = []
+    for thinking in (None, True, False):
+        built = builder(style, template, fmt=chosen, thinking=thinking)
+        for conversation in (EPISODE[:2], EPISODE[:3], EPISODE[:5], EPISODE):
+            prompt = built.build(conversation, (ADD, NOW))
+            assert "Add 1 and 2." in prompt.text
+            assert len(conversation) < 5 or "noon" in prompt.text
+        reasoning = built.build(EPISODE[:2], (ADD, NOW)).reasoning
+        found.append(None if reasoning is None else reasoning.opened)
+    assert tuple(found) == REASONING[name]
 
 
 def tools_of(prompt: str) -> Sequence[Any]:
