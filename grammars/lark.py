@@ -10,12 +10,12 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from itertools import groupby
+from itertools import groupby, takewhile
 
-from grammars.automaton import early_ends
 from grammars.build import raw_string, raw_text
 from grammars.edges import choices, first_chars, open_ends, text_chars
 from grammars.errors import UnsupportedSchema
+from grammars.lexeme import count, has_intersection, is_regular, lexeme, literal
 from grammars.llguidance_schema import is_exact, to_llguidance_schema
 from grammars.lower import lower
 from grammars.nodes import (
@@ -34,9 +34,7 @@ from grammars.nodes import (
 from grammars.notation import JSON, DictNotation, Notation
 from grammars.ranges import decimals, integers
 from grammars.regular import (
-    ANY,
     Alt,
-    Both,
     Cat,
     Expr,
     Foreign,
@@ -48,11 +46,9 @@ from grammars.regular import (
     alt,
     cat,
     excluding,
-    many,
 )
 from grammars.restricted import Grammar, kept
 from grammars.shape import Const, Document, Integer, Number, Shape, Union
-from grammars.syntax import to_regex_text
 from grammars.values import Values
 
 BACKEND = "llguidance"
@@ -88,9 +84,9 @@ class _Printer:
     def text(self, node: Node) -> str:
         match node:
             case Literal(text):
-                return _literal(text)
+                return literal(text)
             case Marker(text):
-                return f"<[{self.marker_ids[text]}]>" if text in self.marker_ids else _literal(text)
+                return f"<[{self.marker_ids[text]}]>" if text in self.marker_ids else literal(text)
             case Json(schema, tool):
                 with UnsupportedSchema.named(tool):
                     return self.values(lower(schema, BACKEND), JSON)
@@ -122,7 +118,7 @@ class _Printer:
         # Each brace, comma and key is a lexeme of its own: a lexeme is lost where a longer one begins like it.
         grammar = Grammar()
         values = Values(
-            grammar, document, notation, BACKEND, kept, foreign=as_json, mark=lambda text: Foreign(_literal(text))
+            grammar, document, notation, BACKEND, kept, foreign=as_json, mark=lambda text: Foreign(literal(text))
         )
         root = values.root()
         prefix = f"v{len(self.rules)}_"
@@ -142,13 +138,15 @@ class _Printer:
             if not ends or not rest or isinstance(rest[0], Marker):
                 texts.append(self.text(node))
                 continue
+            known = "".join(takewhile(bool, map(_known_text, rest)))
             after = rest.pop(0)
-            if not (isinstance(after, Literal) and all(after.text.startswith(end) for end in ends)):
+            if not (isinstance(after, Literal) and all(known.startswith(end) for end in ends)):
                 reason = "it must be followed by the text or the token that ends it"
                 raise UnsupportedSchema(BACKEND, "RawText", "#", reason)
-            texts.append(self.before(node, ends[-1]))
-            left = after.text.removeprefix(ends[-1])
-            texts += [_literal(left)] if left else []
+            end = ends[-1] if len(ends[-1]) < len(after.text) else after.text  # a token may be the rest of it
+            texts.append(self.before(node, end))
+            left = after.text.removeprefix(end)
+            texts += [literal(left)] if left else []
         return " ".join(texts) or '""'
 
     def joined(self, parts: tuple[Node, ...]) -> list[Node]:
@@ -182,7 +180,7 @@ class _Printer:
                 raw = self.as_text(node)
                 assert raw is not None
                 return self.terminal(cat(raw, Text(end)))
-        return f"{self.text(node)} {_literal(end)}" if end else self.text(node)
+        return f"{self.text(node)} {literal(end)}" if end else self.text(node)
 
     def choice(self, node: Choice, end: str) -> str:
         options = list(choices(node))
@@ -232,9 +230,9 @@ class _Printer:
 
     def repeated(self, node: Repeat, end: str) -> str:
         item, separator, minimum, maximum = node.item, node.separator, node.minimum, node.maximum
-        closing = f" {_literal(end)}" if end else ""
+        closing = f" {literal(end)}" if end else ""
         if maximum == 0:
-            return _literal(end)
+            return literal(end)
         inner = ""
         if maximum != 1 and list(open_ends(item)):
             if isinstance(separator, Literal) and end and separator.text.startswith(end) and minimum > 0:
@@ -246,13 +244,13 @@ class _Printer:
         if not isinstance(item, Json | AnyJsonObject | Choice):
             first = self.named("item", first)
         more = first if separator == Literal("") else f"{self.text(separator)} {first}"
-        count = _count(max(minimum - 1, 0), None if maximum is None else maximum - 1)
-        whole = first if maximum == 1 else f"{first} ({more}){count}"
+        times = count(max(minimum - 1, 0), None if maximum is None else maximum - 1)
+        whole = first if maximum == 1 else f"{first} ({more}){times}"
         return (whole if minimum > 0 else f"({whole})?") + closing
 
     def rule(self, expr: Expr, names: Mapping[str, str]) -> str:
         """An expression over values; what is regular and not a plain text becomes one lexeme."""
-        if _is_regular(expr):
+        if is_regular(expr):
             return self.terminal(expr)
         match expr:
             case Rule(name):
@@ -262,30 +260,26 @@ class _Printer:
             case Token(token):
                 return f"<[{token}]>"
             case Cat(parts):
-                runs = ((regular, list(run)) for regular, run in groupby(parts, _is_regular))
+                runs = ((regular, list(run)) for regular, run in groupby(parts, is_regular))
                 joined = ([cat(*run)] if regular else run for regular, run in runs)
                 return " ".join(self.rule(part, names) for run in joined for part in run)
             case Alt(options):
                 return "(" + " | ".join(self.rule(option, names) for option in options) + ")"
             case Many(item, minimum, maximum):
-                return f"({self.rule(item, names)}){_count(minimum, maximum)}"
+                return f"({self.rule(item, names)}){count(minimum, maximum)}"
         raise TypeError(f"{expr} is not Lark")
 
     def terminal(self, expr: Expr) -> str:
         """One lexeme; only under a name of its own may it be an intersection."""
-        if isinstance(expr, Text) or not _has_intersection(expr):
-            return _lexeme(expr)
+        if isinstance(expr, Text) or not has_intersection(expr):
+            return lexeme(expr)
         if expr not in self.lexemes:
-            self.lexemes[expr] = self.named("TEXT", _lexeme(expr))
+            self.lexemes[expr] = self.named("TEXT", lexeme(expr))
         return self.lexemes[expr]
 
 
-def _literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _regex(pattern: str) -> str:
-    return "/" + pattern.replace("/", "\\/").replace("\n", "\\n") + "/"
+def _known_text(node: Node) -> str:
+    return node.text if isinstance(node, Literal | Marker) else ""
 
 
 def _scalar(shape: Shape) -> Expr | None:
@@ -301,55 +295,3 @@ def _scalar(shape: Shape) -> Expr | None:
             known = [text for text in map(_scalar, options) if text is not None]
             return alt(*known) if len(known) == len(options) else None
     return None
-
-
-def _is_regular(expr: Expr) -> bool:
-    match expr:
-        case Rule() | Foreign() | Token():
-            return False
-        case Cat(parts) | Alt(parts):
-            return all(map(_is_regular, parts))
-        case Many(item):
-            return _is_regular(item)
-    return True
-
-
-def _has_intersection(expr: Expr) -> bool:
-    match expr:
-        case Both() | UpTo():
-            return True
-        case Cat(parts) | Alt(parts):
-            return any(map(_has_intersection, parts))
-        case Many(item):
-            return _has_intersection(item)
-    return False
-
-
-def _lexeme(expr: Expr) -> str:
-    match expr:
-        case Text(text):
-            return _literal(text)
-        case UpTo(end):
-            return f"(/[^\\x00]*/ & {_not_before(end)})"
-        case Both(left, UpTo(end)):
-            return f"({_lexeme(left)} & {_not_before(end)})"
-        case Both(left, right):
-            return f"({_lexeme(left)} & {_lexeme(right)})"
-        case Cat(parts) if _has_intersection(expr):
-            return " ".join(map(_lexeme, parts))
-        case Alt(options) if _has_intersection(expr):
-            return f"({' | '.join(map(_lexeme, options))})"
-        case Many(item, minimum, maximum) if _has_intersection(expr):
-            return f"({_lexeme(item)}){_count(minimum, maximum)}"
-    return _regex(to_regex_text(expr))
-
-
-def _not_before(end: str) -> str:
-    """Any text but those that, with `end` after them, hold it twice."""
-    early = alt(cat(Text(end), many(ANY)), *map(Text, early_ends(end)))
-    return "~" + _regex(f"(?s:.*)(?:{to_regex_text(early)})")
-
-
-def _count(minimum: int, maximum: int | None) -> str:
-    signs = {(0, None): "*", (1, None): "+", (0, 1): "?"}
-    return signs.get((minimum, maximum), f"{{{minimum},{'' if maximum is None else maximum}}}")

@@ -9,6 +9,7 @@ that a vocabulary may hold as one token, and the renderers are told its id.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,6 +91,13 @@ class Repeat:
     separator: Node
     minimum: int = 1
     maximum: int | None = None
+
+
+def with_markers(text: str, *markers: str) -> Node:
+    """A literal in which each of the markers stands as such."""
+    parts = re.split("(" + "|".join(map(re.escape, markers)) + ")", text)
+    found = [Marker(part) if part in markers else Literal(part) for part in parts if part]
+    return found[0] if len(found) == 1 else Seq(tuple(found))
 
 
 Node = Literal | Marker | Json | RawString | QuotedDict | AnyJsonObject | RawText | Seq | Choice | Repeat

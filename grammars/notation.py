@@ -8,15 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from grammars.automaton import matches
 from grammars.raw import bare
 from grammars.regular import (
     TEXT,
+    Both,
     Expr,
     Text,
     cat,
     chars,
     excluding,
+    many,
+    optional,
     other_than,
+    ranges,
 )
 from grammars.strings import quoted, spelled
 
@@ -60,7 +65,10 @@ class JsonNotation:
 
 
 class DictNotation:
-    """Implements `Notation`: bare keys, and raw strings between two of the same mark."""
+    """Implements `Notation`: bare keys, and raw strings between two of the same mark.
+
+    A key holds no control character and none of `: , { } [ ] < > "`, and no white space at its ends.
+    """
 
     name, comma, colon = "dict-", ",", ":"
 
@@ -69,10 +77,10 @@ class DictNotation:
         self.text, self.quote = text, quote
 
     def key(self, name: str) -> str | None:
-        return name if name and all(char in KEY_CHAR for char in name) and self.text not in name else None
+        return name if matches(_BARE, name) and self.text not in name else None
 
     def other_keys(self, names: Iterable[str]) -> Expr:
-        return bare(other_than(["", *names], KEY_CHAR), self.text)
+        return bare(Both(other_than(names, _INNER), _BARE), self.text)
 
     def within(self, content: Expr) -> Expr:
         return bare(content, self.text)
@@ -82,4 +90,6 @@ class DictNotation:
 
 
 JSON = JsonNotation()
-KEY_CHAR = excluding(TEXT, chars(":,{}"))
+_INNER = excluding(TEXT, ranges((1, 0x1F)), chars(':,{}[]<>"'))  # of a bare key
+_EDGE = excluding(_INNER, chars(" \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000"), ranges((0x2000, 0x200A)))
+_BARE = cat(_EDGE, optional(cat(many(_INNER), _EDGE)))

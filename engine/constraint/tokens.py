@@ -21,7 +21,7 @@ from engine.vocabulary import Vocabulary
 from grammars.nodes import Choice, Marker, Node, QuotedDict, Repeat, Seq
 
 # <tool_call>, <|"|>, <｜tool▁sep｜>; [TOOL_CALLS], [/THINK]; ｜DSML｜
-_MARKER = re.compile(rb"<.*>|\[/?[A-Z_]+\]|" + "｜.+｜".encode(), re.DOTALL)
+_MARKER = re.compile(rb"<.*>|\[/?[A-Z_][A-Z0-9_]*\]|" + "｜.+｜".encode(), re.DOTALL)
 _BITS = np.uint32(1) << np.arange(32, dtype=np.uint32)
 
 
