@@ -12,13 +12,20 @@ from engine.errors import ToolgaugeError
 from engine.formats import detect as _detect
 from engine.formats.detect import Detection, KindOf
 from engine.formats.envelope import EnvelopeFormat
+from engine.formats.gemma4 import Gemma4Format
+from engine.formats.harmony import HarmonyFormat
 from engine.formats.hermes import HermesFormat
 from engine.formats.protocol import ToolFormat
 
 __all__ = ["ENVELOPE", "FORMATS", "NATIVE", "NOT_YET", "UnknownFormat", "detect", "envelope", "get"]
 
 ENVELOPE = EnvelopeFormat()  # for models that reason between <think> marks, or not at all
-NATIVE: Mapping[str, ToolFormat] = MappingProxyType({fmt.id: fmt for fmt in (HermesFormat(),)})
+_NATIVE: tuple[ToolFormat, ...] = (
+    HermesFormat(),
+    HarmonyFormat(),
+    Gemma4Format(),
+)
+NATIVE: Mapping[str, ToolFormat] = MappingProxyType({fmt.id: fmt for fmt in _NATIVE})
 FORMATS: Mapping[str, ToolFormat] = MappingProxyType({**NATIVE, ENVELOPE.id: ENVELOPE})
 
 NOT_YET: Mapping[str, str] = MappingProxyType(
@@ -28,11 +35,9 @@ NOT_YET: Mapping[str, str] = MappingProxyType(
         "mistral_json": "a JSON list after [TOOL_CALLS] (Mistral Nemo)",
         "mistral_args_id": "[TOOL_CALLS]name[CALL_ID]id[ARGS]{...} (Mistral Small 3.2)",
         "mistral_args": "[TOOL_CALLS]name[ARGS]{...} (Ministral 3)",
-        "harmony": "channels and constrained messages (gpt-oss)",
         "llama3_json": 'a bare object with "name" and "parameters" (Llama 3.1)',
         "json_list": "a bare JSON list of calls (xLAM, Hammer)",
         "nemotron_json": "a JSON list between <TOOLCALL> markers (Nemotron Nano)",
-        "gemma4": "call:name{...} with quote tokens (Gemma 4)",
     }
 )
 
