@@ -1,0 +1,115 @@
+"""An answer as prose with blocks of calls in it: how a format's reading of the blocks becomes the parsed answer.
+
+A format yields its blocks in order; everything between them is prose, in which only what looks like a call is worth
+a word. Knows no format.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.errors import ConstraintError
+from engine.formats.reasoning import Frame, split_reasoning
+from engine.formats.strict import Value, read
+from engine.types import Call, Fragment, Parsed, Tool
+from engine.watch import BufferWatcher
+
+CallOf = Callable[[Any], Call | str]  # the call that a JSON value is, or the reason why it is none
+Blocks = Callable[[str, int], Iterator["Block"]]  # (text, where the answer starts) -> its blocks, in order
+Strays = Callable[[str, int, int], Iterable[Fragment]]  # (text, start, end of a stretch of prose) -> what is no prose
+
+_OBJECT_WITH_NAME = re.compile(r'\{\s*"name"\s*:')
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A stretch of the answer that is, or tried to be, one or more calls."""
+
+    start: int
+    end: int
+    calls: tuple[Call, ...] = ()
+    fragments: tuple[Fragment, ...] = ()
+    is_open: bool = False  # the text ends inside it
+    is_named: bool = False  # the name of its first call is written
+
+
+def failed(text: str, start: int, end: int, reason: str, *, is_open: bool = False, is_named: bool = False) -> Block:
+    """A block that holds no call."""
+    return Block(start, end, (), (Fragment(text[start:end], reason, start),), is_open, is_named)
+
+
+def parse_blocks(text: str, frame: Frame, blocks: Blocks, strays: Strays, *, reasoning_opened: bool) -> Parsed:
+    """The whole answer: reasoning, the calls and fragments of its blocks, and the prose around them."""
+    split = split_reasoning(text, opened=reasoning_opened, frame=frame)
+    calls: list[Call] = []
+    fragments: list[Fragment] = []
+    prose: list[str] = []
+    position, is_open = split.start, False
+    for block in blocks(text, split.start):
+        prose.append(text[position : block.start])
+        fragments += strays(text, position, block.start)
+        calls += block.calls
+        fragments += block.fragments
+        position, is_open = block.end, block.is_open
+    prose.append(text[position:])
+    fragments += strays(text, position, len(text))
+    return Parsed(tuple(calls), tuple(fragments), split.reasoning, "".join(prose).strip(), is_open)
+
+
+def watch_blocks(
+    frame: Frame, blocks: Blocks, *, closing: str, naming: str = '"', reasoning_opened: bool
+) -> BufferWatcher:
+    """A watcher that reads as `parse_blocks` does."""
+    return BufferWatcher(
+        name_written=lambda text, start: _name_written(blocks(text, start)),
+        call_written=lambda text, start: any(block.calls for block in blocks(text, start)),
+        closing=closing,
+        naming=naming,
+        reasoning_opened=reasoning_opened,
+        frame=frame,
+    )
+
+
+def ends_inside(text: str, position: int, marker: str) -> bool:
+    """Whether the text ends at `position` or within a `marker` that begins there."""
+    return len(text) - position < len(marker) and marker.startswith(text[position:])
+
+
+def stray_markers(text: str, start: int, end: int, markers: re.Pattern[str], opening: str) -> Iterator[Fragment]:
+    """A stretch of prose from its first marker to its last, none of which may stand outside of a block."""
+    found = list(markers.finditer(text, start, end))
+    if found:
+        first, stop = found[0], found[-1].end()
+        yield Fragment(text[first.start() : stop], f"{first[0]} without {opening}", first.start())
+
+
+def stray_calls(text: str, start: int, end: int, call_of: CallOf, reason: str) -> Iterator[Fragment]:
+    """Objects that would be calls, were they where calls stand; looked for up to the first that is broken."""
+    prose = text[start:end]
+    position = 0
+    while match := _OBJECT_WITH_NAME.search(prose, position):
+        found = read(prose, match.start())
+        if not isinstance(found, Value):  # what is inside of it and what behind cannot be told apart
+            return
+        if isinstance(call_of(found.value), Call):
+            yield Fragment(prose[match.start() : found.end], reason, start + match.start())
+        position = found.end
+
+
+def check_tools(tools: Sequence[Tool]) -> None:
+    """A grammar of calls needs something to call."""
+    if not tools:
+        raise ConstraintError("a native call cannot be constrained without tools; give the case at least one")
+
+
+def _name_written(blocks: Iterable[Block]) -> bool:
+    """Whether the first block that holds a call, or can still hold one, has its name."""
+    for block in blocks:
+        if block.calls:
+            return True
+        if block.is_open:
+            return block.is_named
+    return False

@@ -1,0 +1,84 @@
+"""The `json_list` format: the answer is a JSON list of calls, without any marker (xLAM-2, Hammer 2.1).
+
+    [{"name": "N", "arguments": {...}}, ...]
+
+What stands elsewhere than at the answer's start is prose. `[]` is how these models say that no tool is needed; the
+grammar has it unless a call is required. Hammer's prompt shows the list in a fence, so a fence around it is read too,
+but neither written nor in the grammar. Built from the published prompts; no maker's template was at hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from engine.constraint.protocol import ConstraintSpec
+from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_calls, watch_blocks
+from engine.formats.calls import call_from, call_nodes, write_call
+from engine.formats.lists import list_node, names_first, read_list, write_list
+from engine.formats.protocol import Signature
+from engine.formats.reasoning import THINK
+from engine.formats.strict import Broken, skip
+from engine.types import Call, Fragment, Parsed, Tool
+from engine.watch import BufferWatcher
+
+_FENCE = "```"
+_OPENING_FENCE = re.compile(r"```(?:json)?")
+
+
+class JsonListFormat:
+    """Implements `engine.formats.protocol.ToolFormat`."""
+
+    id = "json_list"
+    version = "1"
+    title = "xLAM-2, Hammer 2.1 (not checked against the makers' templates)"
+    markers: tuple[str, ...] = ()
+    stop_texts: tuple[str, ...] = ()
+    frame = THINK
+    signature = Signature(
+        any_of=(
+            "make calls in a single JSON array",  # xLAM-2
+            "please directly output an empty list",  # Hammer 2.1
+        )
+    )
+    max_calls: int | None = None
+    limits: tuple[str, ...] = ()
+
+    def write(self, calls: Sequence[Call], tools: Sequence[Tool]) -> str:
+        return write_list([write_call(call, tools) for call in calls])
+
+    def parse(self, text: str, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> Parsed:
+        return parse_blocks(text, self.frame, _blocks, _strays, reasoning_opened=reasoning_opened)
+
+    def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
+        """A leading `[` begins it, so `[]` must stay possible where no call is required."""
+        check_tools(tools)
+        if required:
+            return ConstraintSpec(list_node(call_nodes(tools), several=several))
+        root = list_node(call_nodes(tools), several=several, minimum=0)
+        return ConstraintSpec(root, triggers=("[",), at_start=True)
+
+    def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
+        return watch_blocks(self.frame, _blocks, closing="]", reasoning_opened=reasoning_opened)
+
+
+def _blocks(text: str, start: int) -> Iterator[Block]:
+    """At most one."""
+    first = skip(text, start)
+    fence = _OPENING_FENCE.match(text, first)
+    position = skip(text, fence.end()) if fence else first
+    if not text.startswith(("[", "{"), position):
+        return
+    match read_list(text, position, call_from):
+        case Block() as block:
+            end = block.end
+            if fence and text.startswith(_FENCE, closing := skip(text, end)):
+                end = closing + len(_FENCE)
+            yield Block(first, end, block.calls, block.fragments)
+        case Broken(reason, unfinished):
+            is_named = unfinished and names_first(text, position)
+            yield failed(text, first, len(text), reason, is_open=unfinished, is_named=is_named)
+
+
+def _strays(text: str, start: int, end: int) -> Iterable[Fragment]:
+    return stray_calls(text, start, end, call_from, "a call that is not in a list at the answer's start")
