@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.apart import apart
 from bench.catalogue import TOOLS
+from bench.prepare import native_format, read_template
 from bench.registry import Model, RegistryError, load
 from bench.resolve import ModelNotFound, at_hand
 from engine import formats
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from engine.llama import Model as Loaded
 
 NO_FORMAT = (
-    "name the format with --format ID (`toolgauge formats` lists them), or give another template with"
-    " --chat-template FILE"
+    "name the format with --format ID (toolgauge formats lists them),"
+    " or give another template with --chat-template FILE"
 )
 
 
@@ -131,8 +132,7 @@ class Look:
 
 def look_at(argument: str, *, format_id: str | None = None, chat_template: Path | None = None) -> Look:
     """A GGUF file, a name of models.toml, or a downloaded repository; raises `ToolgaugeError`."""
-    if format_id is not None:
-        formats.get(format_id)
+    format_id = native_format(format_id)
     try:
         resolved = at_hand(argument)
     except ModelNotFound as error:
@@ -159,17 +159,6 @@ def is_template(argument: str) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(4) != b"GGUF"
-
-
-def read_template(path: Path) -> str:
-    try:
-        return path.expanduser().read_text(encoding="utf-8")
-    except OSError as error:
-        raise ToolgaugeError(
-            f"cannot read the chat template {path}: {(error.strerror or str(error)).lower()}"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ToolgaugeError(f"the chat template {path} is not UTF-8 text; save it as such") from error
 
 
 def _look(
@@ -199,7 +188,7 @@ def _with_what_is_known(argument: str, error: ModelNotFound) -> ToolgaugeError:
         row = load().find(argument.partition(":")[0])
     except RegistryError:
         row = None
-    return ToolgaugeError(f"{error}; models.toml says that {row.name} writes {row.format}") if row else error
+    return ToolgaugeError(f"{error} (models.toml says that {row.name} writes {row.format})") if row else error
 
 
 def examine(look: Look) -> Examined:

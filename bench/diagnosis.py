@@ -22,8 +22,10 @@ _STATES = {
     "none": "none",
     "error": "the chat template refuses",
 }
-# What the self-check found and what runs all the same, as measured.
-NOTES = {"marker-not-a-token", "thinking-ignored", "reasoning-effort-ignored"}
+# Findings that lines of their own say already.
+_SAID_ABOVE = {"no-template", "format-unknown", "format-not-recognised", "format-disagrees", "marker-not-a-token"}
+# Findings with which a model runs as well as without.
+_NOTES = {"thinking-ignored", "reasoning-effort-ignored"}
 
 
 def diagnose(look: Look, examined: Examined) -> list[Check]:
@@ -39,7 +41,8 @@ def diagnose(look: Look, examined: Examined) -> list[Check]:
 def _file(look: Look) -> Check:
     file = look.file
     assert file is not None
-    facts = [file.arch, file.quant, f"{numbers.count(file.n_params)} parameters", numbers.size(file.n_bytes)]
+    facts = [file.arch, file.quant, numbers.size(file.n_bytes)]
+    facts += [f"{numbers.count(file.n_params)} parameters"] if file.n_params else ["no weights"]
     facts += [f"trained for {numbers.count(file.n_ctx_train)} tokens"] if file.n_ctx_train else []
     return Check("file", "ok", f"{file.path}: {', '.join(facts)}")
 
@@ -57,7 +60,7 @@ def _format(look: Look, examined: Examined) -> Check:
     if look.format_id is None:
         return Check("format", "fail", "not recognised", NO_FORMAT)
     if look.disagreement:
-        return Check("format", "fail", f"{look.format_id}; {look.disagreement}", NO_FORMAT)
+        return Check("format", "fail", look.disagreement, NO_FORMAT)
     detection = look.evidence(examined.tokens)
     texts = " and ".join(detection.texts) if detection else ""
     because = f", because the chat template has {texts}" if texts else ""
@@ -92,7 +95,7 @@ def _reasoning(fmt: ToolFormat, examined: Examined) -> Check:
     states = {reasons.thinking: _STATES[reasons.state] for reasons in examined.reasons}
     if not states:
         return Check("reasoning", "note", "not known without a chat template")
-    marks = f"{fmt.frame.open} ... {fmt.frame.close}"
+    marks = f"{fmt.frame.open.strip()} ... {fmt.frame.close.strip()}"
     auto = states["auto"]
     if len(set(states.values())) == 1:
         return Check("reasoning", "ok", auto if auto == _STATES["none"] else f"between {marks}: {auto}")
@@ -104,4 +107,6 @@ def _findings(examined: Examined) -> Iterator[Check]:
     if not examined.findings:
         yield Check("self-check", "ok", "a call, two calls and a result are rendered and read back as the format says")
     for finding in examined.findings:
-        yield Check(finding.name, "note" if finding.name in NOTES else "fail", finding.message)
+        if finding.name in _SAID_ABOVE:
+            continue
+        yield Check(finding.name, "note" if finding.name in _NOTES else "fail", finding.message)

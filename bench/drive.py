@@ -129,7 +129,7 @@ class Driver:
             case Checked(findings):
                 writer.put_findings(self._desk.store, self._model_id, findings)
                 for finding in findings:
-                    self._desk.listener(events.Warned(f"{self._model.label}: {finding.message}"))
+                    self._desk.listener(events.Warned(f"{self._model.label}: {finding.message} ({finding.name})"))
             case Began(key):
                 self._in_flight[key] = None
             case ItemFinished():

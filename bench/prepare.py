@@ -124,7 +124,8 @@ def provenance(argv: Sequence[str]) -> Provenance:
 def models_for(config: RunConfig, person: Person) -> tuple[PlannedModel, ...]:
     """Find, fetch and quantize; the models in the order in which they were named, each once."""
     hub = AskingHub(person=person)
-    template, format_id = _own_template(config.chat_template), _own_format(config.format)
+    template = read_template(Path(config.chat_template)) if config.chat_template else None
+    format_id = native_format(config.format)
     scripted = [
         (place, _scripted(name, format_id)) for place, name in enumerate(config.models) if name.startswith(PREFIX)
     ]
@@ -203,16 +204,19 @@ def _at_level(found: Found, ladder: Sequence[Found], person: Person) -> Found:
     return replace(found, file=there, quant=level)
 
 
-def _own_template(path: str | None) -> str | None:
-    if path is None:
-        return None
+def read_template(path: Path) -> str:
+    """A chat template that a person gives in place of a model's own."""
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ToolgaugeError(f"cannot read the chat template {path}: {error}") from error
+        return path.expanduser().read_text(encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ToolgaugeError(f"cannot read the chat template {path}: {reason}") from error
+    except UnicodeDecodeError as error:
+        raise ToolgaugeError(f"the chat template {path} is not UTF-8 text; save it as such") from error
 
 
-def _own_format(format_id: str | None) -> str | None:
+def native_format(format_id: str | None) -> str | None:
+    """The id of a native format, as a person gives it; None: they give none."""
     if format_id == formats.ENVELOPE.id:
         raise ToolgaugeError(
             f"'{format_id}' is not a model's own format: the json.* modes ask every model for it; name another format"

@@ -120,7 +120,7 @@ class Downloaded(Hub):
 
     def list(self, repo: str) -> Listing:
         """The files of the newest downloaded snapshot."""
-        return self._downloaded(repo, f"to look at a model fetches none; `toolgauge run {repo}` does")
+        return self._downloaded(repo, "looking at a model downloads nothing; run it once")
 
     def fetch(self, repo: str, name: str, revision: str) -> Path:
         """The file in the cache."""

@@ -109,13 +109,12 @@ def model_document(name: str, checks: list[Check], findings: tuple[Finding, ...]
     from bench.report.tables import compared_texts
 
     blocks: list[Block] = [Heading(name), *_checks(checks)]
+    shown = set()
     for finding in findings:
-        if finding.rendered or finding.expected:
-            blocks += [
-                Heading(finding.name, 2),
-                Text(finding.message),
-                *compared_texts(finding.rendered, finding.expected),
-            ]
+        texts = finding.rendered, finding.expected
+        if any(texts) and texts not in shown:
+            shown.add(texts)
+            blocks += [Heading(finding.name, 2), Text(finding.message), *compared_texts(*texts)]
     if usable(checks):
         return [*blocks, Text("Its calls are read as it writes them.", "good")]
     return [
@@ -131,7 +130,7 @@ def document(checks: list[Check], *, ready: bool) -> Document:
     blocks = [*_checks(checks)]
     if ready:
         return [*blocks, Text("Ready: toolgauge run", "good")]
-    return [*blocks, Text("Not ready: mend what failed, then run `toolgauge doctor` again", "bad")]
+    return [*blocks, Text("Not ready: mend what failed, then run toolgauge doctor again", "bad")]
 
 
 def _checks(checks: list[Check]) -> Iterator[Block]:

@@ -44,6 +44,7 @@ def document(entries: tuple[Entry, ...]) -> Document:
     """Build the list: what helps to choose in a table, then one call of each as it is written."""
     from bench import numbers
     from bench.report.document import Code, Column, Heading, Table, Text, cell, code
+    from engine.formats import ENVELOPE
 
     columns = (
         Column("format"),
@@ -55,7 +56,7 @@ def document(entries: tuple[Entry, ...]) -> Document:
         (
             cell(entry.id, "strong"),
             cell(entry.title),
-            code(_marks(entry)),
+            cell("the model's own") if entry.id == ENVELOPE.id else code(_marks(entry)),
             cell(", ".join(entry.constrained_by) or numbers.MISSING),
         )
         for entry in entries
@@ -66,7 +67,7 @@ def document(entries: tuple[Entry, ...]) -> Document:
 
 
 def _marks(entry: Entry) -> str:
-    return f"{entry.reasoning_open} ... {entry.reasoning_close}"
+    return f"{entry.reasoning_open.strip()} ... {entry.reasoning_close.strip()}"
 
 
 @app.command("detect", epilog=DETECT_EXAMPLES)
@@ -106,7 +107,7 @@ def detection_document(look: Look, tokens: Tokens | None) -> Document:
     if disagreement := look.disagreement:
         blocks.append(Text(disagreement, "warn"))
     if look.format_id is None:
-        blocks.append(Text(f"What to do: {NO_FORMAT}. The json.* modes need no native format.", "warn"))
+        blocks.append(Text(f"What to do: {NO_FORMAT}. The json modes need no native format.", "warn"))
     return blocks
 
 

@@ -12,7 +12,7 @@ import typer
 from bench.cli.shell import Database, Json, emit, emit_json, examples
 
 if TYPE_CHECKING:
-    from bench.report.document import Table
+    from bench.report.document import Table, Text
     from bench.rows import Cell, Run
 
 EXAMPLES = examples("toolgauge ls", "toolgauge ls models --json")
@@ -35,7 +35,15 @@ def ls(
     if as_json:
         emit_json(values)
     else:
-        emit([_table(what, values)])
+        emit([_table(what, values), *_closing(what)])
+
+
+def _closing(what: What) -> list[Text]:
+    from bench.report.document import Text
+
+    return (
+        [Text("A call of each, and which one a model writes: toolgauge formats", "dim")] if what is What.FORMATS else []
+    )
 
 
 def _table(what: What, values: list[dict[str, Any]]) -> Table:
@@ -78,7 +86,7 @@ _SHOWN: dict[What, dict[str, str]] = {
         "categories": "categories",
         "description": "description",
     },
-    What.FORMATS: {"format": "format", "native": "native", "version": "version", "syntax": "syntax"},
+    What.FORMATS: {"format": "format", "native": "native", "version": "version", "written_by": "written by"},
 }
 
 # Which columns of a list too wide for the terminal stay together; the name is repeated.
@@ -142,18 +150,21 @@ def _suites() -> list[dict[str, Any]]:
 
 
 def _formats() -> list[dict[str, Any]]:
-    from engine.formats import FORMATS, NOT_YET
+    from bench.catalogue import entries
+    from engine.formats import NOT_YET
 
-    read = [
+    read: list[dict[str, Any]] = [
         {
-            "format": id_,
+            "format": entry.id,
             "native": True,
-            "version": fmt.version,
-            "syntax": " ... ".join(fmt.markers) or "one JSON object",
+            "version": entry.version,
+            "written_by": entry.title,
+            "constrained_by": list(entry.constrained_by),
         }
-        for id_, fmt in FORMATS.items()
+        for entry in entries()
     ]
-    return read + [{"format": id_, "native": False, "version": None, "syntax": what} for id_, what in NOT_YET.items()]
+    named = {"native": False, "version": None, "constrained_by": None}
+    return read + [{"format": id_, "written_by": what, **named} for id_, what in NOT_YET.items()]
 
 
 def _models() -> list[dict[str, Any]]:
