@@ -170,8 +170,7 @@ class _Printer:
         """
         match node:
             case Seq(parts):
-                *front, last = self.joined(parts) or [Literal("")]
-                return " ".join([*([self.sequence(tuple(front))] if front else []), self.before(last, end)])
+                return self.sequence((*parts, Literal(end)))
             case Choice():
                 return self.choice(node, end)
             case Repeat():
