@@ -1,0 +1,151 @@
+r"""The `qwen_xml` format: a block of bare texts for each call (Qwen3-Coder, Qwen3.5, Qwen3.6, Nemotron 3).
+
+    <tool_call>
+    <function=NAME>
+    <parameter=KEY>
+    VALUE
+    </parameter>
+    </function>
+    </tool_call>
+
+Several calls are joined by a line break. A value is everything between the line breaks next to its tags; its type is
+the schema's (`engine.formats.typed`). The makers' templates write `True`, `False` and `None`, models also write JSON's
+words: both are read. Qwen3-Coder may leave out the opening `<tool_call>`, as its makers' parser knows. A value in one
+line with its tags ends at the first `</parameter>`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from engine.constraint.protocol import ConstraintSpec
+from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_markers, watch_blocks
+from engine.formats.protocol import Signature
+from engine.formats.reasoning import THINK
+from engine.formats.strict import skip
+from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
+from engine.formats.typed import Notation, TypedArguments, ordered_arguments
+from engine.formats.typed_nodes import Parameter, parameter_lists, value_node
+from engine.types import Call, Fragment, Parsed, Tool
+from engine.watch import BufferWatcher
+from grammars.nodes import Literal, Marker, Node, Repeat, Seq
+
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
+FUNCTION, END_FUNCTION = "<function=", "</function>"
+PARAMETER, END_PARAMETER = "<parameter=", "</parameter>"
+NOTATION = Notation(
+    close=f"\n{END_PARAMETER}", lead="\n", words=MappingProxyType({"True": True, "False": False, "None": None})
+)
+
+_NAME = re.compile(r"[^<>\s](?:[^<>\n]*[^<>\s])?")
+_BLOCK = re.compile(f"{OPEN}|{re.escape(FUNCTION)}")
+_EDGE = re.compile(f"{OPEN}|{CLOSE}|{re.escape(FUNCTION)}")
+_STRAY = re.compile(f"{CLOSE}|{END_FUNCTION}|{END_PARAMETER}|{re.escape(PARAMETER)}")
+
+
+class QwenXmlFormat:
+    """Implements `engine.formats.protocol.ToolFormat`."""
+
+    id = "qwen_xml"
+    version = "1"
+    title = "Qwen3-Coder, Qwen3.5, Qwen3.6, Nemotron 3"
+    markers: tuple[str, ...] = (OPEN, CLOSE)
+    stop_texts: tuple[str, ...] = ()
+    frame = THINK
+    signature = Signature(all_of=(OPEN, FUNCTION, PARAMETER))
+    max_calls: int | None = None
+    limits: tuple[str, ...] = (
+        "A string cannot contain </parameter> at its beginning or after a line break, nor NUL.",
+        "A value of another type than its parameter's, or a string that reads as a valid value of another type that "
+        "the schema allows, has no text of its own.",
+        "A name cannot contain <, > or a line break, nor begin or end with white space.",
+        "A parameter that the schema allows without listing it is read, but not written and not in the grammar.",
+    )
+
+    def write(self, calls: Sequence[Call], tools: Sequence[Tool]) -> str:
+        return "\n".join(f"{OPEN}\n{_write(call, tools)}\n{CLOSE}" for call in calls)
+
+    def parse(self, text: str, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> Parsed:
+        reading = _Reading(tools)
+        return parse_blocks(text, self.frame, reading.blocks, _strays, reasoning_opened=reasoning_opened)
+
+    def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
+        check_tools(tools)
+        opening = Seq((Marker(OPEN), Literal("\n")))
+        call = Seq((one_of(map(_call_node, tools)), Literal("\n"), Marker(CLOSE)))
+        calls = Repeat(call, separator=in_a_row(Literal("\n"), opening), maximum=None if several else 1)
+        root = Seq((optional(opening, is_required=False), calls))
+        return ConstraintSpec(root, triggers=() if required else (OPEN, FUNCTION))
+
+    def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
+        reading = _Reading(tools)
+        return watch_blocks(self.frame, reading.blocks, closing=">", naming=">", reasoning_opened=reasoning_opened)
+
+
+class _Reading:
+    """The calls of an answer to a question with these tools."""
+
+    def __init__(self, tools: Sequence[Tool]) -> None:
+        self._tools = {tool.name: tool for tool in reversed(tools)}
+
+    def blocks(self, text: str, start: int) -> Iterator[Block]:
+        while match := _BLOCK.search(text, start):
+            block = self._block(text, match.start())
+            yield block
+            start = block.end
+
+    def _block(self, text: str, start: int) -> Block:
+        reader = TagReader(text, start)
+        name = ""
+        try:
+            is_bare = reader.take(OPEN, FUNCTION) == FUNCTION
+            if not is_bare:
+                reader.take(FUNCTION)
+            name = reader.name(_NAME, ">")
+            arguments, problem = collect(_pairs(reader, TypedArguments(self._tools.get(name), NOTATION)))
+            if not is_bare:
+                reader.take(CLOSE)
+            elif text.startswith(CLOSE, after := skip(text, reader.at)):
+                reader.at = after + len(CLOSE)
+        except Stop as stop:
+            return broken(text, start, stop, _EDGE, CLOSE, is_named=bool(name))
+        if problem:
+            return failed(text, start, reader.at, problem)
+        return Block(start, reader.at, (Call(name, arguments),))
+
+
+def _pairs(reader: TagReader, typed: TypedArguments) -> Iterator[tuple[str, Any]]:
+    while reader.take(PARAMETER, END_FUNCTION) == PARAMETER:
+        key = reader.name(_NAME, ">")
+        yield key, reader.value(typed.read(key, reader.text, reader.at))
+
+
+def _strays(text: str, start: int, end: int) -> Iterator[Fragment]:
+    return stray_markers(text, start, end, _STRAY, FUNCTION)
+
+
+def _write(call: Call, tools: Sequence[Tool]) -> str:
+    tool = next((tool for tool in tools if tool.name == call.name), None)
+    typed = TypedArguments(tool, NOTATION)
+    parts = [f"{FUNCTION}{writable(call.name, _NAME)}>\n"]
+    for key, value in ordered_arguments(call, tool).items():
+        parts.append(f"{PARAMETER}{writable(key, _NAME)}>\n{typed.text_of(key, value)}\n{END_PARAMETER}\n")
+    return "".join((*parts, END_FUNCTION))
+
+
+def _call_node(tool: Tool) -> Node:
+    opening = Literal(f"{FUNCTION}{offered(tool, _NAME)}>\n")
+    lists = (
+        in_a_row(*map(_parameter_node, parameters)) for parameters in parameter_lists(tool, _NAME, QwenXmlFormat.id)
+    )
+    return in_a_row(opening, one_of(lists), Literal(END_FUNCTION))
+
+
+def _parameter_node(parameter: Parameter) -> Node:
+    opening = Literal(f"{PARAMETER}{parameter.name}>\n")
+    closing = Literal(f"\n{END_PARAMETER}\n")
+    node = Seq((opening, value_node(parameter, NOTATION), closing))
+    return optional(node, is_required=parameter.is_required)
