@@ -149,7 +149,7 @@ def put_readings(store: Store, load_id: int, readings: Iterable[Reading]) -> Non
 def put_findings(store: Store, model_id: int, findings: Sequence[Finding]) -> None:
     """What the self-check of a model found; a later check of the same model in the run takes its place."""
     with store.transaction() as sql:
-        text = clean(to_json([asdict(finding) for finding in findings]))
+        text = to_json([asdict(finding) for finding in findings])
         sql.execute("UPDATE model SET findings = ? WHERE id = ?", (text, model_id))
 
 

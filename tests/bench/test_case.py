@@ -125,6 +125,13 @@ def test_hash_sees_the_content_and_not_its_spelling(tmp_path: Path) -> None:
     assert len(hashes) == len(changed) and first.content_hash not in hashes
 
 
+def test_several_calls_at_once_are_allowed_unless_a_case_says_otherwise(tmp_path: Path) -> None:
+    silent = case_from(tmp_path, raw_case())
+    allowed, one = (case_from(tmp_path, raw_case(parallel_tool_calls=said)) for said in (True, False))
+    assert (silent.parallel_tool_calls, one.parallel_tool_calls) == (True, False)
+    assert silent.content_hash == allowed.content_hash != one.content_hash
+
+
 def test_steps_and_defaults(tmp_path: Path) -> None:
     single, episode = case_from(tmp_path, raw_case()), case_from(tmp_path, raw_episode())
     assert (single.is_episode, single.max_steps, single.tool_choice) == (False, 1, "auto")

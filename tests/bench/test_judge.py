@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from bench import writer
 from bench.config import RunConfig
-from bench.judge import Rescored, rescore, verdict
+from bench.judge import Rescored, read_again, rescore, verdict
 from bench.plan import make_plan
-from bench.records import ItemRecord, ToolResult
+from bench.records import EpisodeEnd, ItemRecord, ToolResult
 from bench.store import Store
 from bench.suites import simulate
 from bench.suites.case import load
 from engine import formats
-from engine.formats.reasoning import THINK
+from engine.formats.protocol import ToolFormat
+from engine.formats.reasoning import THINK, Frame
 from engine.types import Call, Fragment, Parsed
 from tests.bench.episodes import Answer, play, raw_case, raw_episode, write_suite
 from tests.bench.scripted import NO_LATENCY, PROVENANCE, fake
@@ -88,6 +90,26 @@ def test_tools_that_answer_otherwise_make_an_episode_stale(tmp_path: Path, monke
 
     monkeypatch.setattr(simulate.Simulation, "run", answer_otherwise_when_replayed)
     assert judged_again(tmp_path, raw_episode(), EPISODE)[0].n_stale == 1
+
+
+def test_an_envelope_is_read_again_in_the_models_own_frame(tmp_path: Path) -> None:
+    """What the prompt opened, and what the model reasoned in, is known from the stored run."""
+    case = load(write_suite(tmp_path, raw_case())).cases[0]
+    step = play(case, [[FIRST]]).steps[0]
+    answer = '{"calls": [{"name": "add", "arguments": {"a": 1, "b": 2}}], "reply": ""}'
+    native = cast(ToolFormat, SimpleNamespace(frame=Frame("[THINK]", "[/THINK]")))
+
+    def read(prompt: str, text: str) -> Parsed:
+        generation = replace(step.generation, text=text)
+        stored = replace(step, prompt=prompt, generation=generation, parsed=Parsed())
+        record = ItemRecord(case.id, (stored,), EpisodeEnd.SINGLE, format_id="json", format_version="1")
+        again = read_again(record, case, native)
+        assert again.format_version == formats.ENVELOPE.version
+        return again.steps[0].parsed
+
+    assert read("[/INST]", f"[THINK]so[/THINK]{answer}") == Parsed((FIRST,), reasoning="so")
+    assert read("[/INST][THINK]\n", f"so[/THINK]{answer}") == Parsed((FIRST,), reasoning="so")
+    assert read("[/INST]", f"<think>so</think>{answer}").calls == ()
 
 
 def test_a_case_of_one_step_is_simply_read_and_judged_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

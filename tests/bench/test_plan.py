@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from bench.config import LatencySettings, RunConfig
 from bench.plan import Plan, make_plan, spread
 from bench.rows import Stored
 from bench.todo import n_items_done, todo
+from engine import formats
+from engine.formats.reasoning import THINK, Frame
 from engine.llama.params import ContextParams, LoadParams
 from engine.runtime import Limits
 from engine.types import Sampling
@@ -54,6 +56,7 @@ CHANGES: list[dict[str, Any]] = [
     {"context": ContextParams(type_k="q8_0")},
     {"load": LoadParams(n_gpu_layers=0)},
     {"thinking": True},
+    {"reasoning_effort": "high"},
 ]
 
 
@@ -76,6 +79,25 @@ def test_model_template_case_mode_and_backend_are_part_of_the_key(tmp_path: Path
     assert not keys(schema) & keys(plan_of(tmp_path, modes=["native.schema"], backend="gbnf"))
     changed = make_plan(base.config, base.models, [suite(tmp_path, tool_choice="required")])
     assert not keys(base) & keys(changed)
+
+
+def test_the_format_and_its_frame_are_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = plan_of(tmp_path)
+    other = _Other("other", "1", Frame("[THINK]", "[/THINK]"))
+    monkeypatch.setattr(formats, "NATIVE", {**formats.NATIVE, "other": other})
+    assert not keys(base) & keys(plan_of(tmp_path, [replace(fake(), format_id="other")]))
+    monkeypatch.setattr(formats, "NATIVE", {**formats.NATIVE, "other": replace(other, frame=THINK)})
+    shared = keys(base) & keys(plan_of(tmp_path, [replace(fake(), format_id="other")]))
+    assert shared == {item.key for cell in base.cells if cell.mode.style == "json" for item in cell.items}
+
+
+@dataclass(frozen=True)
+class _Other:
+    """As much of a format as a plan looks at."""
+
+    id: str
+    version: str
+    frame: Frame
 
 
 def test_samples_are_not_items(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from bench.config import LatencySettings
 from bench.latency import take_samples
 from bench.loading import LoadedModel, Opened, open_model
 from bench.messages import Began, ItemFinished, Message, SampleFinished
-from bench.plan import Plan
+from bench.plan import Plan, make_plan
 from bench.play import Player
 from bench.records import EpisodeEnd, ErrorKind, ItemRecord
 from bench.rows import Stored
@@ -26,8 +26,8 @@ from engine.fake import TEMPLATE, FakeRuntime, fake_model
 from engine.meter import RssMeter
 from engine.runtime import Finished, Request
 from engine.types import Generation, Sampling, StopReason
-from grammars.nodes import Node
-from tests.bench.scripted import fake, plan_of
+from grammars.nodes import Node, Repeat, Seq
+from tests.bench.scripted import fake, plan_of, suite
 
 
 @dataclass
@@ -201,6 +201,24 @@ def test_one_tool_set_is_compiled_once_for_each_mode(tmp_path: Path, monkeypatch
     assert len({repr(root) for root in backend.roots}) == 3
     assert [request.compiled is backend for request in outcome.requests].count(True) == 12
     assert {request.triggers for request in outcome.requests} == {("<tool_call>",), ()}
+
+
+def test_a_case_that_wants_one_call_at_a_time_is_held_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = Anything()
+    monkeypatch.setattr(LoadedModel, "backend", lambda model, name: backend)
+    plan = plan_of(tmp_path, n_cases=1, modes=["native.schema", "json.schema"])
+    played(plan)
+    played(make_plan(plan.config, plan.models, [suite(tmp_path, 1, parallel_tool_calls=False)]))
+    assert [_most_calls(root) for root in backend.roots] == [None, None, 1, 1]
+
+
+def _most_calls(node: Node) -> int | None:
+    """The maximum of the only repetition in a tree."""
+    if isinstance(node, Repeat):
+        return node.maximum
+    assert isinstance(node, Seq)
+    (repeat,) = [part for part in node.parts if isinstance(part, Repeat)]
+    return repeat.maximum
 
 
 def test_a_constraint_that_leaves_no_token_is_an_error_that_keeps_its_step(

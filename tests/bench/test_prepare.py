@@ -14,6 +14,7 @@ from bench.config import RunConfig
 from bench.plan import PlannedModel
 from bench.prepare import AskingHub, Nobody, NotWanted, models_for, plan_for, stem_of
 from bench.resolve import Hub
+from engine import formats
 from engine.quantize import quantize
 from grammars.errors import ToolgaugeError
 from tests.tiny_gguf import write_tiny_model
@@ -124,6 +125,22 @@ def test_a_template_of_ones_own_takes_the_place_of_the_files(files: Path, tmp_pa
     config = RunConfig(models=(str(files / "tiny-F16.gguf"),), chat_template=str(path))
     (found,) = models_for(config, Heard())
     assert found.template == path.read_text()
+
+
+def test_a_format_of_ones_own_takes_the_place_of_the_detected_one(files: Path) -> None:
+    path = str(files / "tiny-F16.gguf")
+    assert models_for(RunConfig(models=(path,)), Heard())[0].format_id == "hermes"
+    chosen = next(iter(set(formats.NATIVE) - {"hermes"}), "hermes")
+    config = RunConfig(models=(path, "fake:silent"), format=chosen)
+    assert {model.format_id for model in models_for(config, Heard())} == {chosen}
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("nope", "there is no format 'nope'"), ("json", "not a model's own format")]
+)
+def test_a_format_that_is_no_models_own_is_refused_at_once(name: str, problem: str) -> None:
+    with pytest.raises(ToolgaugeError, match=problem):
+        models_for(RunConfig(models=("nobody/would-look-for-it",), format=name), Heard())
 
 
 def test_a_plan_has_suites_and_models(files: Path) -> None:

@@ -75,6 +75,19 @@ def test_a_run_stores_answers_verdicts_samples_loads_and_memory(store: Store, tm
     assert len(heard.of(events.SampleDone)) == 8
 
 
+def test_a_template_that_disagrees_with_the_format_is_told_and_kept(store: Store, tmp_path: Path) -> None:
+    heard = Heard()
+    agreeing = run(store, plan_of(tmp_path, n_cases=1), listener=heard)
+    assert store.cells(agreeing.id)[0].model.findings == ()
+    assert not heard.of(events.Warned)
+    other = replace(fake(), template=str(fake().template).replace('"arguments": {{', '"parameters": {{'))
+    done = run(store, plan_of(tmp_path, [other], n_cases=1), listener=heard)
+    names = [finding.name for finding in store.cells(done.id)[0].model.findings]
+    assert names == ["call-text-differs", "does-not-parse-back"]
+    assert all(warning.text.startswith("fake:perfect: ") for warning in heard.of(events.Warned))
+    assert len(heard.of(events.Warned)) == 2
+
+
 def test_two_runs_of_a_plan_are_equal_item_for_item(store: Store, tmp_path: Path) -> None:
     plan = plan_of(tmp_path, with_episode=True)
     first, second = run(store, plan), run(store, plan)

@@ -12,12 +12,12 @@ import pytest
 
 from bench import writer
 from bench.messages import Reading
-from bench.migrations import MIGRATIONS
+from bench.migrations import APPLICATION_ID, MIGRATIONS
 from bench.plan import Plan
 from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
 from bench.store import Store, StoreError, database_path
 from bench.writer import NewLoad, NewScore
-from engine.types import Call, ConstraintStats, Fragment, Generation, Parsed, StopReason, Timings
+from engine.types import Call, ConstraintStats, Finding, Fragment, Generation, Parsed, StopReason, Timings
 from tests.bench.scripted import PROVENANCE, plan_of
 
 
@@ -148,6 +148,30 @@ def test_latency_samples_are_not_items(store: Store, plan: Plan) -> None:
     assert store.items(cell_id) == []
     (found,) = store.latency_samples(cell_id)
     assert (found.text, found.ttft_s, found.ttfc_s, found.energy_j) == ("?t", 0.1, None, None)
+
+
+def test_what_the_self_check_found_stays_with_the_model(store: Store, plan: Plan) -> None:
+    run_id, _ = begun(store, plan)
+    model = store.cells(run_id)[0].model
+    assert model.findings == ()
+    found = (Finding("call-text-differs", "other than expected", "\ud800 a", "b"), Finding("x", "y"))
+    writer.put_findings(store, model.id, found)
+    assert store.cells(run_id)[0].model.findings == found
+    writer.put_findings(store, model.id, ())
+    assert store.cells(run_id)[0].model.findings == ()
+
+
+def test_results_of_the_first_version_are_read_on(tmp_path: Path, plan: Plan) -> None:
+    path = tmp_path / "old.db"
+    with sqlite3.connect(path) as old:
+        old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        for statement in MIGRATIONS[0]:
+            old.execute(statement)
+        old.execute("PRAGMA user_version = 1")
+    old.close()
+    with Store.open(path) as store:
+        run_id, _ = begun(store, plan)
+        assert store.cells(run_id)[0].model.findings == ()
 
 
 def test_memory_readings_belong_to_a_load_and_unknown_is_not_zero(store: Store, plan: Plan) -> None:
