@@ -10,36 +10,45 @@ from types import MappingProxyType
 
 from engine.errors import ToolgaugeError
 from engine.formats import detect as _detect
+from engine.formats.deepseek_dsml import DeepseekDsmlFormat
+from engine.formats.deepseek_v31 import DeepseekV31Format
 from engine.formats.detect import Detection, KindOf
 from engine.formats.envelope import EnvelopeFormat
 from engine.formats.gemma4 import Gemma4Format
+from engine.formats.glm_xml import GlmXmlFormat
 from engine.formats.harmony import HarmonyFormat
 from engine.formats.hermes import HermesFormat
+from engine.formats.json_list import JsonListFormat
+from engine.formats.llama3_json import Llama3JsonFormat
+from engine.formats.mistral_args import MistralArgsFormat
+from engine.formats.mistral_args_id import MistralArgsIdFormat
+from engine.formats.mistral_json import MistralJsonFormat
+from engine.formats.nemotron_json import NemotronJsonFormat
 from engine.formats.protocol import ToolFormat
+from engine.formats.qwen_xml import QwenXmlFormat
 
 __all__ = ["ENVELOPE", "FORMATS", "NATIVE", "NOT_YET", "UnknownFormat", "detect", "envelope", "get"]
 
 ENVELOPE = EnvelopeFormat()  # for models that reason between <think> marks, or not at all
 _NATIVE: tuple[ToolFormat, ...] = (
     HermesFormat(),
+    QwenXmlFormat(),
+    GlmXmlFormat(),
+    DeepseekDsmlFormat(),
     HarmonyFormat(),
     Gemma4Format(),
+    MistralJsonFormat(),
+    MistralArgsIdFormat(),
+    MistralArgsFormat(),
+    NemotronJsonFormat(),
+    DeepseekV31Format(),
+    Llama3JsonFormat(),
+    JsonListFormat(),
 )
 NATIVE: Mapping[str, ToolFormat] = MappingProxyType({fmt.id: fmt for fmt in _NATIVE})
 FORMATS: Mapping[str, ToolFormat] = MappingProxyType({**NATIVE, ENVELOPE.id: ENVELOPE})
 
-NOT_YET: Mapping[str, str] = MappingProxyType(
-    {
-        "qwen_xml": "one XML-like block for each parameter (Qwen3-Coder, Qwen3.5, Qwen3.6, Nemotron 3)",
-        "glm_xml": "pairs of <arg_key> and <arg_value> (GLM-4.5 and later)",
-        "mistral_json": "a JSON list after [TOOL_CALLS] (Mistral Nemo)",
-        "mistral_args_id": "[TOOL_CALLS]name[CALL_ID]id[ARGS]{...} (Mistral Small 3.2)",
-        "mistral_args": "[TOOL_CALLS]name[ARGS]{...} (Ministral 3)",
-        "llama3_json": 'a bare object with "name" and "parameters" (Llama 3.1)',
-        "json_list": "a bare JSON list of calls (xLAM, Hammer)",
-        "nemotron_json": "a JSON list between <TOOLCALL> markers (Nemotron Nano)",
-    }
-)
+NOT_YET: Mapping[str, str] = MappingProxyType({})
 
 
 class UnknownFormat(ToolgaugeError):

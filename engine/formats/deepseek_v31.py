@@ -82,7 +82,7 @@ def _block(text: str, start: int) -> Block:
         elif text.startswith(CLOSE, here):
             return Block(start, here + len(CLOSE), tuple(calls), tuple(fragments))
         elif ends_inside(text, here, CALL_OPEN) or ends_inside(text, here, CLOSE):
-            fragments.append(Fragment(OPEN, f"{CLOSE} is missing", start))
+            fragments.append(Fragment(text[start:], f"{CLOSE} is missing", start))
             return Block(start, len(text), tuple(calls), tuple(fragments), is_open=True)
         else:
             found = _IN_BLOCK.search(text, here)
@@ -90,5 +90,5 @@ def _block(text: str, start: int) -> Block:
             if position > here:
                 fragments.append(Fragment(text[here:position], "text between the calls", here))
             if not found or found[0] == OPEN:
-                fragments.append(Fragment(OPEN, f"{CLOSE} is missing", start))
+                fragments.append(Fragment(text[start:position], f"{CLOSE} is missing", start))
                 return Block(start, position, tuple(calls), tuple(fragments), is_open=not found)
