@@ -11,15 +11,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from engine.constraint.protocol import ConstraintSpec
 from engine.errors import ConstraintError
 from engine.formats import gemma_dict
+from engine.formats.blocks import (
+    Block,
+    check_tools,
+    ends_inside,
+    failed,
+    parse_blocks,
+    stray_markers,
+    watch_blocks,
+)
 from engine.formats.gemma_dict import QUOTE
 from engine.formats.protocol import CannotCarry, Signature
-from engine.formats.reasoning import Frame, split_reasoning
+from engine.formats.reasoning import Frame
 from engine.formats.strict import Broken, Value, skip
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
@@ -36,17 +44,6 @@ _HEAD_BEGUN = re.compile(r"(?:c(?:a(?:l(?:l(?::(?:[^\s{}<>][^{}<>\x00-\x1f]*)?)?
 _MARKER = re.compile("|".join(map(re.escape, (OPEN, CLOSE))))
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """What lies between an opening marker and where its block ends."""
-
-    start: int
-    end: int
-    call: Call | None = None
-    problem: str = ""
-    is_open: bool = False  # the text ends inside it
-
-
 class Gemma4Format:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
@@ -59,11 +56,9 @@ class Gemma4Format:
     signature = Signature(all_of=(OPEN + PREFIX,))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
-        f"a string that contains {QUOTE} or a NUL character",
-        "a key that is empty, begins or ends with white space, or contains a control character or one of "
-        ': , { } [ ] < > "',
-        "a tool's name that is empty, begins or ends with white space, or contains a control character or one of "
-        "{ } < >",
+        f"A string cannot contain {QUOTE} or NUL.",
+        'A key cannot be empty, begin or end with white space, or contain a control character or : , { } [ ] < > ".',
+        "A tool's name cannot be empty, begin or end with white space, or contain a control character or { } < >.",
     )
 
     def write(self, calls: Sequence[Call], tools: Sequence[Tool]) -> str:
@@ -71,41 +66,18 @@ class Gemma4Format:
         return "".join(f"{OPEN}{PREFIX}{_named(call.name)}{_arguments(call, tools)}{CLOSE}" for call in calls)
 
     def parse(self, text: str, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> Parsed:
-        split = split_reasoning(text, opened=reasoning_opened, frame=self.frame)
-        calls: list[Call] = []
-        fragments: list[Fragment] = []
-        prose: list[str] = []
-        position, is_open = split.start, False
-        for block in _blocks(text, split.start):
-            prose.append(text[position : block.start])
-            fragments += _stray(prose[-1], position)
-            if block.call:
-                calls.append(block.call)
-            else:
-                fragments.append(Fragment(text[block.start : block.end], block.problem, block.start))
-            position, is_open = block.end, block.is_open
-        prose.append(text[position:])
-        fragments += _stray(prose[-1], position)
-        return Parsed(tuple(calls), tuple(fragments), split.reasoning, "".join(prose).strip(), is_open)
+        return parse_blocks(text, self.frame, _blocks, _strays, reasoning_opened=reasoning_opened)
 
     def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
         """Free until `<|tool_call>`, or from the first token if a call is required."""
-        if not tools:
-            raise ConstraintError("a native call cannot be constrained without tools; give the case at least one")
+        check_tools(tools)
         call = Choice(tuple(_call_node(tool) for tool in tools))
         body = Seq((call, Marker(CLOSE)))
         root = Seq((Marker(OPEN), Repeat(body, separator=Marker(OPEN), maximum=None if several else 1)))
         return ConstraintSpec(root, triggers=() if required else (OPEN,))
 
     def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
-        return BufferWatcher(
-            name_written=_name_written,
-            call_written=lambda text, start: any(block.call for block in _blocks(text, start)),
-            closing=">",
-            naming="{",
-            reasoning_opened=reasoning_opened,
-            frame=self.frame,
-        )
+        return watch_blocks(self.frame, _blocks, closing=">", naming="{", reasoning_opened=reasoning_opened)
 
 
 # Writing and constraining
@@ -157,7 +129,7 @@ def _in_order(schema: Mapping[str, Any]) -> dict[str, Any]:
 # Reading
 
 
-def _blocks(text: str, start: int) -> Iterator[_Block]:
+def _blocks(text: str, start: int) -> Iterator[Block]:
     """Every block from `start` on, in order. What was read as a call stays one, however the text goes on."""
     while (start := text.find(OPEN, start)) >= 0:
         block = _block(text, start)
@@ -165,51 +137,41 @@ def _blocks(text: str, start: int) -> Iterator[_Block]:
         start = block.end
 
 
-def _block(text: str, start: int) -> _Block:
+def _block(text: str, start: int) -> Block:
     head = _HEAD.match(text, start + len(OPEN))
     if head is None:
         problem = f"{PREFIX}NAME{{ is missing after {OPEN}"
         is_cut = _HEAD_BEGUN.fullmatch(text, start + len(OPEN)) is not None
-        return _Block(start, len(text), problem=problem, is_open=True) if is_cut else _recover(text, start, problem)
+        return failed(text, start, len(text), problem, is_open=True) if is_cut else _recover(text, start, problem)
     match gemma_dict.read(text, head.end()):
         case Broken(reason, unfinished=True):
-            return _Block(start, len(text), problem=reason, is_open=True)
+            return failed(text, start, len(text), reason, is_open=True, is_named=True)
         case Broken(reason):
-            return _recover(text, start, reason)
+            return _recover(text, start, reason, is_named=True)
         case Value(arguments, end):
             after = skip(text, end)
             if text.startswith(CLOSE, after):
-                return _Block(start, after + len(CLOSE), Call(head["name"], arguments))
-            if CLOSE.startswith(text[after : after + len(CLOSE)]):
-                return _Block(start, len(text), problem=f"{CLOSE} is missing", is_open=True)
-            return _recover(text, start, f"{CLOSE} is missing after the arguments")
+                return Block(start, after + len(CLOSE), (Call(head["name"], arguments),))
+            if ends_inside(text, after, CLOSE):
+                return failed(text, start, len(text), f"{CLOSE} is missing", is_open=True, is_named=True)
+            return _recover(text, start, f"{CLOSE} is missing after the arguments", is_named=True)
 
 
-def _recover(text: str, start: int, reason: str) -> _Block:
+def _recover(text: str, start: int, reason: str, *, is_named: bool = False) -> Block:
     """A broken block ends at the next marker; markers inside its strings can no longer be told apart."""
     marker = _MARKER.search(text, start + len(OPEN))
     if marker is None:
-        return _Block(start, len(text), problem=reason, is_open=True)
-    return _Block(start, marker.end() if marker[0] == CLOSE else marker.start(), problem=reason)
+        return failed(text, start, len(text), reason, is_open=True, is_named=is_named)
+    return failed(text, start, marker.end() if marker[0] == CLOSE else marker.start(), reason)
 
 
-def _stray(prose: str, start: int) -> Iterator[Fragment]:
-    """What looks like a call in the prose between blocks: a closing marker alone, or the call without its markers."""
+def _strays(text: str, start: int, end: int) -> Iterator[Fragment]:
+    """What looks like a call in the prose between blocks: a call without its markers, and markers without a call."""
+    prose = text[start:end]
     first = skip(prose, 0)
     head = _HEAD.match(prose, first)
     if head is not None:
         match gemma_dict.read(prose, head.end()):
-            case Value(_, end):
-                yield Fragment(prose[first:end], f"a call without {OPEN}", start + first)
-    for marker in re.finditer(re.escape(CLOSE), prose):
-        yield Fragment(CLOSE, f"{CLOSE} without {OPEN}", start + marker.start())
-
-
-def _name_written(text: str, start: int) -> bool:
-    """Whether the first block that is a call, or can still become one, has its name."""
-    for block in _blocks(text, start):
-        if block.call:
-            return True
-        if block.is_open:
-            return _HEAD.match(text, block.start + len(OPEN)) is not None
-    return False
+            case Value(_, stop):
+                yield Fragment(prose[first:stop], f"a call without {OPEN}", start + first)
+    yield from stray_markers(text, start, end, _MARKER, OPEN)

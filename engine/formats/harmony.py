@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from engine.constraint.protocol import ConstraintSpec
 from engine.errors import ConstraintError
+from engine.formats.blocks import check_tools
 from engine.formats.calls import write_arguments
 from engine.formats.protocol import CannotCarry, Signature
 from engine.formats.reasoning import Frame, split_reasoning
@@ -75,8 +76,8 @@ class HarmonyFormat:
     signature = Signature(all_of=(f"{CHANNEL}commentary", MESSAGE))
     max_calls: int | None = 1
     limits: tuple[str, ...] = (
-        "a second call in one answer",
-        "a tool's name that is empty, or contains white space or <",
+        "There is one call in an answer, not several.",
+        "A tool's name cannot be empty, or contain white space or <.",
     )
 
     def write(self, calls: Sequence[Call], tools: Sequence[Tool]) -> str:
@@ -102,8 +103,7 @@ class HarmonyFormat:
 
     def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
         """Free until a message is addressed to a function, or from the first token if a call is required."""
-        if not tools:
-            raise ConstraintError("a native call cannot be constrained without tools; give the case at least one")
+        check_tools(tools)
         for tool in tools:
             if not _is_name(tool.name):
                 raise ConstraintError(f"harmony cannot write the tool name {tool.name!r}; rename the tool")

@@ -189,6 +189,7 @@ def test_a_block_that_is_not_closed_before_the_next_is_not_guessed() -> None:
         ("\n call:f{}<tool_call|>", [("call:f{}", "a call without <|tool_call>", 2),
                                      ("<tool_call|>", "<tool_call|> without <|tool_call>", 10)]),
         (ONE + "<tool_call|>", [("<tool_call|>", "<tool_call|> without <|tool_call>", len(ONE))]),
+        ("<tool_call|> or <tool_call|>?", [("<tool_call|> or <tool_call|>", "<tool_call|> without <|tool_call>", 0)]),
         ("call:f{a:Paris}", []),
     ],
 )  # fmt: skip
@@ -376,7 +377,8 @@ def test_the_signature_is_gemmas_own() -> None:
 
 
 HOSTILE = ("<|tool_call>", "<tool_call|>", "<|tool_call>call:f{", f"<|tool_call>call:f{{a:{Q}", f"{Q},{Q}",
-           "<|tool_call>call:f{a:" + "[" * 70, "<|tool_call>call:f ", "call:f{", " ")  # fmt: skip
+           "<|tool_call>call:f{a:" + "[" * 70, "<|tool_call>call:f ", "call:f{", " ",
+           "call:f{}<|tool_call>")  # fmt: skip
 
 
 @pytest.mark.parametrize("piece", HOSTILE)
