@@ -178,7 +178,7 @@ class _Printer:
             case RawText() | RawString():
                 raw = self.as_text(node)
                 assert raw is not None
-                return self.terminal(cat(raw, Text(end)))
+                return self.ended(raw, end, stops=end == node.until)
         return f"{self.text(node)} {literal(end)}" if end else self.text(node)
 
     def choice(self, node: Choice, end: str) -> str:
@@ -190,9 +190,22 @@ class _Printer:
             found = [(option, self.as_text(option)) for option in options]
             raw = [text for _, text in found if text is not None]
             options = self.beside([option for option, text in found if text is None], alt(*raw))
-            texts = [self.terminal(cat(alt(*raw), Text(end)))] if raw else []
+            texts = [self.ended(alt(*raw), end, stops=set(open_ends(node)) == {end})] if raw else []
         texts += [self.before(option, end) for option in options]
         return texts[0] if len(texts) == 1 else f"({' | '.join(texts)})"
+
+    def ended(self, raw: Expr, end: str, *, stops: bool) -> str:
+        """Raw text and what follows it; `stops`: that is its end.
+
+        There the lexeme must stop by itself: llguidance panics where a special token follows one that it believes to
+        go on.
+        """
+        whole = self.terminal(cat(raw, Text(end)))
+        if not (stops and end):
+            return whole
+        name = f"raw{len(self.rules)}"
+        self.rules[f"{name}[lazy]"] = whole
+        return name
 
     def as_text(self, node: Node) -> Expr | None:
         """The node as a regular expression over characters, where that is easily said."""

@@ -37,6 +37,7 @@ CLOSINGS = tuple(f"</{DSML}{name}>" for name in BLOCKS)
 INVOKE, END_INVOKE = f'<{DSML}invoke name="', f"</{DSML}invoke>"
 PARAMETER, END_PARAMETER = f'<{DSML}parameter name="', f"</{DSML}parameter>"
 AS_TEXT, AS_JSON = 'string="true">', 'string="false">'
+_AS = 'string="'  # a lexer tells them apart by what follows
 
 _NAME = re.compile(r'[^<>"\s](?:[^<>"\n]*[^<>"\s])?')
 _OPENING = re.compile("|".join(OPENINGS))
@@ -152,10 +153,10 @@ def _parameter_node(parameter: Parameter) -> Node:
     kinds = kinds_of(parameter.schema, parameter.root)
     written: list[Node] = []
     if "string" in kinds:
-        written.append(Seq((Literal(AS_TEXT), string_node(parameter, END_PARAMETER))))
+        written.append(Seq((Literal(AS_TEXT.removeprefix(_AS)), string_node(parameter, END_PARAMETER))))
     if kinds != {"string"}:
-        written.append(Seq((Literal(AS_JSON), json_node(parameter))))
-    opening, closing = _tags(f'{PARAMETER}{parameter.name}" '), _tags(f"{END_PARAMETER}\n")
+        written.append(Seq((Literal(AS_JSON.removeprefix(_AS)), json_node(parameter))))
+    opening, closing = _tags(f'{PARAMETER}{parameter.name}" {_AS}'), _tags(f"{END_PARAMETER}\n")
     return optional(in_a_row(*opening, one_of(written), *closing), is_required=parameter.is_required)
 
 

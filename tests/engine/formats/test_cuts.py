@@ -140,20 +140,22 @@ def can_follow_prose(fmt: ToolFormat) -> bool:
 def open_spans(fmt: ToolFormat, text: str) -> Iterator[tuple[int, int]]:
     """Where something is open for certain: from the end of what begins a call to the last character of its end.
 
-    Between two calls, what begins the second is not looked for: from its first character on, nothing is certain until
-    as much text has come as begins the first.
+    Between two calls, what begins the second is not looked for: nothing is certain until as much text has come as the
+    longest beginning has, behind a closing tag that may still belong to the first (Qwen's, where its opening is left
+    out).
     """
     if fmt.id == "json":
         yield from _envelope_spans(fmt, text)
         return
-    trigger = next(trigger for trigger in fmt.constraint(TOOLS, required=False).triggers if text.startswith(trigger))
+    triggers = fmt.constraint(TOOLS, required=False).triggers
+    trigger = next(trigger for trigger in triggers if text.startswith(trigger))
     ends, n_calls = [], 0
     for end in range(1, len(text) + 1):
         n_read = len(fmt.parse(text[:end], TOOLS).calls)
         if n_read > n_calls:
             ends.append(end)
             n_calls = n_read
-    margin = len("; \n") + len(trigger)
+    margin = len("\n</tool_call>\n") + max(map(len, triggers))
     for number, end in enumerate(ends):
         yield (ends[number - 1] + margin if number else len(trigger)), end
 

@@ -227,22 +227,22 @@ def test_the_grammar() -> None:
     assert parts[:3] == tag("<", 'invoke name="get_weather">\n')
     assert parts[-3:] == tag("</", "invoke>\n")
     end, until = tag("</", "parameter>\n"), "</｜DSML｜parameter>"
-    as_text, as_json = Literal('string="true">'), Literal('string="false">')
+    as_text, as_json = Literal('true">'), Literal('false">')
     assert parts[3:-6] == (
-        *tag("<", 'parameter name="city" '),
+        *tag("<", 'parameter name="city" string="'),
         as_text,
         RawString({"type": "string"}, until),
         *end,
     )
     days, unit, _ = parts[-6:-3]
     integer = Json({"type": "integer"})
-    assert days == Repeat(Seq((*tag("<", 'parameter name="days" '), as_json, integer, *end)), Literal(""), 0, 1)
+    assert days == Repeat(Seq((*tag("<", 'parameter name="days" string="'), as_json, integer, *end)), Literal(""), 0, 1)
     nullable = {"type": ["string", "null"]}
     either = (
         Seq((as_text, RawString(nullable, until))),
         Seq((as_json, Json({"allOf": [nullable, {"type": ["null"]}]}))),
     )
-    assert unit == Repeat(Seq((*tag("<", 'parameter name="unit" '), Choice(either), *end)), Literal(""), 0, 1)
+    assert unit == Repeat(Seq((*tag("<", 'parameter name="unit" string="'), Choice(either), *end)), Literal(""), 0, 1)
 
 
 def test_required_and_several() -> None:
