@@ -26,7 +26,7 @@ from engine.constraint.protocol import Mask
 from engine.errors import ConstraintError
 from engine.runtime import Request
 from engine.sampler import CandidateChecker, Logits, Sampler, Workspace
-from engine.spelling import Tokenize
+from engine.spelling import Spell
 from engine.stops import Found, MarkerFinder, repeats
 from engine.timed import TimedConstraint, start_timed
 from engine.types import ConstraintStats, Generation, StopReason, Timings
@@ -56,7 +56,7 @@ class Answer:
         request: Request,
         vocabulary: Vocabulary,
         workspace: Workspace,
-        tokenize: Tokenize,
+        spell: Spell,
         *,
         n_ctx: int,
         measure: bool = False,
@@ -64,7 +64,7 @@ class Answer:
         self.request = request
         self.tokens: list[int] = []
         self.stop: StopReason | None = None
-        self._vocabulary, self._tokenize = vocabulary, tokenize
+        self._vocabulary, self._spell = vocabulary, spell
         self._room = n_ctx - len(request.prompt)
         self._measure = measure
         self._sampler = Sampler(request.sampling, workspace)
@@ -86,7 +86,7 @@ class Answer:
     def _begin(self) -> None:
         reasoning, request = self.request.reasoning, self.request
         self._open = reasoning.open.encode() if reasoning else b""
-        self._resume = reasoning.resume if reasoning else ""
+        self._resume = reasoning.resume.encode() if reasoning else b""
         self._close = MarkerFinder((reasoning.close,)) if reasoning else None
         self._trigger: MarkerFinder | None = None
         if request.compiled and request.triggers:
@@ -317,8 +317,8 @@ class Answer:
             self._start()
 
     def _complete_opening(self) -> None:
-        missing = self._open[len(self._head.lstrip()) :].decode()
-        for part in self._tokenize(missing) if self._phase is _Phase.OPENING else ():
+        missing = self._open[len(self._head.lstrip()) :]
+        for part in self._spell(missing) if self._phase is _Phase.OPENING else ():
             if self.stop:
                 return
             self._n_forced += 1
@@ -348,7 +348,7 @@ class Answer:
             self._emit(token, ends_reasoning=True)
             self._phase = _Phase.LEAD_IN if self._constraint else _Phase.FREE
 
-    def _begin_constrained(self, token: int, found: Found, *, resume: str = "") -> None:
+    def _begin_constrained(self, token: int, found: Found, *, resume: bytes = b"") -> None:
         """`token` has completed a marker, with which the constraint begins, unless `resume` stands before it."""
         piece, rest = self._vocabulary.pieces[token], found.rest
         beyond = None if rest and resume else self._start(found.marker + rest)
@@ -358,12 +358,11 @@ class Answer:
             piece, beyond = piece[: len(piece) - len(rest)], self._start(found.marker)
         if beyond is None:
             raise ConstraintError(f"the grammar does not begin with its trigger {found.marker.decode()}")
-        text = (piece + beyond).decode("utf-8", errors="replace")
-        for part in self._tokenize(text) if refused or beyond else (token,):
+        for part in self._spell(piece + beyond) if refused or beyond else (token,):
             if not self.stop:
                 self._emit(part, ends_reasoning=True)
         self._phase = _Phase.CONSTRAINED
-        for part in self._tokenize(resume):
+        for part in self._spell(resume):
             if not self.stop:
                 self._n_forced += 1
                 self._emit(part, forced=True)
@@ -376,7 +375,7 @@ class Answer:
         if self._constraint:
             self._discarded_s += self._constraint.seconds
         self._constraint = start_timed(self.request.compiled)
-        return catch_up(self._constraint, text, self._tokenize, self._vocabulary.pieces)
+        return catch_up(self._constraint, text, self._spell, self._vocabulary.pieces)
 
     # Forced tokens
 

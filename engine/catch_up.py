@@ -6,19 +6,19 @@ or alone where certain text behind it shares a token with it. Knows no logits an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from engine.constraint.protocol import Constraint
-from engine.spelling import Tokenize
+from engine.spelling import Spell
 
 
-def catch_up(constraint: Constraint, text: bytes, tokenize: Tokenize, pieces: Sequence[bytes]) -> bytes | None:
+def catch_up(constraint: Constraint, text: bytes, spell: Spell, pieces: Sequence[bytes]) -> bytes | None:
     """Let the constraint accept `text`; what it accepted beyond the end of it, None if it does not accept it.
 
     It goes beyond the end only where it forces a token that does. A constraint that has refused is not to be used.
     """
     while text:
-        token = next(_fitting(constraint, text, tokenize, pieces), None)
+        token = _next(constraint, text, spell, pieces)
         if token is None:
             return None
         constraint.accept(token)
@@ -29,16 +29,13 @@ def catch_up(constraint: Constraint, text: bytes, tokenize: Tokenize, pieces: Se
     return b""
 
 
-def _fitting(constraint: Constraint, text: bytes, tokenize: Tokenize, pieces: Sequence[bytes]) -> Iterator[int]:
-    """Allowed tokens with which `text` begins: the forced one, else the canonical one, else one for a character."""
-    forced = constraint.forced()
-    if forced:
-        candidates = forced[:1]
-    else:
-        known = text.decode(errors="ignore")  # a character may be unfinished at the end
-        candidates = [*tokenize(known)[:1], *tokenize(known[:1])[:1]]
-    for token in candidates:
+def _next(constraint: Constraint, text: bytes, spell: Spell, pieces: Sequence[bytes]) -> int | None:
+    """An allowed token with which `text` begins: the forced one, else the canonical one, else one for a byte."""
+    if forced := constraint.forced():
+        piece = pieces[forced[0]]
+        return forced[0] if text.startswith(piece) or piece.startswith(text) else None
+    for token in (*spell(text)[:1], *spell(text[:1])[:1]):
         piece = pieces[token]
-        fits = text.startswith(piece) or (bool(forced) and piece.startswith(text))
-        if piece and fits and constraint.allows(token):
-            yield token
+        if piece and text.startswith(piece) and constraint.allows(token):
+            return token
+    return None

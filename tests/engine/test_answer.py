@@ -13,6 +13,7 @@ from engine.errors import ConstraintError
 from engine.llama import Model
 from engine.runtime import Limits, Reasoning, Request
 from engine.sampler import Logits, Workspace
+from engine.spelling import Spelling
 from engine.stops import REPEATED_TOKENS, MarkerFinder, repeats
 from engine.types import ConstraintStats, Generation, StopReason
 from engine.vocabulary import Vocabulary
@@ -74,7 +75,8 @@ class Desk:
         return row
 
     def answer(self, request: Request, n_ctx: int = 4096, measure: bool = False) -> Answer:
-        return Answer(request, self.vocabulary, self.workspace, self.tokenize, n_ctx=n_ctx, measure=measure)
+        spelling = Spelling(self.vocabulary, self.tokenize)
+        return Answer(request, self.vocabulary, self.workspace, spelling.tokens, n_ctx=n_ctx, measure=measure)
 
     def run(
         self, request: Request, wish: str | Sequence[int], *, n_ctx: int = 4096, measure: bool = False

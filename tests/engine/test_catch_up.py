@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,13 @@ import pytest
 import bench.nano
 from engine.catch_up import catch_up
 from engine.constraint import BACKENDS, backend
+from engine.formats import FORMATS
+from engine.formats.protocol import ToolFormat
 from engine.llama import LoadParams, Model, load_model
+from engine.spelling import Spell, Spelling
 from engine.stops import MarkerFinder
+from engine.types import Tool
+from grammars.errors import UnsupportedSchema
 from grammars.nodes import Choice, Json, Literal, Marker, Node, Repeat, Seq
 
 NANO = Path(bench.nano.__file__).with_name("nano-f16.gguf")
@@ -42,6 +48,11 @@ def engine(request: pytest.FixtureRequest, nano: Model) -> Any:
     return backend(request.param, nano)
 
 
+@cache
+def spell(model: Model) -> Spell:
+    return Spelling(model.vocabulary(), model.tokenize).tokens
+
+
 def check_all_tokens_with(model: Model, engine: Any, trigger: str, root: Node, texts: tuple[str, ...]) -> int:
     """Every token that writes the trigger, and perhaps more: taken over if it can be the beginning of an answer."""
     pieces = model.vocabulary().pieces
@@ -51,7 +62,7 @@ def check_all_tokens_with(model: Model, engine: Any, trigger: str, root: Node, t
             continue
         written = found.marker + found.rest
         constraint = compiled.start()
-        beyond = catch_up(constraint, written, model.tokenize, pieces)
+        beyond = catch_up(constraint, written, spell(model), pieces)
         possible = [text for text in texts if text.encode().startswith(written)]
         assert (beyond is not None) == bool(possible), piece
         if beyond is not None:
@@ -85,7 +96,7 @@ def test_any_part_of_an_answer_may_have_been_written(nano: Model, engine: Any) -
         data = text.encode()
         for end in (*range(len("<tool_call>"), data.index(b"\n</") + 2), len(data)):
             constraint = compiled.start()
-            beyond = catch_up(constraint, data[:end], nano.tokenize, pieces)
+            beyond = catch_up(constraint, data[:end], spell(nano), pieces)
             assert beyond is not None and data.startswith(data[:end] + beyond)
             assert constraint.complete == (end + len(beyond) == len(data))
 
@@ -93,17 +104,38 @@ def test_any_part_of_an_answer_may_have_been_written(nano: Model, engine: Any) -
 @pytest.mark.parametrize("text", ["<tool_call>x", '<tool_call>\n{"name": "get_weather", "city": "Rome"', "\n", "\xff"])
 def test_what_is_no_beginning_of_an_answer_is_refused(nano: Model, engine: Any, text: str) -> None:
     constraint = engine.compile(BLOCK).start()
-    assert catch_up(constraint, text.encode("latin-1"), nano.tokenize, nano.vocabulary().pieces) is None
+    assert catch_up(constraint, text.encode("latin-1"), spell(nano), nano.vocabulary().pieces) is None
+
+
+PARAMETERS = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "enum": list(CITIES)}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+TOOLS = [Tool(name, "", PARAMETERS) for name in NAMES]
+
+
+@pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("n_tools", [1, 2])
+def test_every_format_begins_with_each_of_its_triggers(nano: Model, engine: Any, fmt: ToolFormat, n_tools: int) -> None:
+    spec = fmt.constraint(TOOLS[:n_tools], required=False)
+    try:
+        compiled = engine.compile(spec.root)
+    except UnsupportedSchema as error:
+        pytest.skip(str(error))
+    for trigger in spec.triggers:
+        assert catch_up(compiled.start(), trigger.encode(), spell(nano), nano.vocabulary().pieces) is not None
 
 
 def test_a_marker_that_the_vocabulary_lacks_is_text(nano: Model, engine: Any) -> None:
     root = Seq((Marker("<TOOLCALL>"), CALLS))
     constraint = engine.compile(root).start()
-    beyond = catch_up(constraint, b"<TOOLCALL>", nano.tokenize, nano.vocabulary().pieces)
+    beyond = catch_up(constraint, b"<TOOLCALL>", spell(nano), nano.vocabulary().pieces)
     assert beyond is not None and b'[{"name": "get_'.startswith(beyond)
 
 
 def test_a_text_that_the_grammar_spells_is_not_taken_as_the_marker_it_looks_like(nano: Model, engine: Any) -> None:
     """A literal is text, also where a special token of the vocabulary has that text."""
     constraint = engine.compile(Seq((Literal("<tool_call>go"), CALL))).start()
-    assert catch_up(constraint, b"<tool_call>", nano.tokenize, nano.vocabulary().pieces) is not None
+    assert catch_up(constraint, b"<tool_call>", spell(nano), nano.vocabulary().pieces) is not None

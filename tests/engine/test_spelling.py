@@ -57,7 +57,7 @@ def spaced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
 @settings(max_examples=100)
 def test_no_space_is_added(spaced: Model, text: str) -> None:
     vocabulary = spaced.vocabulary()
-    tokens = Spelling(vocabulary, spaced.tokenize).tokens(text)
+    tokens = Spelling(vocabulary, spaced.tokenize).tokens(text.encode())
     assert vocabulary.text(tokens) == text
     for special in SPECIAL:
         assert tokens.count(vocabulary.token_of(special) or -1) == text.count(special)
@@ -72,7 +72,16 @@ def test_what_the_tokenizer_writes_exactly_is_left_as_it_is(tiny_model: Model) -
         '<tool_call>\n{"name": "get_weather", "arguments": {"city"',
         "[TOOL_CALLS]",
     ):
-        assert spelling.tokens(text) == tiny_model.tokenize(text)
+        assert spelling.tokens(text.encode()) == tiny_model.tokenize(text)
+
+
+@given(data=st.binary(max_size=6), text=st.sampled_from(["", "é", "<tool_call>", "😀"]))
+@settings(max_examples=100)
+def test_parts_of_characters_stay_what_they_are(tiny_model: Model, data: bytes, text: str) -> None:
+    vocabulary = tiny_model.vocabulary()
+    for written in (data + text.encode(), text.encode() + data, text.encode()[1:], text.encode()[:-1]):
+        tokens = Spelling(vocabulary, tiny_model.tokenize).tokens(written)
+        assert b"".join(vocabulary.pieces[token] for token in tokens) == written
 
 
 @pytest.mark.parametrize("name", BACKENDS)
