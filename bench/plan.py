@@ -143,10 +143,9 @@ def _check_distinct(models: Sequence[PlannedModel]) -> None:
 def _check_format(model: PlannedModel, modes: Sequence[Mode]) -> None:
     if model.format_id in formats.NATIVE or all(mode.style == "json" for mode in modes):
         return
-    what = f"in the format {model.format_id!r}" if model.format_id else "in a format that toolgauge does not recognise"
     raise ToolgaugeError(
-        f"{model.label} writes tool calls {what}, which it cannot read natively yet; "
-        "measure it with --modes json.free,json.schema"
+        f"{model.label} writes tool calls in a format that toolgauge does not recognise; name it with --format ID "
+        "(`toolgauge formats` lists them), or measure with --modes json.free,json.schema"
     )
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from engine.formats import FORMATS, NOT_YET
+from engine.formats import NATIVE
 from grammars.errors import ToolgaugeError
 
 ENVIRONMENT = "TOOLGAUGE_MODELS"
@@ -71,8 +71,8 @@ class Model(_Row):
     @field_validator("format")
     @classmethod
     def _format_is_known(cls, format_id: str) -> str:
-        if format_id not in FORMATS and format_id not in NOT_YET:
-            raise ValueError(f"is no known format; choose one of: {', '.join(sorted({*FORMATS, *NOT_YET}))}")
+        if format_id not in NATIVE:
+            raise ValueError(f"is no model's own format; choose one of: {', '.join(sorted(NATIVE))}")
         return format_id
 
     @model_validator(mode="after")
@@ -88,11 +88,6 @@ class Model(_Row):
         if unknown := sorted(set(self.sources) - set(facts)):
             raise ValueError(f"a source is given for {', '.join(unknown)}, which the row does not have")
         return self
-
-    @property
-    def is_native(self) -> bool:
-        """Whether toolgauge reads and constrains this model's own format."""
-        return self.format in FORMATS
 
     @property
     def bundled_path(self) -> Path | None:

@@ -72,7 +72,6 @@ _SHOWN: dict[What, dict[str, str]] = {
     What.MODELS: {
         "name": "name",
         "format": "format",
-        "native": "native",
         "n_ctx": "context",
         "license": "licence",
         "verified": "verified",
@@ -86,12 +85,12 @@ _SHOWN: dict[What, dict[str, str]] = {
         "categories": "categories",
         "description": "description",
     },
-    What.FORMATS: {"format": "format", "native": "native", "version": "version", "written_by": "written by"},
+    What.FORMATS: {"format": "format", "version": "version", "written_by": "written by"},
 }
 
 # Which columns of a list too wide for the terminal stay together; the name is repeated.
 _PARTS: dict[tuple[What, str], str] = {
-    **{(What.MODELS, name): "facts" for name in ("format", "native", "n_ctx", "license", "verified")},
+    **{(What.MODELS, name): "facts" for name in ("format", "n_ctx", "license", "verified")},
     **{(What.MODELS, name): "files" for name in ("repo", "quants")},
 }
 
@@ -151,26 +150,22 @@ def _suites() -> list[dict[str, Any]]:
 
 def _formats() -> list[dict[str, Any]]:
     from bench.catalogue import entries
-    from engine.formats import NOT_YET
 
-    read: list[dict[str, Any]] = [
+    return [
         {
             "format": entry.id,
-            "native": True,
             "version": entry.version,
             "written_by": entry.title,
             "constrained_by": list(entry.constrained_by),
         }
         for entry in entries()
     ]
-    named = {"native": False, "version": None, "constrained_by": None}
-    return read + [{"format": id_, "written_by": what, **named} for id_, what in NOT_YET.items()]
 
 
 def _models() -> list[dict[str, Any]]:
     from bench.registry import load
 
-    return [model.model_dump(mode="json") | {"native": model.is_native} for model in load().models]
+    return [model.model_dump(mode="json") for model in load().models]
 
 
 _LISTS: dict[What, Callable[[], list[dict[str, Any]]]] = {

@@ -1,6 +1,6 @@
-"""The tool-call formats that toolgauge reads and constrains natively, and the ones it knows by name only.
+"""The tool-call formats that toolgauge reads and constrains: the families' native ones, and the JSON envelope.
 
-A model whose format is only known by name can still be measured in the json.* modes, which need no native format.
+A model of another family can still be measured in the json.* modes, which need no native format.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from engine.formats.nemotron_json import NemotronJsonFormat
 from engine.formats.protocol import ToolFormat
 from engine.formats.qwen_xml import QwenXmlFormat
 
-__all__ = ["ENVELOPE", "FORMATS", "NATIVE", "NOT_YET", "UnknownFormat", "detect", "envelope", "get"]
+__all__ = ["ENVELOPE", "FORMATS", "NATIVE", "UnknownFormat", "detect", "envelope", "get"]
 
 ENVELOPE = EnvelopeFormat()  # for models that reason between <think> marks, or not at all
 _NATIVE: tuple[ToolFormat, ...] = (
@@ -48,23 +48,16 @@ _NATIVE: tuple[ToolFormat, ...] = (
 NATIVE: Mapping[str, ToolFormat] = MappingProxyType({fmt.id: fmt for fmt in _NATIVE})
 FORMATS: Mapping[str, ToolFormat] = MappingProxyType({**NATIVE, ENVELOPE.id: ENVELOPE})
 
-NOT_YET: Mapping[str, str] = MappingProxyType({})
-
 
 class UnknownFormat(ToolgaugeError):
-    """No format has this id, or it is not yet supported natively."""
+    """No format has this id."""
 
 
 def get(format_id: str) -> ToolFormat:
     """The format with this id."""
-    if format_id in FORMATS:
-        return FORMATS[format_id]
-    supported = ", ".join(sorted(FORMATS))
-    if format_id in NOT_YET:
-        raise UnknownFormat(
-            f"the format '{format_id}' is not yet supported natively; use the json.* modes, or one of: {supported}"
-        )
-    raise UnknownFormat(f"there is no format '{format_id}'; choose one of: {supported}")
+    if format_id not in FORMATS:
+        raise UnknownFormat(f"there is no format '{format_id}'; choose one of: {', '.join(sorted(FORMATS))}")
+    return FORMATS[format_id]
 
 
 def envelope(native: ToolFormat | None) -> EnvelopeFormat:

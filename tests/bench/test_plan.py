@@ -149,8 +149,8 @@ def test_impossible_settings_are_one_sentence(tmp_path: Path, settings: dict[str
 
 
 def test_a_model_without_a_known_format_is_measured_in_json_only(tmp_path: Path) -> None:
-    model = replace(fake(), format_id="qwen_xml")
-    with pytest.raises(ToolgaugeError, match=r"'qwen_xml'.*measure it with --modes json.free,json.schema"):
+    model = replace(fake(), format_id=None)
+    with pytest.raises(ToolgaugeError, match=r"--format ID .* or measure with --modes json.free,json.schema"):
         plan_of(tmp_path, [model])
     assert plan_of(tmp_path, [model], modes=["json.free"]).n_items == 3
 

@@ -14,7 +14,6 @@ from bench.config import RunConfig
 from bench.plan import PlannedModel
 from bench.prepare import AskingHub, Nobody, NotWanted, models_for, plan_for, stem_of
 from bench.resolve import Hub
-from engine import formats
 from engine.quantize import quantize
 from grammars.errors import ToolgaugeError
 from tests.tiny_gguf import write_tiny_model
@@ -130,9 +129,8 @@ def test_a_template_of_ones_own_takes_the_place_of_the_files(files: Path, tmp_pa
 def test_a_format_of_ones_own_takes_the_place_of_the_detected_one(files: Path) -> None:
     path = str(files / "tiny-F16.gguf")
     assert models_for(RunConfig(models=(path,)), Heard())[0].format_id == "hermes"
-    chosen = next(iter(set(formats.NATIVE) - {"hermes"}), "hermes")
-    config = RunConfig(models=(path, "fake:silent"), format=chosen)
-    assert {model.format_id for model in models_for(config, Heard())} == {chosen}
+    config = RunConfig(models=(path, "fake:silent"), format="qwen_xml")
+    assert {model.format_id for model in models_for(config, Heard())} == {"qwen_xml"}
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,7 @@ def chosen(template: str, *known: ToolFormat) -> tuple[str | None, dict[str, boo
 
 
 def test_every_native_format_has_its_place_in_the_order() -> None:
-    assert set(formats.NATIVE) <= set(ORDER)
-    assert len(set(ORDER)) == len(ORDER)
+    assert sorted(ORDER) == sorted(formats.NATIVE)
 
 
 def test_the_order_decides_between_two_that_match() -> None:
