@@ -7,8 +7,10 @@ are reached, and those that lead to no end are dropped. Knows no schema and no e
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from grammars.regular import (
     EMPTY,
@@ -25,6 +27,7 @@ from grammars.regular import (
     alt,
     cat,
     chars,
+    common,
     excluding,
     many,
     ranges,
@@ -113,7 +116,7 @@ def first_steps(expr: Expr) -> Iterator[Step]:
         case Both():
             yield from _common_steps(expr)
         case UpTo():
-            yield from _searching_steps(expr)
+            yield from _searching_steps(expr.word, expr.seen)
         case _:
             raise TypeError(f"{expr} is not regular")
 
@@ -122,18 +125,16 @@ def _common_steps(expr: Both) -> Iterator[Step]:
     others = list(first_steps(expr.right))
     for on, to in first_steps(expr.left):
         for other_on, other_to in others:
-            common = excluding(on, excluding(on, other_on))
-            if common.ranges:
-                yield common, Both(to, other_to)
+            shared = common(on, other_on)
+            if shared.ranges:
+                yield shared, Both(to, other_to)
 
 
-def _searching_steps(expr: UpTo) -> Iterator[Step]:
-    word = expr.word
-    for char in dict.fromkeys(word):
-        seen = _next_seen(word, expr.seen, char)
-        if seen < len(word):
-            yield chars(char), UpTo(word, seen)
-    yield excluding(TEXT, chars(word)), UpTo(word)
+@lru_cache(maxsize=4096)
+def _searching_steps(word: str, seen: int) -> tuple[Step, ...]:
+    seen_after = {char: _next_seen(word, seen, char) for char in word}
+    steps: list[Step] = [(chars(char), UpTo(word, size)) for char, size in seen_after.items() if size < len(word)]
+    return (*steps, (excluding(TEXT, chars(word)), UpTo(word)))
 
 
 def matches(expr: Expr, text: str) -> bool:
@@ -152,8 +153,9 @@ def automaton(expr: Expr, most_states: int) -> Automaton:
     steps: list[list[tuple[Chars, int]]] = []
     ends = set()
     for state in open_states:  # it grows meanwhile
-        for one in state - found.keys():
-            found[one] = tuple(first_steps(one))
+        for one in state:
+            if one not in found:
+                found[one] = tuple(first_steps(one))
         if any(map(may_be_empty, state)):
             ends.add(len(steps))
         steps.append([])
@@ -200,34 +202,62 @@ def _trimmed(steps: list[list[tuple[Chars, int]]], ends: set[int]) -> Automaton:
 
 
 def expression(machine: Automaton, most_parts: int) -> Expr:
-    """A plain regular expression for the automaton, its states taken away one by one; raises `TooLarge`."""
-    start, end = -1, -2
-    ways: dict[int, dict[int, Expr]] = {start: {0: EMPTY}}
+    """A plain regular expression for the automaton; raises `TooLarge`."""
+    ways = _Ways()
     for state, steps in enumerate(machine.steps):
-        ways[state] = {target: union(*(on for on, to in steps if to == target)) for _, target in steps}
+        for on, target in steps:
+            ways.add(state, target, on)
         if state in machine.ends:
-            ways[state][end] = EMPTY
-    while len(ways) > 1:
-        state = min((one for one in ways if one != start), key=lambda one: _cost(ways, one))
-        onward = ways.pop(state)
-        loop = many(onward.pop(state, NOTHING))
-        for sources in ways.values():
-            if state in sources:
-                arriving = cat(sources.pop(state), loop)
-                for target, expr in onward.items():
-                    sources[target] = alt(sources.get(target, NOTHING), cat(arriving, expr))
-        if sum(map(n_parts, (expr for targets in ways.values() for expr in targets.values()))) > most_parts:
+            ways.add(state, _END, EMPTY)
+    ways.add(_START, 0, EMPTY)
+    left = set(range(len(machine.steps)))
+    while left:
+        state = min(left, key=ways.cost)
+        left.remove(state)
+        ways.take_away(state)
+        if ways.n_parts > most_parts:
             raise TooLarge
-    return ways[start].get(end, NOTHING)
+    return ways.onward[_START].get(_END, (NOTHING, 0))[0]
 
 
-def _cost(ways: dict[int, dict[int, Expr]], state: int) -> int:
-    """How much longer the expressions become when this state is taken away."""
-    arriving = [n_parts(targets[state]) for one, targets in ways.items() if one != state and state in targets]
-    leaving = [n_parts(expr) for target, expr in ways[state].items() if target != state]
-    loop = n_parts(ways[state].get(state, NOTHING))
-    n_new = len(arriving) * len(leaving)
-    return sum(arriving) * (len(leaving) - 1) + sum(leaving) * (len(arriving) - 1) + loop * n_new
+_START, _END = -1, -2
+
+
+class _Ways:
+    """Which texts lead from one state to another; states can be taken away, and the texts then lead around them."""
+
+    def __init__(self) -> None:
+        self.onward: defaultdict[int, dict[int, tuple[Expr, int]]] = defaultdict(dict)  # with their lengths
+        self.sources: defaultdict[int, set[int]] = defaultdict(set)
+        self.n_parts = 0
+
+    def add(self, source: int, target: int, expr: Expr) -> None:
+        known, n_known = self.onward[source].get(target, (NOTHING, 0))
+        whole = alt(known, expr)
+        size = n_parts(whole)
+        self.onward[source][target] = (whole, size)
+        self.sources[target].add(source)
+        self.n_parts += size - n_known
+
+    def cost(self, state: int) -> int:
+        """How much longer the texts become without this state."""
+        arriving = [self.onward[source][state][1] for source in self.sources[state] if source != state]
+        leaving = [size for target, (_, size) in self.onward[state].items() if target != state]
+        loop = self.onward[state].get(state, (NOTHING, 0))[1]
+        n_new = len(arriving) * len(leaving)
+        return sum(arriving) * (len(leaving) - 1) + sum(leaving) * (len(arriving) - 1) + loop * n_new
+
+    def take_away(self, state: int) -> None:
+        onward = self.onward.pop(state)
+        self.n_parts -= sum(size for _, size in onward.values())
+        loop = many(onward.pop(state, (NOTHING, 0))[0])
+        for target in onward:
+            self.sources[target].discard(state)
+        for source in self.sources.pop(state) - {state}:
+            expr, size = self.onward[source].pop(state)
+            self.n_parts -= size
+            for target, (rest, _) in onward.items():
+                self.add(source, target, cat(expr, loop, rest))
 
 
 def n_parts(expr: Expr) -> int:

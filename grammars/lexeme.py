@@ -5,15 +5,14 @@ Knows no rule. A lexeme takes all that it can, and of several that begin alike t
 
 from __future__ import annotations
 
-import json
-
 from grammars.automaton import early_ends
 from grammars.regular import ANY, Alt, Both, Cat, Expr, Foreign, Many, Rule, Text, Token, UpTo, alt, cat, many
+from grammars.strings import quoted
 from grammars.syntax import to_regex_text
 
 
 def literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return quoted(text)  # as in JSON; U+007F has to be escaped
 
 
 def _regex(pattern: str) -> str:

@@ -133,6 +133,17 @@ def excluding(given: Chars, *excluded: Chars) -> Chars:
     return ranges(*left)
 
 
+def common(some: Chars, others: Chars) -> Chars:
+    """The characters of both."""
+    pairs = [
+        (max(low, other_low), min(high, other_high))
+        for low, high in some.ranges
+        for other_low, other_high in others.ranges
+        if low <= other_high and other_low <= high
+    ]
+    return Chars(tuple(sorted(pairs)))
+
+
 ANY = ranges((0, LAST))
 TEXT = ranges((1, LAST))  # what stands in a text as it is: llama.cpp reads none beyond a NUL
 DIGIT = chars("0123456789")

@@ -118,12 +118,15 @@ class LlguidanceConstraint:
         return self._forced
 
     def _certain(self) -> list[int]:
-        """What llguidance forces, without the markers that it puts in the place of a text that looks like one."""
+        """What llguidance forces, as far as its own grammar takes it.
+
+        Its tokenizer puts a marker in the place of a text that looks like one, and a space in that of a U+2581.
+        """
         tokens: list[int] = self._matcher.compute_ff_tokens()
-        for place, token in enumerate(tokens):
-            if token in self._kinds.structural and self._matcher.validate_tokens(tokens[: place + 1]) <= place:
-                return tokens[:place] or self._kinds.spelled(self._certain_text()) or []
-        return tokens
+        n_valid = self._matcher.validate_tokens(tokens) if tokens else 0
+        if n_valid == len(tokens):
+            return tokens
+        return tokens[:n_valid] or self._kinds.spelled(self._certain_text()) or []
 
     def _certain_text(self) -> bytes:
         """What certainly follows, up to the next marker."""

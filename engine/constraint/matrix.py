@@ -19,7 +19,7 @@ from engine.constraint.tokens import TokenKinds
 from engine.constraint.walk import accepts
 from grammars.canonical import dumps
 from grammars.errors import UnsupportedSchema
-from grammars.nodes import AnyJsonObject, Json, Literal, Node, RawText, Seq
+from grammars.nodes import AnyJsonObject, Json, Literal, Node, QuotedDict, RawString, RawText, Seq
 
 if TYPE_CHECKING:
     from engine.llama import Model
@@ -54,6 +54,7 @@ _TREE = {
 }
 _CHOICES = [{"type": "string"}, {"type": "integer"}]
 _LONG = "x" * 5001
+_QUOTE = '<|"|>'
 
 
 def _values() -> Iterator[Probe]:
@@ -154,6 +155,39 @@ def _texts() -> Iterator[Probe]:
     yield Probe("raw text up to an end", raw, ("<v></v>", "<v>é\n</v</v>"), ("<v></v></v>", "<v>a"))
 
 
+def _raw_strings() -> Iterator[Probe]:
+    def probe(keyword: str, schema: dict[str, Any], valid: list[str], invalid: list[str]) -> Probe:
+        end = "\n</v>\n"
+        node = Seq((Literal("<v>\n"), RawString(schema, end), Literal(end)))
+        return Probe(keyword, node, *(tuple(f"<v>\n{text}{end}" for text in texts) for texts in (valid, invalid)))
+
+    text = {"type": "string"}
+    yield probe("any string", text, ["", "2", 'é"\\\n\t</v>'], ["a\n</v>", "\n</v>\nb", "\0"])
+    yield probe("`enum`, `const`", {"enum": ["a\n", "\n</v>\n", 3]}, ["a\n"], ["a", "3", "\n</v>\n"])
+    yield probe("`pattern`", {**text, "pattern": "^<|\\d$"}, ["<v>", "x\n7"], ["x", "<\n</v>\n"])
+    yield probe("`format`", {**text, "format": "date"}, ["2024-02-29"], ["2023-02-29"])
+    lengths = {**text, "minLength": 1, "maxLength": 40}
+    yield probe("`minLength`, `maxLength`", lengths, ["é", _LONG[:40]], ["", _LONG[:41]])
+    yield probe("… in the thousands", {**text, "maxLength": 5000}, ["", _LONG[1:]], [_LONG])
+
+
+def _dictionaries() -> Iterator[Probe]:
+    def probe(keyword: str, schema: dict[str, Any], valid: list[str], invalid: list[str]) -> Probe:
+        node = QuotedDict(schema, _QUOTE)
+        return Probe(keyword, node, *(tuple(text.replace("'", _QUOTE) for text in texts) for texts in (valid, invalid)))
+
+    closed = {**_AB, "additionalProperties": False, "required": ["b"]}
+    yield probe("`properties`, `required`", closed, ["{b:null}", "{a:1,b:null}"], ["{}", "{a: 1,b:null}"])
+    yield probe("… a name that needs quotes", {**closed, "properties": {"a:b": {}}}, ["{b:null}"], [])
+    others = {**_AB, "additionalProperties": {"type": "boolean"}}
+    yield probe("`additionalProperties`: a schema", others, ["{a:1,x y:true}"], ["{:true}", "{x:1}", "{a:true}"])
+    yield probe("no `type` (any value)", {}, ["{a:[1,'x',{}]}", "null"], ["{a}", "{'a':1}", "[1, 2]"])
+    yield probe("`enum`, `const`", {"enum": ["a", 2.5, [{"k": "x"}]]}, ["'a'", "2.5", "[{k:'x'}]"], ["a", "'b'", "'"])
+    text = {"type": "string"}
+    yield probe("`pattern`", {**text, "pattern": "a"}, ["'a'", "'{\n<|a'"], ["'b'", "a", "'a''"])
+    yield probe("`minLength`, `maxLength`", {**text, "maxLength": 3}, ["''", "'abc'"], ["abc", "'abcd'", '"a"'])
+
+
 GROUPS: dict[str, Iterable[Probe]] = {
     "Any value": tuple(_values()),
     "Numbers": tuple(_numbers()),
@@ -162,6 +196,8 @@ GROUPS: dict[str, Iterable[Probe]] = {
     "Objects": tuple(_objects()),
     "Combinations": tuple(_combined()),
     "Not a schema": tuple(_texts()),
+    "Strings as bare text": tuple(_raw_strings()),
+    "Gemma's dictionaries": tuple(_dictionaries()),
 }
 
 

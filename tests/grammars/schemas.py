@@ -44,7 +44,7 @@ def _numbers(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def _strings(draw: st.DrawFn) -> dict[str, Any]:
+def strings(draw: st.DrawFn) -> dict[str, Any]:
     low = draw(st.integers(0, 3))
     lengths = [{}, {"minLength": low}, {"maxLength": low + 2}, {"minLength": low, "maxLength": low + 3}]
     contents = [{"pattern": pattern} for pattern in PATTERNS] + [{"format": name} for name in FORMATS]
@@ -54,7 +54,7 @@ def _strings(draw: st.DrawFn) -> dict[str, Any]:
 _LEAVES = (
     _integers()
     | _numbers()
-    | _strings()
+    | strings()
     | st.sampled_from([{"type": "boolean"}, {"type": "null"}, {"type": ["string", "null"]}, {"type": "string"}])
     | st.lists(SCALARS, min_size=1, max_size=4).map(lambda values: {"enum": values})
     | VALUES.map(lambda value: {"const": value})
