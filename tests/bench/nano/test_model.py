@@ -90,3 +90,9 @@ def test_the_template_is_recognised(vocabulary: Model) -> None:
     found = detect(str(vocabulary.chat_template()), vocabulary.vocabulary().kind_of)
     assert found.format is not None and found.format.id == "hermes"
     assert {marker.kind for marker in found.markers} == {"user-defined"}
+
+
+def test_template_vocabulary_and_format_agree(vocabulary: Model) -> None:
+    from engine.selfcheck import check
+
+    assert check(ChatTemplate(str(vocabulary.chat_template())), get("hermes"), vocabulary) == ()
