@@ -20,7 +20,7 @@ from grammars.errors import ToolgaugeError
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("llama_cpp", "scipy", "gguf", "huggingface_hub", "jinja2", "numpy", "outlines_core", "llguidance", "psutil")
-COMMANDS = ("run", "try", "quantize", "report", "show", "ls", "score", "doctor")
+COMMANDS = ("run", "try", "quantize", "report", "show", "ls", "score", "formats", "grammar", "doctor")
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -57,7 +57,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for command in COMMANDS:
         assert f" {command} " in text
-    for panel in ("Measure", "Read results", "This machine"):
+    for panel in ("Measure", "Read results", "Models and formats", "This machine"):
         assert panel in text
 
 
