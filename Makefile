@@ -6,7 +6,7 @@ REPORT ?= toolgauge-report.html
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt perf
+.PHONY: help setup demo test check fmt perf walks
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,11 @@ fmt: .venv/.dev ## Format the code and fix what the linter can
 
 perf: .venv/.app ## Time the decode loop and the constraint backends on the pinned workload
 	@$(BIN)/python -m bench.perf
+
+walks: export TOOLGAUGE_WALKS ?= 500
+walks: .venv/.dev ## Walk every format's grammar at random, on every engine and vocabulary; takes a while, and goes on where it stopped
+	@$(BIN)/python -m tests.engine.formats.full_walks
+	@$(BIN)/python -m pytest -s tests/engine/formats/test_cuts.py tests/engine/formats/test_fuzz.py tests/engine/formats/test_templates.py
 
 # --- the environment; the stamps make a second call instant -----------------------------------------------------------
 
