@@ -13,7 +13,7 @@ from engine.constraint import BACKENDS, backend
 from engine.constraint.walk import accepts
 from engine.llama import LoadParams, load_model
 from grammars.canonical import dumps
-from grammars.nodes import Json, Literal, Marker, RawText, Seq
+from grammars.nodes import Choice, Json, Literal, Marker, QuotedDict, RawString, RawText, Seq
 from grammars.schema import normalise_parameters
 from grammars.validation import validator
 from tests.engine.constraint.test_language import random_walk
@@ -76,3 +76,58 @@ def test_markers_are_tokens_on_a_real_vocabulary(model: Any, name: str) -> None:
         constraint.accept(part)
     constraint.accept(token)
     assert constraint.finished
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_certain_text_that_the_tokenizer_would_change_is_spelled(model: Any, name: str) -> None:
+    """Gemma's tokenizer writes a space for U+2581; and what looks like a marker becomes one."""
+    label, loaded = model
+    engine: Any = backend(name, loaded)
+    inside = ["▁", "x▁y", MARKERS[label] or "<|im_end|>"]
+    compiled = engine.compile(Json({"enum": [first + text for first in "ab" for text in inside]}))
+    for text in inside:
+        assert accepts(compiled.start(), engine.kinds, f'"a{text}"')
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_bare_strings_are_constrained_on_a_real_vocabulary(model: Any, name: str) -> None:
+    _, loaded = model
+    engine: Any = backend(name, loaded)
+    end = "\n</parameter>\n"
+    city = RawString({"type": "string", "pattern": "^[^\\s]"}, end)
+    unit = Choice((RawString({"enum": ["celsius", "°F"]}, end), Json({"type": ["null", "integer"]})))
+    node = Seq((Literal("<parameter=city>\n"), city, Literal(f"{end}<parameter=unit>\n"), unit, Literal(end)))
+    compiled = engine.compile(node)
+    for values in (("Zürich\n</parameter", "°F"), ("a\t<tool_call>", "-12"), ('"', "null")):
+        text = "<parameter=city>\n{}\n</parameter>\n<parameter=unit>\n{}\n</parameter>\n".format(*values)
+        assert accepts(compiled.start(), engine.kinds, text)
+        _follow(compiled.start(), loaded, text)
+    assert not accepts(compiled.start(), engine.kinds, text.replace("null", "Kelvin"))
+    assert not accepts(compiled.start(), engine.kinds, text.replace('"', " "))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_dictionary_is_constrained_on_a_real_vocabulary(model: Any, name: str) -> None:
+    label, loaded = model
+    engine: Any = backend(name, loaded)
+    quote = '<|"|>'
+    compiled = engine.compile(Seq((Literal("call:get_weather"), QuotedDict(SCHEMA, quote), Literal("\n"))))
+    text = f"call:get_weather{{city:{quote}Zü,r}}{quote},days:16,unit:{quote}°F{quote},at:0.125}}\n"
+    assert accepts(compiled.start(), engine.kinds, text)
+    _follow(compiled.start(), loaded, text)
+    assert (loaded.vocabulary().token_of(quote) in loaded.tokenize(text)) == (label == "gemma-4")
+    for wrong in (
+        text.replace("16", "17"),
+        text.replace("°F", "°C"),
+        text.replace("Zü", "Zürich"),
+        text.replace(quote, '"'),
+    ):
+        assert not accepts(compiled.start(), engine.kinds, wrong)
+
+
+def _follow(constraint: Any, loaded: Any, text: str) -> None:
+    """Along the tokens in which llama.cpp itself writes the text."""
+    for token in loaded.tokenize(text):
+        assert constraint.allows(token), loaded.vocabulary().pieces[token]
+        constraint.accept(token)
+    assert constraint.complete and constraint.finished
