@@ -19,6 +19,7 @@ class UnsupportedSchema(ToolgaugeError):
 
     def __init__(self, backend: str, keyword: str, path: str, reason: str = "", tool: str = "") -> None:
         self.backend, self.keyword, self.path, self.reason = backend, keyword, path, reason
+        self.tool = tool
         owner = f" of the tool '{tool}'" if tool else ""
         detail = f": {reason}" if reason else ""
         super().__init__(f"the {backend} backend cannot express '{keyword}' at {path}{owner}{detail}")

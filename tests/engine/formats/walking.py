@@ -230,19 +230,19 @@ class Tally:
 
 def walk_all(fmt: ToolFormat, engine: Any, n_walks: int, seed: str = "") -> Tally:
     """Walk a format's grammar for all tools that the engine can have, with several calls and with one in turn."""
-    tally, tools = Tally(), []
-    for tool in TOOLS:
+    tally, tools = Tally(), list(TOOLS)
+    counts = (True, False) if fmt.max_calls != 1 else (False,)
+    walkers: dict[bool, Walker] = {}
+    while tools and not walkers:
         try:
-            engine.compile(fmt.constraint([tool], required=True, several=False).root)
-            tools.append(tool)
+            roots = {several: fmt.constraint(tools, required=True, several=several).root for several in counts}
+            walkers = {several: Walker(engine, root) for several, root in roots.items()}
         except UnsupportedSchema as error:
-            tally.refused[tool.name] = str(error)
+            refused = next(tool for tool in tools if tool.name == error.tool.partition(".")[0])
+            tally.refused[refused.name] = str(error)
+            tools.remove(refused)
     if not tools:
         return tally
-    counts = (True, False) if fmt.max_calls != 1 else (False,)
-    walkers = {
-        several: Walker(engine, fmt.constraint(tools, required=True, several=several).root) for several in counts
-    }
     for number in range(n_walks):
         several = counts[number % len(counts)]
         text, found = None, "no end in time"
