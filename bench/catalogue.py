@@ -6,38 +6,17 @@ Everything is asked of the formats themselves. Knows no model file and no table.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bench.registry import Model, load
-from engine import formats
+from engine import formats, selfcheck
 from engine.formats.protocol import CannotCarry, ToolFormat
-from engine.types import Call, Tool
 from grammars.errors import UnsupportedSchema
 from grammars.nodes import Node
+from grammars.schema import normalise_parameters
 
-WEATHER: Final = Tool(
-    "get_weather",
-    "The weather of the next days.",
-    {
-        "type": "object",
-        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
-        "required": ["city", "days"],
-        "additionalProperties": False,
-    },
-)
-ADD: Final = Tool(
-    "add",
-    "The sum of two numbers.",
-    {
-        "type": "object",
-        "properties": {"a": {"type": "number"}, "b": {"type": "number"}},
-        "required": ["a", "b"],
-        "additionalProperties": False,
-    },
-)
-TOOLS: Final = (WEATHER, ADD)
-CALLS: Final = (Call("get_weather", {"city": "Paris", "days": 2}), Call("add", {"a": 1, "b": 2.5}))
+TOOLS: Final = tuple(replace(tool, parameters=normalise_parameters(tool.parameters)) for tool in selfcheck.TOOLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +49,7 @@ def _entry(fmt: ToolFormat, models: Sequence[Model]) -> Entry:
         version=fmt.version,
         title=fmt.title,
         models=tuple(model.name for model in models if model.format == fmt.id),
-        one_call=fmt.write(CALLS[:1], TOOLS),
+        one_call=fmt.write(selfcheck.CALLS[:1], TOOLS),
         two_calls=_two_calls(fmt),
         reasoning_open=fmt.frame.open,
         reasoning_close=fmt.frame.close,
@@ -82,7 +61,7 @@ def _entry(fmt: ToolFormat, models: Sequence[Model]) -> Entry:
 
 def _two_calls(fmt: ToolFormat) -> str | None:
     try:
-        return fmt.write(CALLS, TOOLS)
+        return fmt.write(selfcheck.CALLS, TOOLS)
     except CannotCarry:
         return None
 

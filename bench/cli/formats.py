@@ -131,7 +131,8 @@ def _evidence(look: Look, detection: Detection, tokens: Tokens | None) -> Iterat
         yield cell("in the template"), code(text), cell(f"line {look.line_of(text)}")
     for marker in detection.markers:
         found = f"one {marker.kind} token" if marker.kind else "no token of its own, written as text"
-        known = cell(found, "plain" if marker.kind else "warn") if tokens else cell("not known without a vocabulary", "dim")
+        known = cell(found, "plain" if marker.kind else "warn")
+        known = known if tokens else cell("not known without a vocabulary", "dim")
         yield cell("marker"), code(marker.text), known
     for other in detection.others:
         for text in other.missing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -12,17 +13,18 @@ from bench.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = {command.name: command for command in app.registered_commands}
+GROUP = typer.main.get_command(app)
+COMMANDS: dict[str, Any] = GROUP.commands  # type: ignore[attr-defined]
 FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 
 
-def flags_of(command: str) -> set[str]:
-    group = typer.main.get_command(app)
-    parameters = group.commands[command].params  # type: ignore[attr-defined]
-    return {flag for parameter in parameters for flag in (*parameter.opts, *parameter.secondary_opts)} | {
-        "--help",
-        "-h",
-    }
+def flags_of(words: list[str]) -> set[str]:
+    """The flags that a command line may have, after its command and, where there is one, its subcommand."""
+    command = COMMANDS[words[0]]
+    inner = getattr(command, "commands", {}).get(words[1] if len(words) > 1 else "")
+    parameters = [*command.params, *(inner.params if inner else ())]
+    found = {flag for parameter in parameters for flag in (*parameter.opts, *parameter.secondary_opts)}
+    return found | {"--help", "-h"}
 
 
 def command_lines(text: str) -> list[str]:
@@ -42,9 +44,9 @@ def test_every_command_line_in_the_documents_can_be_typed(document: str) -> None
     lines = command_lines((ROOT / document).read_text(encoding="utf-8"))
     assert lines
     for line in lines:
-        command = line.split()[1]
-        assert command in COMMANDS, line
-        assert set(FLAG.findall(line.partition(command)[2])) <= flags_of(command), line
+        words = line.split()[1:]
+        assert words[0] in COMMANDS, line
+        assert set(FLAG.findall(line.partition(words[0])[2])) <= flags_of(words), line
 
 
 def test_make_targets_named_in_the_documents_exist() -> None:

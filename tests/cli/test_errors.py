@@ -133,6 +133,10 @@ def test_a_repository_that_has_not_what_was_asked_for(
     [
         (["--modes", "native.free,native.wild"], "unknown mode 'native.wild'; known modes are"),
         (["--backend", "magic"], "unknown constraint backend 'magic'; known backends are"),
+        (["--format", "wild"], "there is no format 'wild'; choose one of: "),
+        (["--format", "json"], "'json' is not a model's own format"),
+        (["--thinking", "maybe"], "--thinking is one of auto, on, off, not 'maybe'"),
+        (["--reasoning-effort", "endless"], "--reasoning-effort is one of low, medium, high, not 'endless'"),
         (
             ["--suite", "slow"],
             "cannot read suite 'slow' (No such file or directory); give a path or one of: nano, quick",
@@ -176,7 +180,7 @@ sources = { repo = "a", files = "b", format = "c", n_ctx = "d", license = "e" }
         (ROW + "[[model]\n", "my.toml", "(at line 14, column"),
         (ROW + 'colour = "green"\n', "my.toml:14:", "colour: extra inputs are not permitted"),
         (ROW.replace("4096", '"many"'), "my.toml:10:", "n_ctx: input should be a valid integer"),
-        (ROW.replace('"hermes"', '"hermse"'), "my.toml:9:", "format: is no known format; choose one of"),
+        (ROW.replace('"hermes"', '"hermse"'), "my.toml:9:", "format: is no model's own format; choose one of"),
         (ROW + ROW, "my.toml:16:", "the name 'mine' is taken"),
         (ROW + "\xff", "my.toml", "is not UTF-8"),
     ],

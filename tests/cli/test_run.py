@@ -49,6 +49,29 @@ def test_a_run_ends_with_its_report_on_stdout_and_tells_the_rest_on_stderr(run: 
     assert "fake:perfect: loaded in" in captured.err
 
 
+def test_what_is_asked_of_the_reasoning_is_recorded_and_said_where_it_has_no_effect(
+    run: Run, tmp_path: Path, capsys: Captured
+) -> None:
+    flags = ["--thinking", "on", "--reasoning-effort", "low", "--format", "hermes"]
+    assert run("fake:perfect", "--modes", "native.free", *flags) == Exit.OK
+    captured = capsys.readouterr()
+    for name, option in (("thinking-ignored", "--thinking on"), ("reasoning-effort-ignored", "--reasoning-effort low")):
+        (warning,) = [line for line in captured.err.splitlines() if name in line]
+        assert warning.startswith(f"warning: fake:perfect: {option} has no effect")
+        assert f"Self-check of fake:perfect, {name}: {option} has no effect" in captured.out
+    assert "format: hermes, --format hermes, --reasoning-effort low, --thinking on" in captured.out
+    with Store.read(tmp_path / "results.db") as store:
+        config = store.run("last").config
+    assert (config["thinking"], config["reasoning_effort"], config["format"]) == (True, "low", "hermes")
+
+
+def test_a_setting_that_is_left_alone_is_no_warning(run: Run, capsys: Captured) -> None:
+    assert run("fake:perfect", "--modes", "native.free", "--thinking", "auto") == Exit.OK
+    captured = capsys.readouterr()
+    assert "warning" not in captured.err
+    assert "Self-check" not in captured.out
+
+
 def test_json_is_the_only_thing_on_stdout(run: Run, capsys: Captured) -> None:
     assert run("fake:silent", "--modes", "native.free", "--json") == Exit.OK
     values = json.loads(capsys.readouterr().out)
