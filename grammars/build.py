@@ -54,13 +54,15 @@ def raw_text(until: str, backend: str) -> UpTo:
     return UpTo(until)
 
 
-def raw_string(document: Document, until: str, settle: Settle, backend: str) -> Expr:
-    """The bare texts of the strings among the values of a schema, as they may stand before `until`."""
+def raw_string(document: Document, until: str, settle: Settle, backend: str, lead: str = "") -> Expr:
+    """The bare texts of the strings among the values of a schema, as they may stand between `lead` and `until`."""
     raw_text(until, backend)
+    if lead == until or not until.startswith(lead):
+        raise UnsupportedSchema(backend, "RawString", "#", "what leads to it must be the beginning of its end")
     shapes = list(string_shapes(document.root, document))
     if not shapes:
         raise UnsupportedSchema(backend, "type", "#", "no string can satisfy the schema")
-    found = alt(*(settled(settle, bare(content(one), until), as_it_is, one, backend) for one in shapes))
+    found = alt(*(settled(settle, bare(content(one), until, len(lead)), as_it_is, one, backend) for one in shapes))
     if found == NOTHING:
         keyword, path = ("pattern", shapes[0].path) if isinstance(shapes[0], String) else ("enum", "#")
         raise UnsupportedSchema(backend, keyword, path, f"every value holds {until!r}, with which the text ends")
@@ -88,9 +90,9 @@ class _Builder:
                 return self.values(schema, JSON, tool)
             case nodes.QuotedDict(schema, quote, tool):
                 return self.values(schema, DictNotation(quote, self.node(nodes.Marker(quote))), tool)
-            case nodes.RawString(schema, until, tool):
+            case nodes.RawString(schema, until, tool, lead):
                 with UnsupportedSchema.named(tool):
-                    return raw_string(lower(schema, self.backend), until, self.settle, self.backend)
+                    return raw_string(lower(schema, self.backend), until, self.settle, self.backend, lead)
             case nodes.AnyJsonObject():
                 return self.any_json_object()
             case nodes.RawText(until):

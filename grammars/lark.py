@@ -216,9 +216,9 @@ class _Printer:
                 return None if text in self.marker_ids else Text(text)
             case RawText(until):
                 return raw_text(until, BACKEND)
-            case RawString(schema, until, tool):
+            case RawString(schema, until, tool, lead):
                 with UnsupportedSchema.named(tool):
-                    return raw_string(lower(schema, BACKEND), until, kept, BACKEND)
+                    return raw_string(lower(schema, BACKEND), until, kept, BACKEND, lead)
             case Json(schema, tool):
                 with UnsupportedSchema.named(tool):
                     return _scalar(lower(schema, BACKEND).root)

@@ -45,10 +45,10 @@ def lexeme(expr: Expr) -> str:
     match expr:
         case Text(text):
             return literal(text)
-        case UpTo(end):
-            return f"(/[^\\x00]*/ & {_not_before(end)})"
-        case Both(left, UpTo(end)):
-            return f"({lexeme(left)} & {_not_before(end)})"
+        case UpTo(end, seen):
+            return f"(/[^\\x00]*/ & {_not_before(end, seen)})"
+        case Both(left, UpTo(end, seen)):
+            return f"({lexeme(left)} & {_not_before(end, seen)})"
         case Both(left, right):
             return f"({lexeme(left)} & {lexeme(right)})"
         case Cat(parts) if has_intersection(expr):
@@ -60,10 +60,13 @@ def lexeme(expr: Expr) -> str:
     return _regex(to_regex_text(expr))
 
 
-def _not_before(end: str) -> str:
-    """Any text but those that, with `end` after them, hold it twice."""
-    early = alt(cat(Text(end), many(ANY)), *map(Text, early_ends(end)))
-    return "~" + _regex(f"(?s:.*)(?:{to_regex_text(early)})")
+def _not_before(end: str, seen: int) -> str:
+    """Any text but those that, with `end` after them and its first `seen` characters before them, hold it twice."""
+    rest, early = many(ANY), early_ends(end)
+    anywhere = cat(rest, alt(cat(Text(end), rest), *map(Text, early)))
+    begun = [Text(one[size:]) for one in early for size in range(1, len(one) + 1) if end[:seen].endswith(one[:size])]
+    at_once = [cat(Text(end[seen:]), rest), *begun] if seen else []
+    return "~" + _regex(f"(?:{to_regex_text(alt(anywhere, *at_once))})")
 
 
 def count(minimum: int, maximum: int | None) -> str:

@@ -42,11 +42,13 @@ class RawString:
     """The bare text, without quotes and escapes, of a string valid under `schema`; it does not contain `until`.
 
     Like in `RawText`, `until` itself is not consumed. What `schema` says of other types than strings is ignored.
+    `lead` stands before it, as the beginning of `until` does: together they do not contain `until` either.
     """
 
     schema: Mapping[str, Any]
     until: str
     tool: str = field(default="", compare=False)
+    lead: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,27 +63,27 @@ def content(shape: String | Const) -> Expr:
     return shape.content if implied else Both(shape.content, lengths)
 
 
-def bare(content: Expr, end: str) -> Expr:
-    """Those texts of `content` that may stand before `end`."""
+def bare(content: Expr, end: str, seen: int = 0) -> Expr:
+    """Those texts of `content` that may stand before `end`; its first `seen` characters stand before them."""
     match content:
         case Alt(options):
-            return alt(*(bare(option, end) for option in options))
+            return alt(*(bare(option, end, seen) for option in options))
         case Text(text):
-            return content if "\0" not in text and matches(UpTo(end), text) else NOTHING
+            return content if "\0" not in text and matches(UpTo(end, seen), text) else NOTHING
     content = _without_nul(content)
     if content == ANYTHING:
-        return UpTo(end)
-    return content if _never_holds(content, end) else Both(content, UpTo(end))
+        return UpTo(end, seen)
+    return content if _never_holds(content, end, seen) else Both(content, UpTo(end, seen))
 
 
-def _never_holds(content: Expr, end: str) -> bool:
+def _never_holds(content: Expr, end: str, seen: int) -> bool:
     """Whether it is plain that no such text holds `end`, or could be taken for its beginning."""
     known = alphabet(content)
-    if not all(char in known for char in end):
+    if not all(char in known for char in end[seen:]):
         return True
     longest = length_bounds(content)[1]
     period = next(size for size in range(1, len(end) + 1) if end.startswith(end[size:]))
-    return longest is not None and longest < period
+    return longest is not None and longest < min(period, len(end) - seen)
 
 
 def _without_nul(expr: Expr) -> Expr:

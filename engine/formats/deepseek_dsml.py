@@ -28,7 +28,7 @@ from engine.formats.typed import kinds_of, ordered_arguments, read_json, read_te
 from engine.formats.typed_nodes import Parameter, json_node, parameter_lists, string_node
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
-from grammars.nodes import Literal, Marker, Node, Repeat, Seq
+from grammars.nodes import Literal, Node, Repeat, Seq, with_markers
 
 DSML = "｜DSML｜"
 BLOCKS = ("function_calls", "tool_calls")
@@ -74,7 +74,7 @@ class DeepseekDsmlFormat:
         invoke = one_of(map(_invoke_node, tools))
         invokes = Repeat(invoke, separator=Literal(""), maximum=None if several else 1)
         blocks = (
-            Seq((*_tags(f"{opening}\n"), invokes, *_tags(closing)))
+            in_a_row(with_markers(f"{opening}\n", DSML), invokes, with_markers(closing, DSML))
             for opening, closing in zip(OPENINGS, CLOSINGS, strict=True)
         )
         return ConstraintSpec(one_of(blocks), triggers=() if required else OPENINGS)
@@ -126,10 +126,8 @@ def _write(call: Call, tools: Sequence[Tool]) -> str:
     tool = next((tool for tool in tools if tool.name == call.name), None)
     parts = [f'{INVOKE}{writable(call.name, _NAME)}">\n']
     for key, value in ordered_arguments(call, tool).items():
-        attribute, text = (
-            (AS_TEXT, _text(call, value)) if isinstance(value, str) else (AS_JSON, write_json(value, call))
-        )
-        parts.append(f'{PARAMETER}{writable(key, _NAME)}" {attribute}{text}{END_PARAMETER}\n')
+        written = AS_TEXT + _text(call, value) if isinstance(value, str) else AS_JSON + write_json(value, call)
+        parts.append(f'{PARAMETER}{writable(key, _NAME)}" {written}{END_PARAMETER}\n')
     return "".join((*parts, f"{END_INVOKE}\n"))
 
 
@@ -145,8 +143,8 @@ def _invoke_node(tool: Tool) -> Node:
         in_a_row(*map(_parameter_node, parameters))
         for parameters in parameter_lists(tool, _NAME, DeepseekDsmlFormat.id)
     )
-    opening, closing = _tags(f'{INVOKE}{offered(tool, _NAME)}">\n'), _tags(f"{END_INVOKE}\n")
-    return in_a_row(*opening, one_of(lists), *closing)
+    opening = with_markers(f'{INVOKE}{offered(tool, _NAME)}">\n', DSML)
+    return in_a_row(opening, one_of(lists), with_markers(f"{END_INVOKE}\n", DSML))
 
 
 def _parameter_node(parameter: Parameter) -> Node:
@@ -156,14 +154,6 @@ def _parameter_node(parameter: Parameter) -> Node:
         written.append(Seq((Literal(AS_TEXT.removeprefix(_AS)), string_node(parameter, END_PARAMETER))))
     if kinds != {"string"}:
         written.append(Seq((Literal(AS_JSON.removeprefix(_AS)), json_node(parameter))))
-    opening, closing = _tags(f'{PARAMETER}{parameter.name}" {_AS}'), _tags(f"{END_PARAMETER}\n")
-    return optional(in_a_row(*opening, one_of(written), *closing), is_required=parameter.is_required)
-
-
-def _tags(text: str) -> Iterator[Node]:
-    """Tags with their marker, which a vocabulary may hold as one token."""
-    first, *rest = text.split(DSML)
-    yield Literal(first)
-    for each in rest:
-        yield Marker(DSML)
-        yield Literal(each)
+    opening = with_markers(f'{PARAMETER}{parameter.name}" {_AS}', DSML)
+    closing = with_markers(f"{END_PARAMETER}\n", DSML)
+    return optional(in_a_row(opening, one_of(written), closing), is_required=parameter.is_required)

@@ -87,12 +87,12 @@ def value_node(parameter: Parameter, notation: Notation) -> Node:
     """The texts of the parameter's valid values, to be followed by what ends a value."""
     kinds = kinds_of(parameter.schema, parameter.root)
     if kinds == {"string"}:
-        return string_node(parameter, notation.close)
+        return string_node(parameter, notation.close, notation.lead)
     if _takes_any_string(parameter):  # every text is one, or a valid value of another type
-        return RawString({"type": "string"}, notation.close, _owner(parameter))
+        return RawString({"type": "string"}, notation.close, _owner(parameter), notation.lead)
     check = validator(parameter.root).evolve(schema=parameter.schema)
     words = (Literal(word) for word, value in notation.words.items() if check.is_valid(value))
-    strings = (string_node(parameter, notation.close),) if "string" in kinds else ()
+    strings = (string_node(parameter, notation.close, notation.lead),) if "string" in kinds else ()
     return one_of((*strings, json_node(parameter), *words))
 
 
@@ -106,9 +106,9 @@ def _takes_any_string(parameter: Parameter) -> bool:
     )
 
 
-def string_node(parameter: Parameter, until: str) -> RawString:
+def string_node(parameter: Parameter, until: str, lead: str = "") -> RawString:
     """The strings among the values, bare."""
-    return RawString(_standalone(parameter.schema, parameter.root), until, _owner(parameter))
+    return RawString(_standalone(parameter.schema, parameter.root), until, _owner(parameter), lead)
 
 
 def json_node(parameter: Parameter) -> Json:

@@ -50,3 +50,19 @@ def test_what_cannot_hold_the_end_is_left_as_it_is() -> None:
     assert isinstance(bare(many(chars("\n</p>"), 0, 5), END), Both)
     assert bare(Text(END), END) == NOTHING
     assert bare(many(chars("\0a")), "a") == Both(many(chars("a")), UpTo("a"))
+
+
+def test_what_leads_to_a_text_counts_for_its_end() -> None:
+    expr = raw_string(lower({"type": "string"}, "test"), "\n</p>", kept, "test", "\n")
+    assert [text for text in ("", "x", "</p", "</p>", "</p>x", "x</p>", "\n</p>") if matches(expr, text)] == [
+        "",
+        "x",
+        "</p",
+        "x</p>",
+    ]
+    listed = raw_string(lower({"enum": ["</p>", "</p"]}, "test"), "\n</p>", kept, "test", "\n")
+    assert listed == Text("</p")
+    assert isinstance(bare(many(chars("\n</p>"), 0, 4), "\n</p>", 1), Both)  # long enough with what leads to it
+    for lead in ("x", "\n</p>"):
+        with pytest.raises(UnsupportedSchema, match="must be the beginning of its end"):
+            raw_string(lower({"type": "string"}, "test"), "\n</p>", kept, "test", lead)

@@ -206,7 +206,7 @@ def test_the_grammar() -> None:
     function, *city, days, metric, _, close = call.parts
     assert (function, close) == (Literal("<function=get_weather>\n"), Literal("</function>"))
     closing = Literal("\n</parameter>\n")
-    assert city == [Literal("<parameter=city>\n"), RawString({"type": "string"}, "\n</parameter>"), closing]
+    assert city == [Literal("<parameter=city>\n"), RawString({"type": "string"}, "\n</parameter>", lead="\n"), closing]
     assert days == Repeat(Seq((Literal("<parameter=days>\n"), Json({"type": "integer"}), closing)), Literal(""), 0, 1)
     words = (Literal("True"), Literal("False"), Literal("None"))
     assert metric == Repeat(

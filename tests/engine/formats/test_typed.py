@@ -315,21 +315,21 @@ def others(schema: Any, *kinds: str) -> Json:
 @pytest.mark.parametrize(
     ("schema", "expected"),
     [
-        ({"type": "string", "minLength": 2}, RawString({"type": "string", "minLength": 2}, "\n</v>")),
+        ({"type": "string", "minLength": 2}, RawString({"type": "string", "minLength": 2}, "\n</v>", lead="\n")),
         ({"type": "integer"}, Json({"type": "integer"})),
         ({"type": "boolean"}, Choice((Json({"type": "boolean"}), Literal("True"), Literal("False")))),
         ({"enum": [True, 1]}, Choice((Json({"enum": [True, 1]}), Literal("True")))),
         ({"type": ["integer", "null"]}, Choice((Json({"type": ["integer", "null"]}), Literal("None")))),
-        (SHORT, Choice((RawString(SHORT, "\n</v>"), others(SHORT, "null"), Literal("None")))),
+        (SHORT, Choice((RawString(SHORT, "\n</v>", lead="\n"), others(SHORT, "null"), Literal("None")))),
         # any string at all: every text is valid, as it or as something else
-        (NULLABLE, RawString({"type": "string"}, "\n</v>")),
-        ({}, RawString({"type": "string"}, "\n</v>")),
-        ({"anyOf": [{"type": "object"}, {"type": "string"}]}, RawString({"type": "string"}, "\n</v>")),
+        (NULLABLE, RawString({"type": "string"}, "\n</v>", lead="\n")),
+        ({}, RawString({"type": "string"}, "\n</v>", lead="\n")),
+        ({"anyOf": [{"type": "object"}, {"type": "string"}]}, RawString({"type": "string"}, "\n</v>", lead="\n")),
         (
             {"enum": ["a", 1, [2]]},
             Choice(
                 (
-                    RawString({"enum": ["a", 1, [2]]}, "\n</v>"),
+                    RawString({"enum": ["a", 1, [2]]}, "\n</v>", lead="\n"),
                     others({"enum": ["a", 1, [2]]}, "array", "integer", "number"),
                 )
             ),
@@ -377,7 +377,7 @@ def test_a_grammar_has_the_texts_that_mean_a_valid_value(schema: Any) -> None:
     expression = re.compile(to_regex(Seq((node_of(schema, LINES), Literal("\n</v>"))), {}))
     arguments, check = typed(schema, LINES), validator(tool_with(schema).parameters)
     accepted = []
-    for text in (*BARE, "None", "true", "True", "false", "False", "[]", "{}", "\n</v>"):
+    for text in (*BARE, "None", "true", "True", "false", "False", "[]", "{}", "\n</v>", "</v>", "</v"):
         value = arguments.value_of("x", text)
         if expression.fullmatch(f"{START}{text}\n</v>"):
             assert check.is_valid({"x": value}), text
