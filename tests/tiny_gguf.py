@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -52,23 +54,28 @@ The result of the tool is true, false or null; the function was called with the 
 """
 
 
-def write_tiny_vocab(path: Path) -> Path:
-    """A GGUF that holds only the vocabulary (load it with `vocab_only=True`)."""
+def write_tiny_vocab(path: Path, more: Mapping[str, TokenType] = MappingProxyType({})) -> Path:
+    """A GGUF that holds only the vocabulary (load it with `vocab_only=True`), with `more` tokens at its end."""
     writer = GGUFWriter(path, "qwen3")
-    _add_header(writer, context=2048, width=64, chat_template=CHAT_TEMPLATE)
+    _add_header(writer, context=2048, width=64, chat_template=CHAT_TEMPLATE, more=more)
     _finish(writer)
     return path
 
 
 def write_tiny_model(
-    path: Path, seed: int = 0, context: int = 2048, chat_template: str | None = CHAT_TEMPLATE, width: int = 64
+    path: Path,
+    seed: int = 0,
+    context: int = 2048,
+    chat_template: str | None = CHAT_TEMPLATE,
+    width: int = 64,
+    more: Mapping[str, TokenType] = MappingProxyType({}),
 ) -> Path:
     """A whole F16 model with random weights. With `width` 256 every matrix can be quantized to every level."""
     writer = GGUFWriter(path, "qwen3")
-    _add_header(writer, context=context, width=width, chat_template=chat_template)
+    _add_header(writer, context=context, width=width, chat_template=chat_template, more=more)
     writer.add_file_type(1)  # mostly F16
     rng = np.random.default_rng(seed)
-    head, n_vocab = width // 2, len(vocabulary()[0])
+    head, n_vocab = width // 2, len(vocabulary()[0]) + len(more)
 
     def matrix(name: str, rows: int, columns: int) -> None:
         weights = rng.standard_normal((rows, columns), dtype=np.float32) / np.sqrt(columns)
@@ -95,7 +102,14 @@ def write_tiny_model(
     return path
 
 
-def _add_header(writer: Any, *, context: int, width: int, chat_template: str | None) -> None:
+def _add_header(
+    writer: Any,
+    *,
+    context: int,
+    width: int,
+    chat_template: str | None,
+    more: Mapping[str, TokenType] = MappingProxyType({}),
+) -> None:
     writer.add_name("tiny")
     writer.add_context_length(context)
     writer.add_embedding_length(width)
@@ -110,8 +124,8 @@ def _add_header(writer: Any, *, context: int, width: int, chat_template: str | N
     tokens, kinds, merges = vocabulary()
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list(tokens)
-    writer.add_token_types(kinds)
+    writer.add_token_list([*tokens, *more])
+    writer.add_token_types([*kinds, *more.values()])
     writer.add_token_merges(merges)
     writer.add_eos_token_id(tokens.index("<|im_end|>"))
     writer.add_pad_token_id(tokens.index("<|endoftext|>"))
