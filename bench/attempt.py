@@ -25,7 +25,7 @@ from bench.run import model_spec
 from bench.score.adherence import violations
 from bench.suites.case import FOLDER, Case, Suite
 from engine.runtime import Limits
-from engine.types import Generation, Message, Parsed, Tool
+from engine.types import Finding, Generation, Message, Parsed, Tool
 from grammars.errors import InvalidSchema, ToolgaugeError
 from grammars.schema import normalise_tools
 
@@ -41,6 +41,14 @@ class Attempt:
     parsed: Parsed | None
     violations: tuple[frozenset[str], ...] = ()
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """All modes' answers, and what the self-check found about the model."""
+
+    attempts: tuple[Attempt, ...]
+    findings: tuple[Finding, ...]
 
 
 def read_tools(path: Path = DEFAULT_TOOLS) -> tuple[Tool, ...]:
@@ -81,7 +89,7 @@ def suite_of(sentence: str, tools: Sequence[Tool], system: str = "") -> Suite:
     return Suite("try", "", "", (case,), digest, DEFAULT_TOOLS)
 
 
-def answers(plan: Plan) -> list[Attempt]:
+def answers(plan: Plan) -> Answers:
     """Ask the only model of the plan, in every mode; raises the reason why it cannot be loaded."""
     (model,) = plan.models
     jobs = tuple(
@@ -92,7 +100,7 @@ def answers(plan: Plan) -> list[Attempt]:
     return apart(partial(_answer_all, model_spec(plan, model, open_model), jobs), what=model.label)
 
 
-def _answer_all(spec: ModelSpec, jobs: Sequence[SampleJob], log: Path) -> list[Attempt]:
+def _answer_all(spec: ModelSpec, jobs: Sequence[SampleJob], log: Path) -> Answers:
     """In the new process: one answer in each mode, after a token of warming up."""
     spec = replace(spec, log_path=log)
     model = spec.opener(spec, Work((), tuple(jobs)))
@@ -116,4 +124,4 @@ def _answer_all(spec: ModelSpec, jobs: Sequence[SampleJob], log: Path) -> list[A
             tools = {tool.name: tool for tool in job.case.tools}
             wrong = tuple(violations(call, tools) for call in parsed.calls)
             found.append(Attempt(job.mode, finished.generation, parsed, wrong))
-    return found
+    return Answers(tuple(found), model.findings())

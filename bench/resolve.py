@@ -131,10 +131,10 @@ class Downloaded(Hub):
         return Path(path)
 
 
-def at_hand(argument: str) -> Resolved:
+def at_hand(argument: str, *, cache: Path | None = None) -> Resolved:
     """One file on this machine that a MODEL argument names; any level, unless it names one."""
     names_a_level = ":" in _HUB_PREFIX.sub("", argument)
-    return resolve(argument, () if names_a_level else (ALL_QUANTS,), hub=Downloaded())[0]
+    return resolve(argument, () if names_a_level else (ALL_QUANTS,), hub=Downloaded(cache=cache))[0]
 
 
 def resolve(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli import options
-from bench.cli.shell import WHAT, Exit, Json, comma_list, emit, emit_json, examples
+from bench.cli.shell import WHAT, Exit, Json, comma_list, emit, emit_json, examples, say
 
 if TYPE_CHECKING:
     from bench.attempt import Attempt
@@ -75,16 +75,18 @@ def try_(
         latency=LatencySettings(n_cases=1, repetitions=1),
     )
     plan = make_plan(config, models_for(config, Terminal(ask=not yes))[:1], (suite,))
-    found = answers(plan)
+    label, found = plan.models[0].label, answers(plan)
+    for finding in found.findings:
+        say(f"warning: {label}: {finding.message} ({finding.name})", "yellow")
     if as_json:
-        emit_json([asdict(attempt) for attempt in found])
+        emit_json([asdict(attempt) for attempt in found.attempts])
     else:
-        emit(document(plan.models[0].label, sentence, found))
-    if any(attempt.error for attempt in found):
+        emit(document(label, sentence, found.attempts))
+    if any(attempt.error for attempt in found.attempts):
         raise typer.Exit(Exit.ERRORED_ITEMS)
 
 
-def document(label: str, sentence: str, attempts: list[Attempt]) -> Document:
+def document(label: str, sentence: str, attempts: Sequence[Attempt]) -> Document:
     """Build the comparison; raw outputs follow where reading them left something out."""
     from bench import numbers
     from bench.report.document import Code, Column, Heading, Table, Text, cell

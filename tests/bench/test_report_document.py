@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.report import markdown, terminal
-from bench.report.document import Code, Column, Document, Heading, Table, Text, cell, visible
+from bench.report import html, markdown, terminal
+from bench.report.document import Code, Column, Document, Heading, Table, Text, cell, code, visible
 
 
 def wide_table() -> Table:
@@ -107,6 +107,27 @@ def test_a_markdown_cell_cannot_break_its_table(text: str, expected: str) -> Non
     rendered = markdown.render([Table((Column("x"),), ((cell(text),),))])
     assert f"| {expected} |" in rendered
     assert len(rendered.strip().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<tool_call>", "`<tool_call>`"),
+        ("<|tool_call>call:", "`<\\|tool_call>call:`"),
+        ("a\nb", "`a↵b`"),
+        ("`", "`` ` ``"),
+        ("", ""),
+    ],
+)
+def test_code_in_a_cell_is_shown_as_it_is(text: str, expected: str) -> None:
+    table = Table((Column("x"),), ((code(text),),))
+    assert f"| {expected.ljust(3)} |" in markdown.render([table])
+    assert visible(text).partition("\n")[0] in printed([table], 80)
+
+
+def test_code_in_a_page_is_marked_and_harmless() -> None:
+    page = html.render("page", [Table((Column("x"),), ((code("<tool_call>"),),))])
+    assert "<code>&lt;tool_call&gt;</code>" in page
 
 
 def test_a_fence_is_longer_than_any_in_the_text() -> None:

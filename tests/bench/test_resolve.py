@@ -10,7 +10,7 @@ import pytest
 
 from bench import registry as models_toml
 from bench.registry import Registry, RegistryError
-from bench.resolve import Hub, ModelNotFound, RepoFile, models_of, quant_of, resolve
+from bench.resolve import Hub, ModelNotFound, RepoFile, at_hand, models_of, quant_of, resolve
 from tests.bench.hub import REPOS, REVISION, content_of, serving
 
 
@@ -148,6 +148,18 @@ def test_offline_uses_what_was_downloaded_and_asks_nobody(hub: Hub, monkeypatch:
 
 
 # Names of the registry
+
+
+def test_a_model_at_hand_is_one_that_was_downloaded_at_any_level(hub: Hub, downloads: list[str]) -> None:
+    with pytest.raises(ModelNotFound, match=r"nothing of someone/Tiny-GGUF has been downloaded.*name a local file"):
+        at_hand("someone/Tiny-GGUF", cache=hub.cache)
+    (fetched,) = resolve("someone/Tiny-GGUF:Q8_0", hub=hub)
+    n_downloads = len(downloads)
+    for argument in ("someone/Tiny-GGUF", "someone/Tiny-GGUF:Q8_0", "hf.co/someone/Tiny-GGUF"):
+        assert at_hand(argument, cache=hub.cache).path == fetched.path
+    with pytest.raises(ModelNotFound, match="someone/Tiny-GGUF has no Q4_K_M; it has Q8_0"):
+        at_hand("someone/Tiny-GGUF:Q4_K_M", cache=hub.cache)
+    assert len(downloads) == n_downloads
 
 
 def test_a_registry_name_is_its_repository(hub: Hub, registry: Registry) -> None:

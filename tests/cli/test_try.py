@@ -14,7 +14,7 @@ from bench.cli.try_ import document
 from bench.report import markdown
 from engine.types import Call, Fragment, Generation, Parsed, StopReason, Timings
 from grammars.errors import ToolgaugeError
-from tests.tiny_gguf import write_tiny_model
+from tests.tiny_gguf import CHAT_TEMPLATE, write_tiny_model
 
 Captured = pytest.CaptureFixture[str]
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -100,6 +100,31 @@ def test_a_real_file_answers_in_every_mode(tmp_path: Path, capsys: Captured) -> 
     attempts = json.loads(capsys.readouterr().out)
     assert [attempt["mode"] for attempt in attempts] == ["native.free", "native.schema", "json.free", "json.schema"]
     assert all(attempt["error"] is None and attempt["generation"]["n_prompt"] > 10 for attempt in attempts)
+
+
+def test_a_template_that_does_not_fit_is_a_warning_beside_the_answers(tmp_path: Path, capsys: Captured) -> None:
+    template = tmp_path / "xml.jinja"
+    template.write_text(CHAT_TEMPLATE.replace('{"name": "', "<function=").replace('", "arguments": ', ">"))
+    tools = tmp_path / "tools.json"
+    tools.write_text(json.dumps([{"name": "weather", "parameters": PARAMETERS}]))
+    flags = [
+        "--tools",
+        str(tools),
+        "--chat-template",
+        str(template),
+        "--format",
+        "hermes",
+        "--thinking",
+        "on",
+        "--modes",
+        "native.free",
+    ]
+    model = write_tiny_model(tmp_path / "tiny-F16.gguf")
+    assert main(["try", str(model), "hello", *flags, "--predict", "8", "-t", "1", "--json"]) == Exit.OK
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out)) == 1
+    for name in ("call-text-differs", "thinking-ignored"):
+        assert f"({name})" in captured.err
 
 
 def test_a_model_that_takes_its_process_with_it_is_a_sentence(capsys: Captured) -> None:
