@@ -359,13 +359,15 @@ class Answer:
         if beyond is None:
             raise ConstraintError(f"the grammar does not begin with its trigger {found.marker.decode()}")
         for part in self._spell(piece + beyond) if refused or beyond else (token,):
-            if not self.stop:
-                self._emit(part, ends_reasoning=True)
+            if self.stop:
+                return
+            self._emit(part, ends_reasoning=True)
         self._phase = _Phase.CONSTRAINED
         for part in self._spell(resume):
-            if not self.stop:
-                self._n_forced += 1
-                self._emit(part, forced=True)
+            if self.stop:
+                return
+            self._n_forced += 1
+            self._emit(part, forced=True)
         assert self._constraint is not None
         self._end_or_force(self._constraint)
 

@@ -445,6 +445,14 @@ def test_a_grammar_that_does_not_begin_with_its_trigger_is_an_error(desk: Desk) 
         desk.run(request(compiled=desk.options("QX"), triggers=(CALL,)), f"{CALL}QX")
 
 
+def test_an_answer_that_is_cut_within_its_trigger_has_not_ended(desk: Desk) -> None:
+    text = JOINED
+    asked = request(compiled=desk.options(text), triggers=('", "arguments',), limits=Limits(answer=13))
+    generation = desk.run(asked, desk.spelled('", "arguments'))
+    assert generation.stop is StopReason.LENGTH
+    assert len(generation.tokens) == 13 and text.startswith(generation.text) and generation.text != text
+
+
 @pytest.mark.parametrize("budget", [1, 2, 3, 4])
 def test_a_trigger_keeps_the_budget(desk: Desk, budget: int) -> None:
     compiled = desk.options(f"{CALL}QXQX")
