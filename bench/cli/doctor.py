@@ -30,6 +30,7 @@ def doctor(
     model: Annotated[
         str | None,
         typer.Argument(
+            metavar="MODEL",
             show_default=False,
             help="A GGUF file, a name of models.toml, or org/repo:QUANT that is downloaded already."
             " Without one: the machine.",
@@ -42,9 +43,10 @@ def doctor(
 ) -> None:
     """Check this machine, or whether a model's template, format and vocabulary fit together.
 
-    The machine: llama.cpp, GPU, memory, constraint backends, caches; exit code 0 if it is ready, else 2. A model is
-    checked without loading its weights: exit code 0 if everything agrees, 1 if something does not, 2 if it cannot be
-    read.
+    The machine: exit code 0 if it is ready, 2 if it is not.
+
+    A model: 0 if everything agrees, 1 if something does not, 2 if it cannot be
+    read. Its weights are not loaded.
     """
     if model is not None:
         _model(model, format_id, chat_template, as_json=as_json)

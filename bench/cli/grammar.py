@@ -30,7 +30,12 @@ _N_BEFORE, _N_AFTER = 60, 20  # characters of the answer shown around the place 
 
 
 def grammar(
-    model: Annotated[str, typer.Argument(help="A GGUF file, a name of models.toml, or org/repo:QUANT.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A GGUF file, a name of models.toml, or org/repo:QUANT that is downloaded already."
+        ),
+    ],
     tools: options.Tools = None,
     mode: Annotated[
         str, typer.Option(help="native.schema, json.schema or json.syntax.", rich_help_panel=WHAT)
@@ -57,9 +62,10 @@ def grammar(
 ) -> None:
     """Print a constraint's grammar, or say whether it accepts an answer.
 
-    Without an answer the grammar is printed, for the model's own vocabulary. With one, the verdict: accepted (exit
-    code 0) or not (exit code 1), where it stopped and what might have come there, and what the parser reads. Weights
-    are not loaded.
+    Without an answer the grammar is printed, for the model's own vocabulary.
+
+    With one, the verdict: accepted (exit code 0) or not (exit code 1), where it
+    stopped, what might have come there, and what the parser reads.
     """
     from bench.attempt import DEFAULT_TOOLS, read_tools
     from bench.checkup import look_at
@@ -111,7 +117,9 @@ def _check_mode(mode: str) -> None:
 
 def _about(outcome: Tried, mode: str) -> str:
     """One line about the grammar that is printed."""
-    begins = f"begins with {' or '.join(map(repr, outcome.triggers))}" if outcome.triggers else "holds from the start"
+    where = " at an answer's start" if outcome.at_start else ""
+    triggers = " or ".join(map(repr, outcome.triggers))
+    begins = f"begins with {triggers}{where}" if triggers else "holds from the start"
     tokens = [f"{text} is token {token}" for text, token in outcome.markers.items() if token is not None]
     markers = f"; {', '.join(tokens)}" if tokens and mode.startswith("native.") else ""
     return (
