@@ -13,7 +13,7 @@ from grammars.errors import UnsupportedSchema
 from grammars.lower import lower
 from grammars.notation import JSON, DictNotation, Notation
 from grammars.ranges import FRACTION, NATURAL
-from grammars.raw import bare, content, string_shapes
+from grammars.raw import bare, content, string_shapes, up_to_a_token
 from grammars.regular import ANY as ANY_CHAR
 from grammars.regular import (
     EMPTY,
@@ -91,12 +91,13 @@ class _Builder:
             case nodes.QuotedDict(schema, quote, tool):
                 return self.values(schema, DictNotation(quote, self.node(nodes.Marker(quote))), tool)
             case nodes.RawString(schema, until, tool, lead):
+                end = up_to_a_token(until, self.marker_ids)
                 with UnsupportedSchema.named(tool):
-                    return raw_string(lower(schema, self.backend), until, self.settle, self.backend, lead)
+                    return raw_string(lower(schema, self.backend), end, self.settle, self.backend, lead)
             case nodes.AnyJsonObject():
                 return self.any_json_object()
             case nodes.RawText(until):
-                return self.settle(raw_text(until, self.backend), as_it_is)
+                return self.settle(raw_text(up_to_a_token(until, self.marker_ids), self.backend), as_it_is)
             case nodes.Seq(parts):
                 return cat(*map(self.node, parts))
             case nodes.Choice(options):

@@ -33,6 +33,7 @@ from grammars.nodes import (
 )
 from grammars.notation import JSON, DictNotation, Notation
 from grammars.ranges import decimals, integers
+from grammars.raw import up_to_a_token
 from grammars.regular import (
     Alt,
     Cat,
@@ -215,10 +216,11 @@ class _Printer:
             case Marker(text):
                 return None if text in self.marker_ids else Text(text)
             case RawText(until):
-                return raw_text(until, BACKEND)
+                return raw_text(up_to_a_token(until, self.marker_ids), BACKEND)
             case RawString(schema, until, tool, lead):
+                end = up_to_a_token(until, self.marker_ids)
                 with UnsupportedSchema.named(tool):
-                    return raw_string(lower(schema, BACKEND), until, kept, BACKEND, lead)
+                    return raw_string(lower(schema, BACKEND), end, kept, BACKEND, lead)
             case Json(schema, tool):
                 with UnsupportedSchema.named(tool):
                     return _scalar(lower(schema, BACKEND).root)

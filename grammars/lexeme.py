@@ -46,9 +46,9 @@ def lexeme(expr: Expr) -> str:
         case Text(text):
             return literal(text)
         case UpTo(end, seen):
-            return f"(/[^\\x00]*/ & {_not_before(end, seen)})"
+            return f"(/[^\\x00]*/ & {not_before(end, seen)})"
         case Both(left, UpTo(end, seen)):
-            return f"({lexeme(left)} & {_not_before(end, seen)})"
+            return f"({lexeme(left)} & {not_before(end, seen)})"
         case Both(left, right):
             return f"({lexeme(left)} & {lexeme(right)})"
         case Cat(parts) if has_intersection(expr):
@@ -60,12 +60,13 @@ def lexeme(expr: Expr) -> str:
     return _regex(to_regex_text(expr))
 
 
-def _not_before(end: str, seen: int) -> str:
+def not_before(end: str, seen: int) -> str:
     """Any text but those that, with `end` after them and its first `seen` characters before them, hold it twice."""
     rest, early = many(ANY), early_ends(end)
     anywhere = cat(rest, alt(cat(Text(end), rest), *map(Text, early)))
-    begun = [Text(one[size:]) for one in early for size in range(1, len(one) + 1) if end[:seen].endswith(one[:size])]
-    at_once = [cat(Text(end[seen:]), rest), *begun] if seen else []
+    begun = [size for size in range(1, seen + 1) if end[:seen].endswith(end[:size])]  # of `end`, by what stands before
+    at_once = [cat(Text(end[size:]), rest) for size in begun]
+    at_once += [Text(one[size:]) for one in early for size in begun if size <= len(one)]
     return "~" + _regex(f"(?:{to_regex_text(alt(anywhere, *at_once))})")
 
 

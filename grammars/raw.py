@@ -7,7 +7,7 @@ the end `\n</p>\n`, the text `\n</p>` would be cut off at once. NUL, which llama
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from grammars.automaton import alphabet, matches
 from grammars.regular import (
@@ -63,6 +63,14 @@ def content(shape: String | Const) -> Expr:
     return shape.content if implied else Both(shape.content, lengths)
 
 
+def up_to_a_token(until: str, tokens: Iterable[str]) -> str:
+    """The end of a text; only as far as the first of the tokens in it, if there are any.
+
+    Not every engine could tell the token from a text that merely looks like it, and goes on.
+    """
+    return until[: min((until.find(text) + len(text) for text in tokens if text in until), default=len(until))]
+
+
 def bare(content: Expr, end: str, seen: int = 0) -> Expr:
     """Those texts of `content` that may stand before `end`; its first `seen` characters stand before them."""
     match content:
@@ -78,12 +86,10 @@ def bare(content: Expr, end: str, seen: int = 0) -> Expr:
 
 def _never_holds(content: Expr, end: str, seen: int) -> bool:
     """Whether it is plain that no such text holds `end`, or could be taken for its beginning."""
-    known = alphabet(content)
-    if not all(char in known for char in end[seen:]):
-        return True
-    longest = length_bounds(content)[1]
     period = next(size for size in range(1, len(end) + 1) if end.startswith(end[size:]))
-    return longest is not None and longest < min(period, len(end) - seen)
+    written, known = end[seen:period], alphabet(content)  # what any such text would have to hold
+    longest = length_bounds(content)[1]
+    return not all(char in known for char in written) or (longest is not None and longest < len(written))
 
 
 def _without_nul(expr: Expr) -> Expr:

@@ -17,7 +17,8 @@ from engine.formats.strict import MAX_DEPTH, Broken, Value, skip
 from grammars.canonical import dumps
 
 QUOTE = '<|"|>'
-KEY = re.compile(r"""[^\s:,{}\[\]<>"](?:[^:,{}\[\]<>"\x00-\x1f]*[^\s:,{}\[\]<>"])?""")
+_EDGE = r"""[^\s:,{}\[\]<>"\x00-\x1f]"""
+KEY = re.compile(rf"""{_EDGE}(?:[^:,{{}}\[\]<>"\x00-\x1f]*{_EDGE})?""")
 
 # Models write `null`; the makers' template prints Python's word for it. Strings are quoted, so neither can be one.
 _WORDS: Mapping[str, Any] = {"true": True, "false": False, "null": None, "None": None}

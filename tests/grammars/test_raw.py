@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Any
 
 import pytest
@@ -7,8 +9,9 @@ import pytest
 from grammars.automaton import matches
 from grammars.build import raw_string
 from grammars.errors import UnsupportedSchema
+from grammars.lexeme import not_before
 from grammars.lower import lower
-from grammars.raw import bare
+from grammars.raw import bare, up_to_a_token
 from grammars.regular import NOTHING, Both, Text, UpTo, chars, many
 from grammars.restricted import kept
 
@@ -66,3 +69,35 @@ def test_what_leads_to_a_text_counts_for_its_end() -> None:
     for lead in ("x", "\n</p>"):
         with pytest.raises(UnsupportedSchema, match="must be the beginning of its end"):
             raw_string(lower({"type": "string"}, "test"), "\n</p>", kept, "test", lead)
+
+
+@pytest.mark.parametrize("end", ["ab", "aba", "aabaa", "abab", "aa"])
+def test_what_stands_before_a_text_may_begin_its_end(end: str) -> None:
+    """The automaton, llguidance's words and the short cut all agree with the definition."""
+    short = [many(chars("a"), 0, size) for size in range(4)] + [many(chars("b"), 0, size) for size in range(3)]
+    for seen in range(len(end)):
+        lead, words = end[:seen], re.compile(not_before(end, seen).removeprefix("~/").removesuffix("/"))
+        for size in range(6):
+            for letters in itertools.product("abc", repeat=size):
+                text = "".join(letters)
+                expected = (lead + text + end).find(end) == len(lead + text)
+                assert matches(UpTo(end, seen), text) == expected, (lead, text)
+                assert (words.fullmatch(text) is None) == expected, (lead, text)
+                for content in short:
+                    assert matches(bare(content, end, seen), text) == (expected and matches(content, text)), (
+                        lead,
+                        text,
+                    )
+
+
+@pytest.mark.parametrize(
+    ("until", "tokens", "end"),
+    [
+        ("</p>\n", [], "</p>\n"),
+        ("</p>\n", ["<x>"], "</p>\n"),
+        ("</D p>", ["D", "p>"], "</D"),
+        ("</p>", ["</p>"], "</p>"),
+    ],
+)
+def test_a_text_ends_with_the_first_token_of_its_end(until: str, tokens: list[str], end: str) -> None:
+    assert up_to_a_token(until, tokens) == end

@@ -74,6 +74,7 @@ def test_a_text_may_contain_a_marker(typed_engine: Any) -> None:
         (with_markers("<｜DSML｜a>", "｜DSML｜"), RawString(STRING, "</｜DSML｜"), with_markers(end, "｜DSML｜"))
     )
     compiled, token = typed_engine.compile(node), token_of(typed_engine, "｜DSML｜")
+    assert not accepts(compiled.start(), typed_engine.kinds, f"<｜DSML｜a></｜DSML｜b>{end}")
     for text in ("", "b", "</", "</a>\n</｜DSML"):
         constraint = compiled.start()
         for part in (f"<｜DSML｜a>{text}", end):

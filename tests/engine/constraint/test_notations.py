@@ -24,7 +24,7 @@ OPEN, END = "<p>\n", "\n</p>\n"
 QUOTES = ('<|"|>', "<tool_call>")  # plain text in the small vocabulary, and a token
 
 
-BARE = re.compile(r"""[^\s:,{}\[\]<>"](?:[^:,{}\[\]<>"\x00-\x1f]*[^\s:,{}\[\]<>"])?""")
+BARE = re.compile(r"""[^\s:,{}\[\]<>"\x00-\x1f](?:[^:,{}\[\]<>"\x00-\x1f]*[^\s:,{}\[\]<>"\x00-\x1f])?""")
 
 
 # A small writer
@@ -43,9 +43,7 @@ def written(value: Any, quote: str) -> str:
         case list():
             return f"[{','.join(written(item, quote) for item in value)}]"
         case dict():
-            if not all(
-                re.fullmatch(r"""[^\s:,{}\[\]<>"](?:[^:,{}\[\]<>"\x00-\x1f]*[^\s:,{}\[\]<>"])?""", key) for key in value
-            ):
+            if not all(BARE.fullmatch(key) for key in value):
                 raise Unsayable
             return f"{{{','.join(f'{key}:{written(item, quote)}' for key, item in value.items())}}}"
     return dumps(value)
