@@ -2,7 +2,7 @@
 
 Reading is strict first; where that fails, a fixed and ordered ledger of named repairs is tried, each on top of the one
 before, until the text can be read. The result is reported beside the verdict and never changes it, so that a lenient
-reader cannot move a ranking unseen. Knows no format: it looks for JSON that has the shape of a call.
+reader cannot move a ranking unseen. Of formats it knows the markers only: it looks for JSON in the shape of a call.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.records import StepRecord
 from bench.suites.case import Case
+from engine.formats import FORMATS
 from engine.formats.strict import Value, read
 from engine.types import Call, Parsed
 
@@ -27,8 +28,9 @@ Mend = Callable[[str, int], str]
 _OPENING = re.compile(r"\{(?=\s*[\"'“‘}])|\[(?=\s*[{\[\]])")  # a bracket that looks like the beginning of JSON
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
 _FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
-_MARKER = r"(?:</?[a-z_]{3,}>|<\|[a-z_]+\|>|\[/?[A-Z_]{4,}\])"
-_MARKERS_AROUND = re.compile(rf"\A(?:\s*{_MARKER})+|(?:{_MARKER}\s*)+\Z")
+_KNOWN_MARKERS = sorted({marker for fmt in FORMATS.values() for marker in fmt.markers}, key=len, reverse=True)
+_MARKER = "|".join((*map(re.escape, _KNOWN_MARKERS), r"</?[a-z_]{3,}>|<\|[a-z_]+\|>|\[/?[A-Z_]{4,}\]"))
+_MARKERS_AROUND = re.compile(rf"\A(?:\s*(?:{_MARKER}))+|(?:(?:{_MARKER})\s*)+\Z")
 
 
 @dataclass(frozen=True, slots=True)
