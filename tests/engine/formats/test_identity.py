@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -24,8 +25,9 @@ from tests.engine.formats.drawing import PLAIN_TEXT, Conversation, hostile, plai
 from tests.engine.formats.walking import BUNDLED
 
 formats = pytest.mark.parametrize("fmt", FORMATS.values(), ids=lambda fmt: fmt.id)
-MANY = settings(max_examples=60, suppress_health_check=list(HealthCheck))
-FEW = settings(max_examples=20, suppress_health_check=list(HealthCheck))
+N_EXAMPLES = int(os.environ.get("TOOLGAUGE_EXAMPLES", "50"))  # many more, now and then, find more
+MANY = settings(max_examples=N_EXAMPLES, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=max(1, N_EXAMPLES // 3), suppress_health_check=list(HealthCheck))
 
 ADD = Tool(
     "add",

@@ -228,9 +228,9 @@ class Tally:
     refused: dict[str, str] = field(default_factory=dict)  # tools that the engine cannot constrain, and why
 
 
-def walk_all(fmt: ToolFormat, engine: Any, n_walks: int, seed: str = "") -> Tally:
+def walk_all(fmt: ToolFormat, engine: Any, n_walks: int, seed: str = "", offered: Sequence[Tool] = TOOLS) -> Tally:
     """Walk a format's grammar for all tools that the engine can have, with several calls and with one in turn."""
-    tally, tools = Tally(), list(TOOLS)
+    tally, tools = Tally(), list(offered)
     counts = (True, False) if fmt.max_calls != 1 else (False,)
     walkers: dict[bool, Walker] = {}
     while tools and not walkers:
