@@ -1,6 +1,6 @@
 """Bare text and typed values: what the formats need that write arguments without quotes, told apart by the schema.
 
-    Argument = <parameter=days>2</parameter>
+    <parameter=days>2</parameter>
 
 is the number 2 where the tool's schema says integer and the text "2" where it says string. The rules, in this order:
 
