@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+from bench.nano import phrases
 from bench.nano.everyday import catalog, concrete, small_talk
 from bench.nano.exclusions import Exclusions
 from bench.nano.made_up import made_up
@@ -21,14 +22,14 @@ from bench.nano.words import Lexicon
 
 # Share of each category in the training data. Calls come first, for they are what is hard to learn.
 MIX = {
-    "single": 0.20,
-    "choose": 0.24,
-    "parallel": 0.16,
-    "abstain": 0.11,
-    "ask": 0.07,
+    "single": 0.18,
+    "choose": 0.22,
+    "parallel": 0.15,
+    "abstain": 0.15,
+    "ask": 0.09,
     "recover": 0.09,
     "chain": 0.09,
-    "follow_up": 0.04,
+    "follow_up": 0.03,
 }
 
 
@@ -52,93 +53,6 @@ class Conversation:
     domains: tuple[str, ...] = field(default=())
 
 
-_POLITE_BEFORE = (
-    "please ",
-    "Please ",
-    "hey, ",
-    "Hi, ",
-    "Hello! ",
-    "ok so ",
-    "quick one: ",
-    "Could you help? ",
-    "um, ",
-    "Next: ",
-    "I have a request: ",
-)
-_POLITE_AFTER = (
-    " please",
-    ", please",
-    " thanks",
-    ", thanks!",
-    " asap",
-    " if you can",
-    ". Thank you!",
-    " for me",
-    ", will you?",
-)
-_LINKS = (" and ", ". Also, ", ", and also ", "; ", " and then ", ". And ", ", plus ", ". Then ", ", ")
-_LEADS = ("", "", "", "Two things: ", "I need a few things. ", "Do all of this: ", "Before I go: ")
-_REFUSALS = (
-    "Sorry, I have no tool for that.",
-    "I can't do that, none of my tools fits.",
-    "Sorry, that is not something my tools can do.",
-    "I'm not able to do that with my tools.",
-)
-_SYSTEMS = (
-    "You are a helpful assistant.",
-    "You are a careful assistant that uses tools.",
-    "Be brief.",
-    "You help people with everyday tasks.",
-    "Answer politely.",
-)
-_TRANSIENT = (
-    {"error": {"type": "unavailable", "message": "503, try again"}},
-    {"error": "service unavailable, please retry"},
-    {"error": {"code": 503, "message": "temporarily unavailable"}},
-    {"error": {"type": "timeout", "message": "the request timed out"}},
-    {"error": "timeout after 30 s"},
-    {"status": "error", "reason": "too many requests, retry later"},
-    {"error": {"type": "rate_limit", "message": "429 Too Many Requests"}},
-    {"status": "error", "message": "connection reset, try once more"},
-)
-_PERMANENT = (
-    ("permission", {"error": {"type": "permission", "message": "this is not allowed for this account"}}),
-    ("permission", {"error": "permission denied"}),
-    ("permission", {"error": {"code": 403, "message": "forbidden, ask an administrator"}}),
-    ("permission", {"status": "error", "reason": "the account is read-only"}),
-    ("not_found", {"error": {"type": "not_found", "message": "no such entry"}}),
-    ("not_found", {"error": {"code": 404, "message": "not found"}}),
-    ("not_found", {"error": "nothing found with these values"}),
-)
-_BROKEN = ('{"', '{"status": "o', '{"result": 4', "<html>502 Bad Gateway</html>", '{"value": [1, ', "")
-_STOPS = (
-    "Sorry, I could not do that: {why}.",
-    "That failed: {why}.",
-    "I was not able to do it, the tool says: {why}.",
-)
-_REFERENCES = {
-    "email": ("that address", "their address", "the e-mail address you find", "them"),
-    "phone": ("that number", "the number you find"),
-    "address": ("that address", "there"),
-    "city": ("that city", "there"),
-    "code": ("that id", "the id you get", "the result"),
-    "person": ("that person", "them"),
-    "time": ("that time", "then"),
-    "date": ("that day", "the date you get"),
-    "amount": ("that amount", "the result"),
-    "medium_int": ("that number", "the result"),
-    "title": ("that", "the result"),
-}
-_JOINS = (
-    ". Then {b}",
-    ", then {b}",
-    " and then {b}",
-    ". With the result, {b}",
-    ". After that, {b}",
-    "; use what you get and {b}",
-)
-
-
 class Generator:
     """An endless, seeded stream of conversations.
 
@@ -153,9 +67,9 @@ class Generator:
         exclusions: Exclusions,
         *,
         catalogs: tuple[str, ...] = ("everyday", "work"),
-        made_up_share: float = 0.35,
+        made_up_share: float = 0.55,
         mix: dict[str, float] | None = None,
-        many_tools: float = 0.16,
+        many_tools: float = 0.08,
         alone: bool = False,
     ) -> None:
         self.rng = random.Random(seed)
@@ -210,13 +124,13 @@ class Generator:
 
     # -- phrasing ----------------------------------------------------------------------------------------------
 
-    def _polite(self, text: str) -> str:
+    def _polite(self, text: str, asked: Asked | None = None) -> str:
         draw = self.rng.random()
         if draw < 0.12:
-            text = self.rng.choice(_POLITE_BEFORE) + (text[0].lower() + text[1:] if not text.startswith("I") else text)
+            text = self.rng.choice(phrases.POLITE_BEFORE) + phrases.continued(text, asked)
         elif draw < 0.24:
-            text = text.rstrip(".?!") + self.rng.choice(_POLITE_AFTER)
-        if self.rng.random() < 0.15:
+            text = text.rstrip(".?!") + self.rng.choice(phrases.POLITE_AFTER)
+        if self.rng.random() < 0.15 and not phrases.begins_with_value(text, asked):
             text = text[0].upper() + text[1:]
         return text + self.rng.choice((".", "?", "!")) if text[-1].isalnum() and self.rng.random() < 0.25 else text
 
@@ -227,8 +141,8 @@ class Generator:
                 if self.rng.random() < 0.8
                 else world.today.strftime("It is %A, %Y-%m-%d.")
             )
-            return [Turn("system", text if self.rng.random() < 0.8 else f"{self.rng.choice(_SYSTEMS)} {text}")]
-        return [Turn("system", self.rng.choice(_SYSTEMS))] if self.rng.random() < 0.2 else []
+            return [Turn("system", text if self.rng.random() < 0.8 else f"{self.rng.choice(phrases.SYSTEMS)} {text}")]
+        return [Turn("system", self.rng.choice(phrases.SYSTEMS))] if self.rng.random() < 0.2 else []
 
     def _call(self, tool: ConcreteTool, asked: Asked) -> tuple[str, dict[str, Any]]:
         return tool.name, asked.arguments
@@ -249,14 +163,14 @@ class Generator:
         return self._one_call(world, "single", 0 if self.alone else self.rng.randint(0, 2))
 
     def _choose(self, world: World) -> Conversation:
-        return self._one_call(world, "choose", self._others(2, 4))
+        return self._one_call(world, "choose", self._others(2, 3))
 
     def _one_call(self, world: World, category: str, others: int) -> Conversation:
         tool = self._tool(world)
         asked = tool.ask(world)
         turns = [
             *self._opening(world),
-            Turn("user", self._polite(asked.text)),
+            Turn("user", self._polite(asked.text, asked)),
             Turn("assistant", calls=(self._call(tool, asked),)),
         ]
         if self.rng.random() < 0.25:
@@ -266,25 +180,20 @@ class Generator:
     def _parallel(self, world: World) -> Conversation | None:
         pairs = self._same_tool(world) if self.rng.random() < 0.45 else None
         if pairs is None:
-            tools = [self._tool(world) for _ in range(self.rng.choice((2, 2, 2, 3, 3, 4)))]
+            tools = [self._tool(world) for _ in range(self.rng.choice((2, 2, 2, 2, 3, 3, 4)))]
             if len({tool.name for tool in tools}) < len(tools):
                 return None
             asks = [tool.ask(world) for tool in tools]
-            text, link = self.rng.choice(_LEADS) + asks[0].text.rstrip(".?!"), self.rng.choice(_LINKS)
+            text, link = self.rng.choice(phrases.LEADS) + asks[0].text.rstrip(".?!"), self.rng.choice(phrases.LINKS)
             for asked in asks[1:]:
-                link = self.rng.choice(_LINKS) if self.rng.random() < 0.3 else link
-                lowered = (
-                    asked.text
-                    if link.startswith(". ") is False and asked.text.startswith("I")
-                    else asked.text[0].lower() + asked.text[1:]
-                )
-                text += link + lowered.rstrip(".?!")
+                link = self.rng.choice(phrases.LINKS) if self.rng.random() < 0.3 else link
+                text += link + phrases.continued(asked.text, asked).rstrip(".?!")
             calls, offered = tuple(self._call(t, a) for t, a in zip(tools, asks, strict=True)), tools
         else:
             tool, text, arguments = pairs
             calls, offered = tuple((tool.name, item) for item in arguments), [tool]
         turns = [*self._opening(world), Turn("user", self._polite(text)), Turn("assistant", calls=calls)]
-        others = self._others(0, 3)
+        others = self._others(0, 2)
         return Conversation(
             "parallel", self._offer(world, offered, others), tuple(turns), domains=tuple(t.domain for t in offered)
         )
@@ -302,7 +211,7 @@ class Generator:
             return None
         key = self.rng.choice(keys)
         surfaces, values = [asked.surfaces[key]], [asked.arguments[tool.param(key).name]]
-        for _ in range(self.rng.choice((1, 1, 2, 2, 3, 4))):
+        for _ in range(self.rng.choice((1, 1, 1, 2, 2, 3, 4))):
             surface, value = tool.fill(world, tool.param(key))
             if value not in values:
                 surfaces.append(surface)
@@ -317,22 +226,22 @@ class Generator:
     def _abstain(self, world: World) -> Conversation:
         offered = [self._tool(world)]
         draw = self.rng.random()
-        if draw < 0.4:
+        if draw < 0.25:
             entry = self.rng.choice(small_talk("chat"))
             text, reply = entry["t"], entry["reply"]
-        elif draw < 0.55:
+        elif draw < 0.35:
             entry = self.rng.choice(small_talk("impossible"))
             text, reply = entry["t"], entry["reply"]
         else:
             wanted = self._tool(world, like=offered[0] if self.rng.random() < 0.3 else None, unlike=offered[0].domain)
-            text, reply = self._polite(wanted.ask(world).text), self.rng.choice(_REFUSALS)
+            text, reply = self._polite(wanted.ask(world).text), self.rng.choice(phrases.REFUSALS)
             return self._said(world, "abstain", text, reply, self._offer_without(world, offered, wanted))
-        return self._said(world, "abstain", text, reply, self._offer(world, offered, self._others(0, 5)))
+        return self._said(world, "abstain", text, reply, self._offer(world, offered, self._others(0, 3)))
 
     def _offer_without(
         self, world: World, offered: list[ConcreteTool], wanted: ConcreteTool
     ) -> tuple[dict[str, Any], ...]:
-        for _ in range(self._others(0, 4)):
+        for _ in range(self._others(0, 3)):
             other = self._tool(world, unlike=wanted.domain)
             if other.name not in {tool.name for tool in (*offered, wanted)}:
                 offered.append(other)
@@ -351,7 +260,7 @@ class Generator:
         entry = self.rng.choice(tool.asks)
         text = tool.fill_in(entry["t"], world)
         conversation = self._said(
-            world, "ask", self._polite(text), entry["reply"], self._offer(world, [tool], self._others(0, 4))
+            world, "ask", self._polite(text), entry["reply"], self._offer(world, [tool], self._others(0, 2))
         )
         if self.rng.random() < 0.75:
             return conversation
@@ -363,15 +272,18 @@ class Generator:
         tool = self._tool(world)
         asked = tool.ask(world)
         first = Turn("assistant", calls=(self._call(tool, asked),))
-        turns = [*self._opening(world), Turn("user", self._polite(asked.text)), first]
+        turns = [*self._opening(world), Turn("user", self._polite(asked.text, asked)), first]
         draw = self.rng.random()
         if draw < 0.4:
             kind = "transient" if draw < 0.28 else "malformed"
-            fault: Any = self.rng.choice(_TRANSIENT) if kind == "transient" else self.rng.choice(_BROKEN)
+            fault: Any = self.rng.choice(phrases.TRANSIENT) if kind == "transient" else self.rng.choice(phrases.BROKEN)
             turns += [self._result(tool, fault), first, *self._finish(world, tool, asked)]
         elif draw < 0.65:
-            kind, fault = self.rng.choice(_PERMANENT)
-            turns += [self._result(tool, fault), Turn("assistant", self.rng.choice(_STOPS).format(why=_reason(fault)))]
+            kind, fault = self.rng.choice(phrases.PERMANENT)
+            turns += [
+                self._result(tool, fault),
+                Turn("assistant", self.rng.choice(phrases.STOPS).format(why=_reason(fault))),
+            ]
         else:
             kind = "validation"
             corrected = self._corrected(world, tool, asked)
@@ -384,7 +296,7 @@ class Generator:
                 *self._finish(world, tool, again),
             ]
         return Conversation(
-            "recover", self._offer(world, [tool], self._others(0, 4)), tuple(turns), kind, (tool.domain,)
+            "recover", self._offer(world, [tool], self._others(0, 2)), tuple(turns), kind, (tool.domain,)
         )
 
     def _corrected(self, world: World, tool: ConcreteTool, asked: Asked) -> tuple[dict[str, Any], Asked] | None:
@@ -435,7 +347,10 @@ class Generator:
                 (name, param)
                 for name, kind in first.result.items()
                 for param in second.params
-                if param.kind == kind and kind in _REFERENCES and first.domain != second.domain and param.required
+                if param.kind == kind
+                and kind in phrases.REFERENCES
+                and first.domain != second.domain
+                and param.required
             ]
             if links and first.name != second.name:
                 break
@@ -448,8 +363,8 @@ class Generator:
         result = result_of(first, world)
         is_list = param.schema["type"] == "array"
         arguments = {**b.arguments, param.name: [result[name]] if is_list else result[name]}
-        asked_b = b.text.replace(b.surfaces[param.key], self.rng.choice(_REFERENCES[param.kind or ""]))
-        text = a.text.rstrip(".?!") + self.rng.choice(_JOINS).format(b=asked_b[0].lower() + asked_b[1:])
+        asked_b = b.text.replace(b.surfaces[param.key], self.rng.choice(phrases.REFERENCES[param.kind or ""]))
+        text = a.text.rstrip(".?!") + self.rng.choice(phrases.JOINS).format(b=phrases.continued(asked_b, b))
         again = Asked(text, arguments, b.surfaces)
         turns = [
             *self._opening(world),
@@ -461,7 +376,7 @@ class Generator:
         ]
         return Conversation(
             "chain",
-            self._offer(world, [first, second], self._others(0, 3)),
+            self._offer(world, [first, second], self._others(0, 2)),
             tuple(turns),
             domains=(first.domain, second.domain),
         )
@@ -472,7 +387,7 @@ class Generator:
         a, b = first.ask(world), second.ask(world)
         turns = [
             *self._opening(world),
-            Turn("user", self._polite(a.text)),
+            Turn("user", self._polite(a.text, a)),
             Turn("assistant", calls=(self._call(first, a),)),
             *self._finish(world, first, a),
         ]
@@ -480,7 +395,7 @@ class Generator:
             entry = self.rng.choice(small_talk("chat"))
             turns += [Turn("user", entry["t"]), Turn("assistant", entry["reply"])]
         else:
-            turns += [Turn("user", self._polite(b.text)), Turn("assistant", calls=(self._call(second, b),))]
+            turns += [Turn("user", self._polite(b.text, b)), Turn("assistant", calls=(self._call(second, b),))]
         return Conversation(
             "follow_up",
             self._offer(world, [first, second] if first.name != second.name else [first], self._others(0, 2)),

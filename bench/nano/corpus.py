@@ -27,9 +27,9 @@ from engine.llama import LoadParams, load_model
 
 VOCABULARY_SIZE = 2048
 LONGEST = 1900  # tokens; the context is 2,048
-JSON_SHARE = 0.4
+JSON_SHARE = 0.35
 EASY_SEEDS = (90_001, 90_002, 90_003, 90_004)
-EASY_MIX = {"single": 0.7, "parallel": 0.1, "abstain": 0.12, "ask": 0.08}
+EASY_MIX = {"single": 0.55, "parallel": 0.1, "abstain": 0.22, "ask": 0.13}
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 Tokenize = Callable[[str], list[int]]
 

@@ -162,9 +162,9 @@ def _settled(key: str, spec: Mapping[str, Any], rng: random.Random) -> Param:
 def _renamed(name: str, world: World) -> str:
     """Now and then a name of another making, so that the name alone does not tell the tool."""
     rng, draw = world.rng, world.rng.random()
-    if world.lexicon.held_out or draw > 0.3:
+    if world.lexicon.held_out or draw > 0.15:
         return name
-    if draw < 0.1:
+    if draw < 0.03:
         return f"{world.lexicon.pick(rng, 'verbs')}_{world.lexicon.pick(rng, 'nouns')}"
     before = rng.choice(("do", "my", "api", "get", "run", "make", "new", "tool", world.lexicon.pick(rng, "nouns")))
     return f"{before}_{name}" if rng.random() < 0.6 else f"{name}_{before}"
@@ -179,10 +179,10 @@ def concrete(tool: Mapping[str, Any], world: World, avoid_names: frozenset[str])
     params = [_settled(key, spec, rng) for key, spec in tool.get("params", {}).items()]
     if not world.lexicon.held_out:
         params = [
-            replace(param, name=world.lexicon.pick(rng, "nouns")) if rng.random() < 0.15 else param for param in params
+            replace(param, name=world.lexicon.pick(rng, "nouns")) if rng.random() < 0.06 else param for param in params
         ]
     requests = tuple(r if isinstance(r, Mapping) else {"t": r} for r in tool["requests"])
-    if rng.random() < 0.35:
+    if rng.random() < 0.2:
         extra, requests = _with_extra(rng.choice(_EXTRAS), requests, rng)
         if extra.name not in {param.name for param in params} | {param.key for param in params}:
             params.append(extra)

@@ -27,7 +27,7 @@ from bench.nano.export import weights_of
 from bench.nano.model import NanoModel, Shape
 
 MUON_LR, EMBEDDING_LR, NORM_LR, WEIGHT_DECAY = 0.02, 3e-3, 2e-3, 0.01
-WARM_UP_STEPS, CONSTANT_UNTIL = 60, 0.5
+WARM_UP_STEPS, CONSTANT_UNTIL = 60, 0.4
 FUSED = {"qkv": 3, "gate_up": 2}
 CONTEXT_WEIGHT = 0.15
 EASY_UNTIL, EASY_SHARE = 0.3, 0.3  # the easy documents fade to this share of the batches
@@ -61,20 +61,38 @@ class Optimiser:
         return self.live[index].ndim == 2 and "embedding" not in self.names[index]
 
     def step(self, scale: float) -> None:
-        """One update with all learning rates times `scale`; gradients are read from the live parameters and cleared."""
+        """One update with all learning rates times `scale`; gradients are read from the live parameters and cleared.
+
+        Making a matrix orthogonal is the dear part, so every rank does its share of them.
+        """
         self.n_steps += 1
-        for index, (live, master, first) in enumerate(zip(self.live, self.master, self.first, strict=True)):
-            gradient = live.grad.float()  # type: ignore[union-attr]
-            if self._is_matrix(index):
-                first.mul_(0.95).add_(gradient)
-                master.mul_(1 - MUON_LR * scale * WEIGHT_DECAY)
-                # Fused matrices are several in one: each is made orthogonal by itself.
-                parts = (gradient + 0.95 * first).chunk(FUSED.get(self.names[index].split(".")[-2], 1))
-                master.sub_(MUON_LR * scale * torch.cat([orthogonalised(part) for part in parts]))
-            else:
-                self._adam(index, gradient, scale)
-            live.data.copy_(master)
+        gradients = [live.grad.float() for live in self.live]  # type: ignore[union-attr]
+        matrices = [index for index in range(len(self.live)) if self._is_matrix(index)]
+        by_size = sorted(matrices, key=lambda index: self.master[index].numel())
+        mine = set(by_size[dist.get_rank() :: dist.get_world_size()])
+        updates = torch.zeros(sum(self.master[index].numel() for index in matrices))
+        offset = 0
+        for index in matrices:
+            self.first[index].mul_(0.95).add_(gradients[index])
+            if index in mine:
+                update = self._orthogonal_update(index, gradients[index])
+                updates[offset : offset + update.numel()] = update.flatten()
+            offset += self.master[index].numel()
+        dist.all_reduce(updates)
+        shares = updates.split([self.master[index].numel() for index in matrices])
+        for index, update in zip(matrices, shares, strict=True):
+            master = self.master[index]
+            master.mul_(1 - MUON_LR * scale * WEIGHT_DECAY).sub_(MUON_LR * scale * update.view_as(master))
+        for index, live in enumerate(self.live):
+            if not self._is_matrix(index):
+                self._adam(index, gradients[index], scale)
+            live.data.copy_(self.master[index])
             live.grad = None
+
+    def _orthogonal_update(self, index: int, gradient: Tensor) -> Tensor:
+        # Fused matrices are several in one: each is made orthogonal by itself.
+        parts = (gradient + 0.95 * self.first[index]).chunk(FUSED.get(self.names[index].split(".")[-2], 1))
+        return torch.cat([orthogonalised(part) for part in parts])
 
     def _adam(self, index: int, gradient: Tensor, scale: float) -> None:
         first, second = self.first[index], self.second[index]
@@ -204,7 +222,7 @@ def run(rank: int, args: argparse.Namespace) -> None:
         loss = loss_of(model, tokens, targets, learned, CONTEXT_WEIGHT if share < args.context_until else 0.0)
         loss.backward()
         mean = averaged(optimiser.live, [loss.item(), float(tokens.numel()), time.monotonic() - started])
-        optimiser.step(rate_at(share, optimiser.n_steps))
+        optimiser.step(args.rate * rate_at(share, optimiser.n_steps))
         seen += int(mean[1] * args.ranks)
         losses.append(mean[0])
         share = (spent + mean[2]) / budget
@@ -243,6 +261,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=5_120, help="tokens in a step, padding included, over all ranks")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--warm", type=Path, help="start from this GGUF's weights, e.g. nano-f16.gguf")
+    parser.add_argument("--rate", type=float, default=1.0, help="factor of all learning rates; less for a warm start")
     parser.add_argument("--context-until", type=float, default=0.4, help="share of the run that learns prompts too")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,9 @@ import pytest
 from bench.nano import exclusions, render
 from bench.nano.conversation import MIX, Conversation, Generator
 from bench.nano.everyday import catalog
+from bench.nano.phrases import continued
 from bench.nano.suite import SUITE, cases, text
+from bench.nano.tools import Asked
 from bench.nano.values import KINDS, make
 from bench.nano.words import HELD_OUT, TRAIN, number_is_held_out
 
@@ -139,3 +141,19 @@ def test_learned_text_is_what_the_assistant_says(conversations: list[Conversatio
         said = "".join(piece.text for piece in pieces if piece.learned)
         assert said.count("<|im_end|>") == sum(turn.role == "assistant" for turn in conversation.turns)
         assert not any("<|im_start|>" in piece.text for piece in pieces if piece.learned)
+
+
+@pytest.mark.parametrize(
+    ("text", "surfaces", "said"),
+    [
+        ("Fold the chair", {}, "fold the chair"),
+        ("I want to fold a chair", {}, "I want to fold a chair"),
+        ("I'd like a chair", {}, "I'd like a chair"),
+        ("In the evening, fold a chair", {}, "in the evening, fold a chair"),
+        ("Rowena Inglis is a cousin of mine", {"name": "Rowena Inglis"}, "Rowena Inglis is a cousin of mine"),
+    ],
+)
+def test_in_the_middle_of_a_sentence_a_value_keeps_its_capital_letter(
+    text: str, surfaces: dict[str, str], said: str
+) -> None:
+    assert continued(text, Asked(text, {}, surfaces)) == said
