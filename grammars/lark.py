@@ -1,7 +1,8 @@
 """Lark, in llguidance's dialect: the format's envelope as rules, each schema in it as llguidance's own `%json`.
 
 The schema that `%json` gets is written anew from shapes, so that nothing llguidance would read otherwise, or not at
-all, ever reaches it. A value of which a part cannot be said that way is written in rules down to that part.
+all, ever reaches it. A value of which a part cannot be said that way is written in rules down to that part. Raw
+texts are lexemes together with what ends them (`grammars.lexeme`).
 """
 
 from __future__ import annotations
