@@ -217,6 +217,9 @@ def _schema_texts(schema: Any) -> Iterator[str]:
 
 # What an answer is worth
 
+# What no grammar holds: that the keys of an object that takes any key differ. A walk that meets this is taken anew.
+REPEATED = "is there twice"
+
 
 @dataclass
 class Tally:
@@ -224,6 +227,7 @@ class Tally:
 
     n_walks: int = 0
     n_good: int = 0
+    n_repeated: int = 0  # walks that were not counted, because a key is there twice
     complaints: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)  # tools that the engine cannot constrain, and why
 
@@ -245,18 +249,29 @@ def walk_all(fmt: ToolFormat, engine: Any, n_walks: int, seed: str = "", offered
         return tally
     for number in range(n_walks):
         several = counts[number % len(counts)]
-        text, found = None, "no end in time"
-        try:
-            text = walkers[several].walk(random.Random(f"{seed}{fmt.id} {number}"))
-        except DeadEnd as error:
-            found = str(error)
-        if text is not None:
-            found = complaint(fmt, text, tools, several=several)
+        found = REPEATED
+        for attempt in range(20):
+            chance = random.Random(f"{seed}{fmt.id} {number} {attempt}")
+            found = _walked(walkers[several], chance, fmt, tools, several=several)
+            if REPEATED not in found:
+                break
+            tally.n_repeated += 1
         tally.n_walks += 1
         tally.n_good += not found
         if found:
-            tally.complaints.append(f"{found}\n    {text!r}")
+            tally.complaints.append(found)
     return tally
+
+
+def _walked(walker: Walker, chance: random.Random, fmt: ToolFormat, tools: Sequence[Tool], *, several: bool) -> str:
+    try:
+        text = walker.walk(chance)
+    except DeadEnd as error:
+        return str(error)
+    if text is None:
+        return "no end in time"
+    found = complaint(fmt, text, tools, several=several)
+    return f"{found}\n    {text!r}" if found else ""
 
 
 def complaint(fmt: ToolFormat, text: str, tools: Sequence[Tool], *, several: bool) -> str:
