@@ -121,8 +121,12 @@ def hostile(fmt: ToolFormat) -> dict[str, Callable[[int], str]]:
     fillers |= {f"marker {marker}": marker for marker in (opener, *fmt.markers)}
     fillers |= {"call": answer, "almost a call": answer[:-1], "half a call": answer[: len(answer) // 2]}
     if FULL:
-        fillers |= {text: text for text in ("{", "</", "[1,", "\n", "😀", "\\u00", fmt.frame.open, fmt.frame.close)}
-        fillers |= {"the other half": answer[len(answer) // 2 :], "all of a thought": fmt.frame.open + fmt.frame.close}
+        fillers |= {text: text for text in ("{", "</", "[1,", "😀", "\\u00", fmt.frame.open, fmt.frame.close)}
+        fillers |= {
+            "lines": "\n",
+            "the other half": answer[len(answer) // 2 :],
+            "all of a thought": fmt.frame.open + fmt.frame.close,
+        }
     shapes = {filled: repeated("", filler) for filled, filler in fillers.items()}
     shapes |= {f"{filled} after an opener": repeated(opener, filler) for filled, filler in fillers.items()}
     shapes["openers and ends in turn"] = repeated("", opener + answer[-12:])
