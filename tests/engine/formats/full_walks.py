@@ -33,7 +33,7 @@ from tests.engine.formats.drawing import marker_texts
 from tests.engine.formats.walking import BUNDLED, TOOLS, VOCABULARIES, walk_all, write_with_markers
 
 ROOT = Path(__file__).parents[3]
-_COUNTED = ("n_good", "n_walks", "n_repeated")
+_COUNTED = ("n_good", "n_walks", "n_anew")
 N_REAL_SHARE = 30 / 500  # of the walks on the bundled vocabulary
 
 
@@ -51,7 +51,7 @@ class Done:
 
     n_walks: int
     n_good: int
-    n_repeated: int
+    n_anew: int
     complaints: list[str]
     refused: dict[str, str]
     seconds: float
@@ -103,7 +103,7 @@ def walk_group(path: Path, pairs: list[Pair]) -> None:
         tools = TOOLS[:3] if pair.engine == "outlines" and pair.vocabulary != "bundled" else TOOLS
         tally = walk_all(FORMATS[pair.fmt], engine, pair.n_walks, pair.vocabulary, tools)
         seconds = time.perf_counter() - started
-        done = Done(tally.n_walks, tally.n_good, tally.n_repeated, tally.complaints[:3], tally.refused, seconds)
+        done = Done(tally.n_walks, tally.n_good, tally.n_anew, tally.complaints[:3], tally.refused, seconds)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps([asdict(pair), asdict(done)]) + "\n")
         tell(pair, done)

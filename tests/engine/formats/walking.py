@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -170,7 +171,9 @@ class Walker:
 
     def _ends(self, root: Node) -> tuple[bytes, ...]:
         found = {node.until for node in _nodes(root) if isinstance(node, RawString | RawText)}
-        found |= {node.quote for node in _nodes(root) if isinstance(node, QuotedDict)}
+        for node in _nodes(root):
+            if isinstance(node, QuotedDict):
+                found |= {node.quote, ":"}  # the colon ends a bare key
         return tuple(sorted(text.encode() for text in found))
 
 
@@ -217,8 +220,9 @@ def _schema_texts(schema: Any) -> Iterator[str]:
 
 # What an answer is worth
 
-# What no grammar holds: that the keys of an object that takes any key differ. A walk that meets this is taken anew.
-REPEATED = "is there twice"
+# What no grammar holds: that the keys of an object that takes any key differ, and that a number without bounds is one
+# that a computer can hold. A walk that meets this is taken anew.
+BEYOND_GRAMMARS = re.compile("is there twice|a number out of range")
 
 
 @dataclass
@@ -227,7 +231,7 @@ class Tally:
 
     n_walks: int = 0
     n_good: int = 0
-    n_repeated: int = 0  # walks that were not counted, because a key is there twice
+    n_anew: int = 0  # walks that met what no grammar holds, and were taken anew
     complaints: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)  # tools that the engine cannot constrain, and why
 
@@ -249,13 +253,13 @@ def walk_all(fmt: ToolFormat, engine: Any, n_walks: int, seed: str = "", offered
         return tally
     for number in range(n_walks):
         several = counts[number % len(counts)]
-        found = REPEATED
+        found = ""
         for attempt in range(20):
             chance = random.Random(f"{seed}{fmt.id} {number} {attempt}")
             found = _walked(walkers[several], chance, fmt, tools, several=several)
-            if REPEATED not in found:
+            if not BEYOND_GRAMMARS.search(found):
                 break
-            tally.n_repeated += 1
+            tally.n_anew += 1
         tally.n_walks += 1
         tally.n_good += not found
         if found:
