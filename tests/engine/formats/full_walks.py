@@ -151,13 +151,11 @@ def table(pairs: list[Pair], done: dict[Pair, Done]) -> str:
     cells = {(pair.fmt, pair.vocabulary, pair.engine): done[pair] for pair in pairs}
     for fmt in dict.fromkeys(pair.fmt for pair in pairs):
         found = [cells[fmt, *column] for column in columns]
-        lines.append(
-            f"| {fmt} | {' | '.join(f'{one.n_good}/{one.n_walks}' if one.n_walks else '-' for one in found)} |"
-        )
-    total, good = (sum(getattr(one, key) for one in cells.values()) for key in ("n_walks", "n_good"))
-    return "\n".join(
-        [*lines, "", f"{good} of {total} walks are good; {sum(one.seconds for one in cells.values()):.0f} s of work"]
-    )
+        texts = [f"{one.n_good}/{one.n_walks}" if one.n_walks else "-" for one in found]
+        lines.append(f"| {fmt} | {' | '.join(texts)} |")
+    good, total, anew = (sum(getattr(one, key) for one in cells.values()) for key in _COUNTED)
+    more = f"{anew} more met what no grammar holds and were taken anew"
+    return "\n".join([*lines, "", f"{good} of {total} walks are good; {more}."])
 
 
 if __name__ == "__main__":
