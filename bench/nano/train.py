@@ -1,8 +1,8 @@
 """Training of the bundled model: one pass over the shards, as many steps as fit a wall-clock budget.
 
 Muon for the matrices, Adam for embedding and norms; compute in bfloat16 with float32 masters; the learning rate falls
-to zero over the budget's second half. Stop it at any moment and start it again with the same command: it goes on from
-the last checkpoint with the time that is left.
+to zero over the budget's last three fifths. Stop it at any moment and start it again with the same command: it goes on
+from the last checkpoint with the time that is left.
 
     python -m bench.nano.train --data FOLDER --out FOLDER --minutes 120 --ranks 2
 """
