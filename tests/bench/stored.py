@@ -16,6 +16,7 @@ from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
 from bench.store import Store
 from bench.suites.case import Case
 from bench.writer import NewLoad
+from engine import formats
 from engine.types import Call, ConstraintStats, Generation, Parsed, StopReason
 from tests.bench.episodes import play
 from tests.bench.scripted import PROVENANCE, fake, plan_of
@@ -37,7 +38,7 @@ def record(case: Case, kind: str, *, constrained: bool) -> ItemRecord:
         replace(step, generation=_generation(step.generation, kind, stats), prompt=f"<|im_start|>user\n{case.id}")
         for step in played.steps
     )
-    return replace(played, steps=steps, format_id="hermes", format_version="1")
+    return replace(played, steps=steps, format_id="hermes", format_version=formats.get("hermes").version)
 
 
 def _generation(generation: Generation, kind: str, stats: ConstraintStats | None) -> Generation:

@@ -48,7 +48,9 @@ def judged_again(folder: Path, raw: dict[str, Any], answers: Sequence[Answer]) -
     config = RunConfig(suites=(str(path),), modes=("native.free",), latency=NO_LATENCY)
     plan = make_plan(config, (fake(),), (load(path),))
     (item,) = plan.cells[0].items
-    record: ItemRecord = replace(play(item.case, answers), format_id="hermes", format_version="1")
+    record: ItemRecord = replace(
+        play(item.case, answers), format_id="hermes", format_version=formats.get("hermes").version
+    )
     with Store.open(folder / "results.db") as store:
         run_id = writer.begin_run(store, plan, PROVENANCE)
         (cell,) = store.cells(run_id)
