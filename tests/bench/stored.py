@@ -38,7 +38,7 @@ def record(case: Case, kind: str, *, constrained: bool) -> ItemRecord:
         replace(step, generation=_generation(step.generation, kind, stats), prompt=f"<|im_start|>user\n{case.id}")
         for step in played.steps
     )
-    return replace(played, steps=steps, format_id="hermes", format_version=formats.get("hermes").version)
+    return replace(played, steps=steps, format_id="hermes", format_version=formats.NATIVE["hermes"].version)
 
 
 def _generation(generation: Generation, kind: str, stats: ConstraintStats | None) -> Generation:

@@ -49,7 +49,7 @@ def judged_again(folder: Path, raw: dict[str, Any], answers: Sequence[Answer]) -
     plan = make_plan(config, (fake(),), (load(path),))
     (item,) = plan.cells[0].items
     record: ItemRecord = replace(
-        play(item.case, answers), format_id="hermes", format_version=formats.get("hermes").version
+        play(item.case, answers), format_id="hermes", format_version=formats.NATIVE["hermes"].version
     )
     with Store.open(folder / "results.db") as store:
         run_id = writer.begin_run(store, plan, PROVENANCE)
