@@ -16,7 +16,7 @@ from engine.constraint.protocol import Mask
 from engine.constraint.tokens import TokenKinds, empty_mask, has_bit, set_bits, utf8_tail
 from engine.errors import ConstraintError
 from grammars.gbnf import to_gbnf
-from grammars.nodes import Node
+from grammars.nodes import Choice, Node, QuotedDict, RawString, RawText, Repeat, Seq
 
 if TYPE_CHECKING:
     from engine.llama import GrammarSampler, Model
@@ -58,7 +58,20 @@ class GbnfBackend:
         marker_ids = self.kinds.marker_ids(root)
         text = to_gbnf(root, marker_ids)
         tokens = GbnfTokens(self.kinds, self._sort, self._bytewise, marker_ids)
-        return GbnfCompiled(text, GrammarSampler(self._model, text), tokens)
+        spelled = to_gbnf(root, {}) if marker_ids and _has_raw_text(root) else None
+        witness = GrammarSampler(self._model, spelled) if spelled else None
+        return GbnfCompiled(text, GrammarSampler(self._model, text), tokens, witness)
+
+
+def _has_raw_text(node: Node) -> bool:
+    match node:
+        case RawText() | RawString() | QuotedDict():
+            return True
+        case Seq(parts) | Choice(parts):
+            return any(map(_has_raw_text, parts))
+        case Repeat(item, separator):
+            return _has_raw_text(item) or _has_raw_text(separator)
+    return False
 
 
 class GbnfTokens:
@@ -86,19 +99,26 @@ class GbnfTokens:
 class GbnfCompiled:
     """Implements `Compiled`."""
 
-    def __init__(self, text: str, sampler: GrammarSampler, tokens: GbnfTokens) -> None:
+    def __init__(
+        self, text: str, sampler: GrammarSampler, tokens: GbnfTokens, witness: GrammarSampler | None = None
+    ) -> None:
         self.text = text
-        self._sampler, self._tokens = sampler, tokens
+        self._sampler, self._tokens, self._witness = sampler, tokens, witness
 
     def start(self) -> GbnfConstraint:
-        return GbnfConstraint(self._sampler.clone(), self._tokens)
+        return GbnfConstraint(self._sampler.clone(), self._tokens, self._witness.clone() if self._witness else None)
 
 
 class GbnfConstraint:
-    """Implements `Constraint`, and `check` for a few tokens at a time."""
+    """Implements `Constraint`, and `check` for a few tokens at a time.
 
-    def __init__(self, sampler: GrammarSampler, tokens: GbnfTokens) -> None:
-        self._sampler, self._tokens = sampler, tokens
+    In raw text llama.cpp's check errs: having matched the first characters of a marker as text, it takes the marker's
+    id for the next thing, and `accept` then ends the process. So the same grammar with its markers spelled out, the
+    `witness`, goes along and says whether a marker is really due.
+    """
+
+    def __init__(self, sampler: GrammarSampler, tokens: GbnfTokens, witness: GrammarSampler | None = None) -> None:
+        self._sampler, self._tokens, self._witness = sampler, tokens, witness
         self._pending = b""  # an unfinished character
         self._mask: Mask | None = None
 
@@ -117,18 +137,22 @@ class GbnfConstraint:
         for place in np.flatnonzero(allowed & (sort == _RAGGED)).tolist():
             allowed[place] = self._tail_after(int(candidates[place])) is not None
         for place in np.flatnonzero(allowed & (sort == _MARKER)).tolist():
-            allowed[place] = not self._allows_spelled(int(candidates[place]))
+            marker = int(candidates[place])
+            allowed[place] = not self._spells(self._sampler, marker) and self._is_due(marker)
         return allowed
 
     def _tail_after(self, token: int) -> bytes | None:
         return utf8_tail(self._pending, self._tokens.kinds.vocabulary.pieces[token])
 
-    def _allows_spelled(self, marker: int) -> bool:
-        """Whether the text that the marker looks like is allowed here; then it is that, and not the marker."""
+    def _is_due(self, marker: int) -> bool:
+        return self._witness is None or self._spells(self._witness, marker)
+
+    def _spells(self, sampler: GrammarSampler, marker: int) -> bool:
+        """Whether the text that the marker looks like is allowed; where it is so as text, it is that and no marker."""
         spelling = self._tokens.spellings[marker]
         if spelling is None:
             return False
-        probe = self._sampler.clone()
+        probe = sampler.clone()
         for token in spelling:
             if not probe.allows(token):
                 return False
@@ -151,6 +175,9 @@ class GbnfConstraint:
             assert tail is not None  # `allows` has seen to it
             self._pending = tail
         self._sampler.accept(token)
+        if self._witness is not None:
+            for part in self._tokens.spellings.get(token) or [token]:
+                self._witness.accept(part)
 
     def forced(self) -> list[int]:
         """Always none: to find out, this engine would have to check every token."""
