@@ -57,7 +57,8 @@ class DeepseekDsmlFormat:
     signature = Signature(all_of=(DSML, "invoke name="))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
-        f"A string cannot contain {END_PARAMETER} or NUL.",
+        f"A string cannot contain {END_PARAMETER} or NUL; where ｜DSML｜ is a token, the grammar leaves out "
+        "</｜DSML｜ too.",
         "A name cannot contain <, >, a quote or a line break, nor begin or end with white space.",
         "A parameter that the schema allows without listing it is read, but not written and not in the grammar.",
     )
