@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from itertools import product
@@ -73,8 +74,9 @@ def main() -> int:
                for key in product(["bundled", *VOCABULARIES], BACKENDS)}  # fmt: skip
     # What is slow comes last, so that most is known soon.
     groups = sorted((group for group in by_load.values() if group), key=lambda group: group[0].engine == "outlines")
-    with get_context("spawn").Pool(options.jobs) as pool:
-        for _ in pool.imap_unordered(partial(walk_group, path), groups):
+    # An executor and no pool: it notices when an engine has ended its process.
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as executor:
+        for _ in executor.map(partial(walk_group, path), groups):
             pass  # each process tells and keeps what it has done
     done = read_done(path)
     print(table(pairs, done))
