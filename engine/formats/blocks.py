@@ -41,6 +41,27 @@ def failed(text: str, start: int, end: int, reason: str, *, is_open: bool = Fals
     return Block(start, end, (), (Fragment(text[start:end], reason, start),), is_open, is_named)
 
 
+def each_block(text: str, start: int, opening: str, read_block: Callable[[str, int], Block]) -> Iterator[Block]:
+    """The blocks that begin with `opening`, in order. What was read as a call stays one, however the text goes on."""
+    while (start := text.find(opening, start)) >= 0:
+        block = read_block(text, start)
+        yield block
+        start = block.end
+
+
+def failed_until(
+    text: str, start: int, position: int, reason: str, edges: re.Pattern[str], close: str, *, is_named: bool = False
+) -> Block:
+    """A block that cannot be read on from `position` ends at the first of `edges`: behind it if that is `close`.
+
+    Markers inside its strings can no longer be told apart.
+    """
+    edge = edges.search(text, position)
+    if edge is None:
+        return failed(text, start, len(text), reason, is_open=True, is_named=is_named)
+    return failed(text, start, edge.end() if edge[0] == close else edge.start(), reason)
+
+
 def parse_blocks(text: str, frame: Frame, blocks: Blocks, strays: Strays, *, reasoning_opened: bool) -> Parsed:
     """The whole answer: reasoning, the calls and fragments of its blocks, and the prose around them."""
     split = split_reasoning(text, opened=reasoning_opened, frame=frame)

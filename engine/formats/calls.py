@@ -58,9 +58,15 @@ def write_call(call: Call, tools: Sequence[Tool], key: str = ARGUMENTS) -> str:
     return f'{{"name": {write_json(call.name, call)}, "{key}": {write_arguments(call, tools)}}}'
 
 
+def tool_of(call: Call, tools: Sequence[Tool]) -> Tool | None:
+    """The tool that a call is to; None: one that nobody offered."""
+    return next((tool for tool in tools if tool.name == call.name), None)
+
+
 def write_arguments(call: Call, tools: Sequence[Tool]) -> str:
     """The arguments as one JSON object, in the order of the tool's schema, which is the one that grammars allow."""
-    return write_json(call.arguments, call, next((tool.parameters for tool in tools if tool.name == call.name), None))
+    tool = tool_of(call, tools)
+    return write_json(call.arguments, call, None if tool is None else tool.parameters)
 
 
 def write_json(value: Any, call: Call, schema: Mapping[str, Any] | None = None) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_markers, watch_blocks
-from engine.formats.calls import write_json
+from engine.formats.calls import tool_of, write_json
 from engine.formats.protocol import CannotCarry, Signature
 from engine.formats.reasoning import THINK
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
@@ -124,7 +124,7 @@ def _strays(text: str, start: int, end: int) -> Iterator[Fragment]:
 
 
 def _write(call: Call, tools: Sequence[Tool]) -> str:
-    tool = next((tool for tool in tools if tool.name == call.name), None)
+    tool = tool_of(call, tools)
     parts = [f'{INVOKE}{writable(call.name, _NAME)}">\n']
     for key, value in ordered_arguments(call, tool).items():
         written = AS_TEXT + _text(call, value) if isinstance(value, str) else AS_JSON + write_json(value, call)

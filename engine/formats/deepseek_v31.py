@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from engine.constraint.protocol import ConstraintSpec
-from engine.formats.blocks import Block, check_tools, ends_inside, parse_blocks, watch_blocks
+from engine.formats.blocks import Block, check_tools, each_block, ends_inside, parse_blocks, watch_blocks
 from engine.formats.named import NAME_LIMIT, NamedCall
 from engine.formats.protocol import Signature
 from engine.formats.reasoning import THINK
@@ -60,10 +60,7 @@ class DeepseekV31Format:
 
 
 def _blocks(text: str, start: int) -> Iterator[Block]:
-    while (start := text.find(OPEN, start)) >= 0:
-        block = _block(text, start)
-        yield block
-        start = block.end
+    return each_block(text, start, OPEN, _block)
 
 
 def _block(text: str, start: int) -> Block:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from engine.formats.protocol import Signature, ToolFormat
+from engine.formats.protocol import ToolFormat
 from engine.vocabulary import TokenKind
 
 KindOf = Callable[[str], TokenKind | None]  # how a vocabulary holds a text as one special token, if it does
@@ -75,7 +75,8 @@ class Detection:
 
 def detect(formats: Mapping[str, ToolFormat], template: str, kind_of: KindOf) -> Detection:
     """The first of `ORDER` whose signature matches."""
-    candidates = [_candidate(formats[format_id], template) for format_id in ORDER if format_id in formats]
+    known = [formats[format_id] for format_id in ORDER if format_id in formats]
+    candidates = [Candidate(fmt, *fmt.signature.evidence(template)) for fmt in known]
     chosen = next((candidate for candidate in candidates if candidate.matches), None)
     others = tuple(each for each in candidates if each is not chosen and (each.matches or each.is_near))
     if chosen is None:
@@ -86,14 +87,3 @@ def detect(formats: Mapping[str, ToolFormat], template: str, kind_of: KindOf) ->
 def marker_tokens(fmt: ToolFormat, kind_of: KindOf) -> tuple[MarkerToken, ...]:
     """The format's markers as a vocabulary holds them."""
     return tuple(MarkerToken(text, kind_of(text) or None) for text in fmt.markers)
-
-
-def _candidate(fmt: ToolFormat, template: str) -> Candidate:
-    signature: Signature = fmt.signature
-    required = [text for text in signature.all_of if text in template]
-    missing = [text for text in signature.all_of if text not in template]
-    either = [text for text in signature.any_of if text in template]
-    if signature.any_of and not either:
-        missing.append(" or ".join(signature.any_of))
-    against = tuple(text for text in signature.none_of if text in template)
-    return Candidate(fmt, (*required, *either), tuple(missing), against)

@@ -19,12 +19,15 @@ from engine.formats import gemma_dict
 from engine.formats.blocks import (
     Block,
     check_tools,
+    each_block,
     ends_inside,
     failed,
+    failed_until,
     parse_blocks,
     stray_markers,
     watch_blocks,
 )
+from engine.formats.calls import tool_of
 from engine.formats.gemma_dict import QUOTE
 from engine.formats.protocol import CannotCarry, Signature
 from engine.formats.reasoning import Frame
@@ -90,10 +93,10 @@ def _named(name: str) -> str:
 
 
 def _arguments(call: Call, tools: Sequence[Tool]) -> str:
-    schema = next((tool.parameters for tool in tools if tool.name == call.name), None)
+    tool = tool_of(call, tools)
     arguments = gemma_dict.in_order(call.arguments)
     try:
-        written = gemma_dict.write(arguments if schema is None else arranged(arguments, _in_order(schema)))
+        written = gemma_dict.write(arguments if tool is None else arranged(arguments, _in_order(tool.parameters)))
     except gemma_dict.Unwritable as error:
         raise CannotCarry(f"{call.name}: {error}") from error
     match gemma_dict.read(written, 0):
@@ -130,11 +133,7 @@ def _in_order(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _blocks(text: str, start: int) -> Iterator[Block]:
-    """Every block from `start` on, in order. What was read as a call stays one, however the text goes on."""
-    while (start := text.find(OPEN, start)) >= 0:
-        block = _block(text, start)
-        yield block
-        start = block.end
+    return each_block(text, start, OPEN, _block)
 
 
 def _block(text: str, start: int) -> Block:
@@ -142,27 +141,25 @@ def _block(text: str, start: int) -> Block:
     if head is None:
         problem = f"{PREFIX}NAME{{ is missing after {OPEN}"
         is_cut = _HEAD_BEGUN.fullmatch(text, start + len(OPEN)) is not None
-        return failed(text, start, len(text), problem, is_open=True) if is_cut else _recover(text, start, problem)
+        return failed(text, start, len(text), problem, is_open=True) if is_cut else _broken(text, start, problem)
     match gemma_dict.read(text, head.end()):
         case Broken(reason, unfinished=True):
             return failed(text, start, len(text), reason, is_open=True, is_named=True)
         case Broken(reason):
-            return _recover(text, start, reason, is_named=True)
+            return _broken(text, start, reason, is_named=True)
         case Value(arguments, end):
             after = skip(text, end)
             if text.startswith(CLOSE, after):
                 return Block(start, after + len(CLOSE), (Call(head["name"], arguments),))
             if ends_inside(text, after, CLOSE):
                 return failed(text, start, len(text), f"{CLOSE} is missing", is_open=True, is_named=True)
-            return _recover(text, start, f"{CLOSE} is missing after the arguments", is_named=True)
+            return failed_until(
+                text, start, start + len(OPEN), f"{CLOSE} is missing after the arguments", _MARKER, CLOSE, is_named=True
+            )
 
 
-def _recover(text: str, start: int, reason: str, *, is_named: bool = False) -> Block:
-    """A broken block ends at the next marker; markers inside its strings can no longer be told apart."""
-    marker = _MARKER.search(text, start + len(OPEN))
-    if marker is None:
-        return failed(text, start, len(text), reason, is_open=True, is_named=is_named)
-    return failed(text, start, marker.end() if marker[0] == CLOSE else marker.start(), reason)
+def _broken(text: str, start: int, reason: str, *, is_named: bool = False) -> Block:
+    return failed_until(text, start, start + len(OPEN), reason, _MARKER, CLOSE, is_named=is_named)
 
 
 def _strays(text: str, start: int, end: int) -> Iterator[Fragment]:

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine.constraint.protocol import ConstraintSpec
-from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_markers, watch_blocks
+from engine.formats.blocks import Block, check_tools, each_block, failed, parse_blocks, stray_markers, watch_blocks
+from engine.formats.calls import tool_of
 from engine.formats.protocol import Signature
 from engine.formats.reasoning import THINK
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
@@ -78,10 +79,7 @@ class _Reading:
         self._tools = {tool.name: tool for tool in reversed(tools)}
 
     def blocks(self, text: str, start: int) -> Iterator[Block]:
-        while (start := text.find(OPEN, start)) >= 0:
-            block = self._block(text, start)
-            yield block
-            start = block.end
+        return each_block(text, start, OPEN, self._block)
 
     def _block(self, text: str, start: int) -> Block:
         reader = TagReader(text, start)
@@ -109,7 +107,7 @@ def _strays(text: str, start: int, end: int) -> Iterator[Fragment]:
 
 
 def _write(call: Call, tools: Sequence[Tool]) -> str:
-    tool = next((tool for tool in tools if tool.name == call.name), None)
+    tool = tool_of(call, tools)
     typed = TypedArguments(tool, NOTATION)
     pairs = (
         f"{KEY}{writable(key, _PARAMETER)}{END_KEY}{VALUE}{typed.text_of(key, value)}{END_VALUE}"

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import (
     Block,
     check_tools,
+    each_block,
     ends_inside,
     failed,
+    failed_until,
     parse_blocks,
     stray_calls,
     stray_markers,
@@ -68,10 +71,7 @@ class HermesFormat:
 
 
 def _blocks(text: str, start: int) -> Iterator[Block]:
-    while (start := text.find(OPEN, start)) >= 0:
-        block = _block(text, start)
-        yield block
-        start = block.end
+    return each_block(text, start, OPEN, _block)
 
 
 def _block(text: str, start: int) -> Block:
@@ -95,12 +95,9 @@ def _block(text: str, start: int) -> Block:
 
 
 def _recovered(text: str, start: int, reason: str) -> Block:
-    """A block whose JSON is broken ends at the next marker; markers inside its strings can no longer be told apart."""
-    marker = _EITHER.search(text, start + len(OPEN))
-    if marker is None:
-        is_named = writes_name(members(text, start + len(OPEN)))
-        return failed(text, start, len(text), reason, is_open=True, is_named=is_named)
-    return failed(text, start, marker.end() if marker[0] == CLOSE else marker.start(), reason)
+    body = start + len(OPEN)
+    block = failed_until(text, start, body, reason, _EITHER, CLOSE)
+    return replace(block, is_named=writes_name(members(text, body))) if block.is_open else block
 
 
 def _strays(text: str, start: int, end: int) -> Iterator[Fragment]:

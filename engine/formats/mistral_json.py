@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from engine.constraint.protocol import ConstraintSpec
-from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_calls, watch_blocks
+from engine.formats.blocks import Block, check_tools, each_block, failed, parse_blocks, stray_calls, watch_blocks
 from engine.formats.calls import ARGUMENTS, call_from, call_id, write_arguments, write_json
 from engine.formats.lists import list_node, names_first, read_list, write_list
 from engine.formats.protocol import Signature
@@ -79,10 +79,7 @@ def _call_of(value: Any) -> Call | str:
 
 
 def _blocks(text: str, start: int) -> Iterator[Block]:
-    while (start := text.find(OPEN, start)) >= 0:
-        block = _block(text, start)
-        yield block
-        start = block.end
+    return each_block(text, start, OPEN, _block)
 
 
 def _block(text: str, start: int) -> Block:

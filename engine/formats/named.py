@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engine.errors import ConstraintError
-from engine.formats.blocks import Block, ends_inside, failed, stray_calls, stray_markers
+from engine.formats.blocks import Block, each_block, ends_inside, failed, stray_calls, stray_markers
 from engine.formats.calls import call_from, write_arguments
 from engine.formats.protocol import CannotCarry
 from engine.formats.strict import WHITE_SPACE, Broken, Value, read, skip
@@ -64,10 +64,7 @@ class NamedCall:
 
     def blocks(self, text: str, start: int) -> Iterator[Block]:
         """Every call from `start` on, in order."""
-        while (start := text.find(self.open, start)) >= 0:
-            block = self.read(text, start)
-            yield block
-            start = block.end
+        return each_block(text, start, self.open, self.read)
 
     def strays(self, text: str, start: int, end: int) -> Iterator[Fragment]:
         """What looks like a call in the prose between the blocks."""

@@ -15,8 +15,10 @@ from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import (
     Block,
     check_tools,
+    each_block,
     ends_inside,
     failed,
+    failed_until,
     parse_blocks,
     stray_calls,
     stray_markers,
@@ -66,10 +68,7 @@ class NemotronJsonFormat:
 
 
 def _blocks(text: str, start: int) -> Iterator[Block]:
-    while (start := text.find(OPEN, start)) >= 0:
-        block = _block(text, start)
-        yield block
-        start = block.end
+    return each_block(text, start, OPEN, _block)
 
 
 def _block(text: str, start: int) -> Block:
@@ -78,22 +77,14 @@ def _block(text: str, start: int) -> Block:
         case Broken(reason, unfinished=True):
             return failed(text, start, len(text), reason, is_open=True, is_named=names_first(text, body))
         case Broken(reason):
-            return _recovered(text, start, body, reason)
+            return failed_until(text, start, body, reason, _EITHER, CLOSE)
         case Block() as block:
             after = skip(text, block.end)
             if text.startswith(CLOSE, after):
                 return Block(start, after + len(CLOSE), block.calls, block.fragments)
             if ends_inside(text, after, CLOSE):
                 return failed(text, start, len(text), f"{CLOSE} is missing", is_open=True, is_named=bool(block.calls))
-            return _recovered(text, start, block.end, f"{CLOSE} is missing after the list")
-
-
-def _recovered(text: str, start: int, position: int, reason: str) -> Block:
-    """A block whose list is broken ends at the next marker; markers inside its strings can no longer be told apart."""
-    marker = _EITHER.search(text, position)
-    if marker is None:
-        return failed(text, start, len(text), reason, is_open=True)
-    return failed(text, start, marker.end() if marker[0] == CLOSE else marker.start(), reason)
+            return failed_until(text, start, block.end, f"{CLOSE} is missing after the list", _EITHER, CLOSE)
 
 
 def _strays(text: str, start: int, end: int) -> Iterable[Fragment]:

@@ -26,13 +26,16 @@ class Signature:
 
     def matches(self, template: str) -> bool:
         """Whether a template is of this family; an empty signature matches none."""
-        if not (self.all_of or self.any_of):
-            return False
-        return (
-            all(text in template for text in self.all_of)
-            and (not self.any_of or any(text in template for text in self.any_of))
-            and not any(text in template for text in self.none_of)
-        )
+        found, missing, against = self.evidence(template)
+        return bool(found) and not missing and not against
+
+    def evidence(self, template: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """The texts that are there, that are missing, and that speak against it."""
+        found = [text for text in (*self.all_of, *self.any_of) if text in template]
+        missing = [text for text in self.all_of if text not in template]
+        if self.any_of and not any(text in template for text in self.any_of):
+            missing.append(" or ".join(self.any_of))
+        return tuple(found), tuple(missing), tuple(text for text in self.none_of if text in template)
 
 
 class StreamWatcher(Protocol):

@@ -23,6 +23,7 @@ from typing import Any
 
 from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_markers, watch_blocks
+from engine.formats.calls import tool_of
 from engine.formats.protocol import Signature
 from engine.formats.reasoning import THINK
 from engine.formats.strict import skip
@@ -128,7 +129,7 @@ def _strays(text: str, start: int, end: int) -> Iterator[Fragment]:
 
 
 def _write(call: Call, tools: Sequence[Tool]) -> str:
-    tool = next((tool for tool in tools if tool.name == call.name), None)
+    tool = tool_of(call, tools)
     typed = TypedArguments(tool, NOTATION)
     parts = [f"{FUNCTION}{writable(call.name, _NAME)}>\n"]
     for key, value in ordered_arguments(call, tool).items():

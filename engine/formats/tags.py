@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import ConstraintError
-from engine.formats.blocks import Block, ends_inside, failed
+from engine.formats.blocks import Block, ends_inside, failed, failed_until
 from engine.formats.protocol import CannotCarry
 from engine.formats.strict import Broken, Value, skip
 from engine.formats.typed import unwritable
@@ -82,10 +82,9 @@ def collect(pairs: Iterable[tuple[str, Any]]) -> tuple[dict[str, Any], str]:
 
 def broken(text: str, start: int, stop: Stop, edges: re.Pattern[str], close: str, *, is_named: bool) -> Block:
     """A block that cannot be read ends with its closing tag, or where the next one begins: at the first of `edges`."""
-    edge = None if stop.is_cut else edges.search(text, stop.position)
-    if edge is None:
+    if stop.is_cut:
         return failed(text, start, len(text), stop.reason, is_open=True, is_named=is_named)
-    return failed(text, start, edge.end() if edge[0] == close else edge.start(), stop.reason)
+    return failed_until(text, start, stop.position, stop.reason, edges, close, is_named=is_named)
 
 
 def can_write(name: str, pattern: re.Pattern[str]) -> bool:
