@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import doctor, formats, grammar, ls, quantize, report, run, score, show, try_
+from bench.cli import doctor, formats, grammar, ls, pull, quantize, report, run, score, show, try_
 from bench.cli.shell import FORMATS, MACHINE, MEASURE, READ, Exit, examples, say
 from grammars.errors import ToolgaugeError
 
@@ -58,6 +58,7 @@ def _root(
 app.command("run", rich_help_panel=MEASURE, epilog=run.EXAMPLES)(run.run)
 app.command("try", rich_help_panel=MEASURE, epilog=try_.EXAMPLES)(try_.try_)
 app.command("quantize", rich_help_panel=MEASURE, epilog=quantize.EXAMPLES)(quantize.quantize)
+app.command("pull", rich_help_panel=MEASURE, epilog=pull.EXAMPLES)(pull.pull)
 app.command("report", rich_help_panel=READ, epilog=report.EXAMPLES)(report.report)
 app.command("show", rich_help_panel=READ, epilog=show.EXAMPLES)(show.show)
 app.command("ls", rich_help_panel=READ, epilog=ls.EXAMPLES)(ls.ls)
