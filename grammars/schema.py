@@ -20,6 +20,7 @@ from jsonschema.exceptions import SchemaError
 
 from grammars.errors import InvalidSchema
 from grammars.merge import ANNOTATIONS, Unmergeable, inline, merge
+from grammars.plain import is_plain
 from grammars.pointer import IN_PLACE_LIST, IN_PLACE_SINGLE, Schema, UnresolvedRef, child, map_subschemas, resolve
 
 # The type names of other dialects (Python, Java, JavaScript as the Berkeley leaderboard writes them); None: any value.
@@ -95,7 +96,8 @@ def normalise_parameters(given: Any, owner: str = "schema") -> dict[str, Any]:
 
 def _check(schema: dict[str, Any], owner: str) -> None:
     try:
-        Draft202012Validator.check_schema(schema)
+        if not is_plain(schema):
+            Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         raise InvalidSchema(f"{owner}: parameters at {child('#', *error.absolute_path)}: {error.message}") from None
     _check_refs(schema, schema, "#", owner)

@@ -92,9 +92,7 @@ def needed_folder() -> Path:
         return found
     named = os.environ.get(ENVIRONMENT)
     if named:
-        raise SuiteError(
-            f"{ENVIRONMENT} names {named}, where there is no bfcl_eval with its data; correct it, or unset it"
-        )
+        raise SuiteError(f"{ENVIRONMENT} names {named}, where there is no bfcl_eval with data; correct or unset it")
     raise SuiteError(f"the bfcl suites need the official data, which is not on this machine yet; run `{PULL}` once")
 
 
