@@ -109,7 +109,9 @@ def _answer_all(spec: ModelSpec, jobs: Sequence[SampleJob], log: Path) -> Answer
     with model.runtime(single=True) as place:
         for job in jobs:
             try:
-                request, prompt = player.request(job, job.case.messages, required=False, seed_of=("try",), watched=True)
+                request, prompt = player.request(
+                    job, job.case.messages, job.case.tools, required=False, seed_of=("try",), watched=True
+                )
             except NotScored as reason:
                 found.append(Attempt(job.mode, None, None, error=reason.error.message))
                 continue

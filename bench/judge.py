@@ -8,7 +8,7 @@ marked stale rather than given to a conversation that never happened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench import writer
@@ -17,11 +17,12 @@ from bench.rows import Cell, Run
 from bench.score import SCORER, VERSION, score
 from bench.store import Store
 from bench.suites.case import Case, Suite, load
-from bench.suites.simulate import replays
+from bench.suites.simulate import offered, replays
 from bench.writer import NewScore
 from engine import formats
 from engine.formats.protocol import ToolFormat
 from engine.prompt import ends_in_reasoning
+from engine.types import Tool
 from grammars.errors import ToolgaugeError
 
 
@@ -86,8 +87,9 @@ def read_again(record: ItemRecord, case: Case, native: ToolFormat | None) -> Ite
     if fmt is formats.ENVELOPE:
         fmt = formats.envelope(native)
 
-    def again(step: StepRecord) -> StepRecord:
+    def again(step: StepRecord, tools: Sequence[Tool]) -> StepRecord:
         opened = ends_in_reasoning(step.prompt, fmt.frame)
-        return replace(step, parsed=fmt.parse(step.generation.text, case.tools, reasoning_opened=opened))
+        return replace(step, parsed=fmt.parse(step.generation.text, tools, reasoning_opened=opened))
 
-    return replace(record, steps=tuple(map(again, record.steps)), format_version=fmt.version)
+    steps = tuple(map(again, record.steps, offered(case, record)))
+    return replace(record, steps=steps, format_version=fmt.version)

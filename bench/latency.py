@@ -34,6 +34,7 @@ def _sample(player: Player, runtime: Runtime, meter: Meter, job: SampleJob) -> d
         request, _ = player.request(
             job,
             job.case.messages,
+            job.case.tools,
             required=job.case.tool_choice == "required",
             seed_of=("sample", job.repetition, 0),
             watched=True,

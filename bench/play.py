@@ -18,7 +18,7 @@ from bench.messages import Began, ItemFinished, ItemJob, Message, ModelSpec, Sam
 from bench.modes import MODES, Mode
 from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
 from bench.suites.case import Case
-from bench.suites.simulate import Episode
+from bench.suites.simulate import Dialogue, begin
 from engine.constraint.protocol import Compiled, ConstraintSpec
 from engine.errors import ConstraintError, TemplateError
 from engine.formats.envelope import EnvelopeFormat
@@ -48,7 +48,7 @@ class _Flight:
 
     job: ItemJob
     format: ToolFormat
-    episode: Episode
+    dialogue: Dialogue
     started_s: float
     prompt: Prompt | None = None
     steps: list[StepRecord] = field(default_factory=list)
@@ -83,7 +83,7 @@ class Player:
 
     def _start(self, runtime: Runtime, job: ItemJob) -> None:
         self.send(Began(job.key))
-        flight = _Flight(job, self.format_of(job), Episode(job.case), time.monotonic())
+        flight = _Flight(job, self.format_of(job), begin(job.case), time.monotonic())
         self._flying[job.key] = flight
         self._submit(runtime, flight)
 
@@ -92,7 +92,8 @@ class Player:
         try:
             request, flight.prompt = self.request(
                 job,
-                flight.episode.messages,
+                flight.dialogue.messages,
+                flight.dialogue.tools,
                 # An application that requires a call gets one; after its result the model may answer.
                 required=job.case.tool_choice == "required" and step == 0,
                 seed_of=("item", job.trial, step),
@@ -110,9 +111,9 @@ class Player:
             self._close(runtime, flight, EpisodeEnd.ERROR, error)
             return
         assert flight.prompt is not None
-        parsed = flight.format.parse(generation.text, flight.job.case.tools, reasoning_opened=opened(flight.prompt))
-        goes_on = flight.episode.advance(parsed, generation.stop)
-        flight.steps.append(StepRecord(generation, parsed, flight.episode.results, flight.prompt.text))
+        parsed = flight.format.parse(generation.text, flight.dialogue.tools, reasoning_opened=opened(flight.prompt))
+        goes_on = flight.dialogue.advance(parsed, generation.stop)
+        flight.steps.append(StepRecord(generation, parsed, flight.dialogue.results, flight.prompt.text))
         if finished.error or generation.stop is StopReason.CONSTRAINT:
             reason = finished.error or f"the constraint allowed no token after {generation.text[-80:]!r}"
             error = ItemError(ErrorKind.CONSTRAINT, reason)
@@ -120,8 +121,8 @@ class Player:
         elif goes_on:
             self._submit(runtime, flight)
         else:
-            assert flight.episode.end is not None
-            self._close(runtime, flight, flight.episode.end, None)
+            assert flight.dialogue.end is not None
+            self._close(runtime, flight, flight.dialogue.end, None)
 
     def _close(self, runtime: Runtime, flight: _Flight, end: EpisodeEnd, error: ItemError | None) -> None:
         del self._flying[flight.job.key]
@@ -144,6 +145,7 @@ class Player:
         self,
         job: ItemJob | SampleJob,
         messages: Sequence[Turn],
+        tools: Sequence[Tool],
         *,
         required: bool,
         seed_of: tuple[object, ...],
@@ -153,10 +155,11 @@ class Player:
         case, mode = job.case, MODES[job.mode]
         fmt = self.format_of(job)
         try:
-            prompt = self.model.prompt(messages, case.tools, mode.style)
+            prompt = self.model.prompt(messages, tools, mode.style)
         except TemplateError as error:
             raise NotScored(ItemError(ErrorKind.TEMPLATE, str(error))) from error
-        constrained = self._constraint(mode, job.backend, fmt, case, required=required)
+        several = case.parallel_tool_calls
+        constrained = self._constraint(mode, job.backend, fmt, tools, required=required, several=several)
         request = Request(
             key=job.key,
             prompt=prompt.tokens,
@@ -168,25 +171,24 @@ class Player:
             sampling=_sampling(self.spec.sampling, case, seed_of),
             stop_tokens=self.model.stop_tokens(fmt),
             reasoning=prompt.reasoning,
-            watcher=fmt.watcher(case.tools, reasoning_opened=opened(prompt)) if watched else None,
+            watcher=fmt.watcher(tools, reasoning_opened=opened(prompt)) if watched else None,
             use_forced=self.spec.forced_tokens,
             compile_s=constrained.compile_s if constrained else 0.0,
         )
         return request, prompt
 
     def _constraint(
-        self, mode: Mode, backend: str, fmt: ToolFormat, case: Case, *, required: bool
+        self, mode: Mode, backend: str, fmt: ToolFormat, tools: Sequence[Tool], *, required: bool, several: bool
     ) -> Constrained | None:
         """Compiled once for each tool set; the time it took then stays with every item that uses it."""
         if not mode.constrained:
             return None
-        several = case.parallel_tool_calls
-        key = (mode.id, backend, f"{required} {several}", json.dumps([asdict(tool) for tool in case.tools]))
+        key = (mode.id, backend, f"{required} {several}", json.dumps([asdict(tool) for tool in tools]))
         if key in self._constraints:
             self._constraints.move_to_end(key)
             return self._constraints[key]
         try:
-            spec = _spec(mode, fmt, case.tools, required=required, several=several)
+            spec = _spec(mode, fmt, tools, required=required, several=several)
             started_s = time.perf_counter()
             compiled = self.model.backend(backend).compile(spec.root)
             compile_s = time.perf_counter() - started_s

@@ -1,15 +1,19 @@
 """The other side of an episode: simulated tools that answer, and fail, the same way every time.
 
-`Episode` is a small state machine: the worker asks it for messages, generates, parses, and calls `advance`. Nothing
-here is random, reads a clock or runs code; what a tool answers is written in the case. Knows no model and no verdict.
+    dialogue = begin(case)
+    while dialogue.advance(parsed, stop): ...   # prompt with dialogue.messages and dialogue.tools, generate, parse
+
+Nothing here is random or reads a clock; what a tool answers is written in the case or follows from its world and seed.
+Knows no model and no verdict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from bench.records import EpisodeEnd, ItemRecord, ToolResult
+from bench.suites import worlds
 from bench.suites.case import Case, Fault, content_text, defaults
 from bench.suites.match import includes_fields, matches_arguments
 from engine.types import Call, Message, Parsed, StopReason, Tool
@@ -18,11 +22,62 @@ VERSION = "1"
 """Changes when a transcript could come out differently; part of an episode's identity."""
 
 
-class Episode:
+class Dialogue(Protocol):
     """One run through a case.
 
-    `messages` is what to prompt with next; `results` holds what the tools answered to the calls of the last step.
+    `messages` and `tools` are what to prompt with next, and may change from step to step; `results` holds what the
+    tools answered to the calls of the last step; `step` counts the answers taken so far.
     """
+
+    @property
+    def case(self) -> Case: ...
+
+    @property
+    def messages(self) -> Sequence[Message]: ...
+
+    @property
+    def tools(self) -> tuple[Tool, ...]: ...
+
+    @property
+    def results(self) -> tuple[ToolResult, ...]: ...
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def end(self) -> EpisodeEnd | None: ...
+
+    @property
+    def fault_step(self) -> int | None: ...
+
+    def advance(self, parsed: Parsed, stop: StopReason = StopReason.EOG) -> bool:
+        """Take the model's answer; true if there is a next step to prompt for."""
+        ...
+
+
+def begin(case: Case) -> Dialogue:
+    """A new run through the case."""
+    return Episode(case)
+
+
+def offered(case: Case, record: ItemRecord) -> tuple[tuple[Tool, ...], ...]:
+    """The tools that each step of the record was answered with."""
+    return (case.tools,) * len(record.steps)
+
+
+def final_state(case: Case, record: ItemRecord) -> dict[str, Any] | None:
+    """The case's world after the record's calls, as JSON values; None: it has no world."""
+    if case.world is None:
+        return None
+    tools = Simulation(case)
+    for step in record.steps:
+        for call in step.parsed.calls[: len(step.results)]:  # the calls of a step that was cut were not run
+            tools.run(call)
+    return tools.state
+
+
+class Episode:
+    """A dialogue in which the case's own tools answer."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -65,12 +120,19 @@ class Episode:
 
 
 class Simulation:
-    """The tools of one episode, with the memory of how often the fault has fired."""
+    """The tools of one episode, with the memory of how often the fault has fired and what has become of the world."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
         self._n_fired = 0
         self._tools = {tool.name: tool for tool in case.tools}
+        self._world = worlds.get(case.world.name) if case.world else None
+        self._state = self._world.begin(case.world.seed, case.world.state) if self._world and case.world else None
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """The world as it is now, as JSON values."""
+        return None if self._state is None else worlds.document_of(self._state)
 
     def run(self, call: Call) -> ToolResult:
         tool = self._tools.get(call.name)
@@ -87,6 +149,8 @@ class Simulation:
         for rule in self.case.results:
             if rule.name == call.name and includes_fields(rule.arguments, call.arguments):
                 return ToolResult(call.name, rule.content, ok=True)
+        if self._world is not None and call.name in self._world.tools:
+            return _shown(call, self._world.call(self._state, call))
         return _failed(call, "no_result", "there is no result for these arguments")
 
     def _fires(self, fault: Fault, call: Call, tool: Tool) -> bool:
@@ -111,15 +175,21 @@ def first_violation(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> 
 
 def replays(case: Case, record: ItemRecord) -> bool:
     """Whether these parses would have led through this transcript; false makes a re-scored item stale."""
-    episode = Episode(case)
+    dialogue = begin(case)
     for step in record.steps:
-        if episode.end is not None:
+        if dialogue.end is not None:
             return False
-        episode.advance(step.parsed, step.generation.stop)
-        if episode.results != step.results:
+        dialogue.advance(step.parsed, step.generation.stop)
+        if dialogue.results != step.results:
             return False
     # an item that ended with an error may have been on its way to another step
-    return record.error is not None or (bool(record.steps) and episode.end is record.end)
+    return record.error is not None or (bool(record.steps) and dialogue.end is record.end)
+
+
+def _shown(call: Call, answer: worlds.Answer) -> ToolResult:
+    if answer.fault is not None:
+        return _failed(call, answer.fault.kind, answer.fault.message, field=answer.fault.field)
+    return ToolResult(call.name, content_text(answer.result), ok=True)
 
 
 def _failed(call: Call, kind: str, message: str, *, field: str | None = None) -> ToolResult:

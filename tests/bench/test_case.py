@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.suites.case import SuiteError, bundled, load
+from bench.suites.case import Case, NearMiss, SuiteError, bundled, load
+from engine.types import Call
 from tests.bench.episodes import ADD, STORE, case_from, raw_case, raw_episode, write_suite
 
 
@@ -50,6 +51,23 @@ BROKEN = [
     (raw_episode(fault={"on": "nobody", "kind": "timeout", "result": 1}), "fault.on: 'nobody'"),
     (raw_episode(fault={"on": "sum", "kind": "earthquake", "result": 1}), "fault.kind"),
     (raw_episode(fault={"on": "sum", "kind": "timeout"}), "either 'result' or 'content'"),
+    (raw_episode(fault={"on": "sum", "kind": "timeout", "seed": 1, "result": 1}), "or a 'seed'"),
+    (raw_episode(fault={"on": "sum", "kind": "validation", "seed": 1}), "needs the 'field'"),
+    (raw_case(without_fault=True), "'without_fault' needs a 'fault'"),
+    (
+        raw_case(fault={"on": "call-1", "kind": "timeout", "seed": 0}, without_fault=True),
+        "needs 'results' or a 'world'",
+    ),
+    (raw_episode(fault={"on": "sum", "kind": "timeout", "seed": 0}, without_fault=True), "store is right because"),
+    (raw_case(any_call=True), "'any_call' is for"),
+    (raw_case(**expecting(ADD_CALL, state={"x": [1]})), "'expected.state' needs a 'world'"),
+    (raw_case(near_misses=[{"outcome": "no_call"}]), "write one of 'calls', 'steps' and 'reply'"),
+    (raw_case(near_misses=[{"outcome": "silly", "reply": "x"}]), "near_misses.0.outcome"),
+    (raw_case(near_misses=[{"outcome": "correct", "steps": [[ADD_CALL], []]}]), "several steps needs"),
+    (raw_case(world={"name": "moon"}), "world.name: there is no world 'moon'; known are"),
+    (raw_case(world={"name": "stock", "state": {"items.lamp.count": "x"}}), "world.state: items.lamp.count"),
+    (raw_case(world={"name": "stock", "state": {"shelves": 1}}), "world.state: there is no 'shelves'"),
+    (raw_case(world={"name": "stock"}, tools=["fly"]), "names no tool 'fly', nor has the world one"),
     (raw_episode(fault={"on": "sum", "kind": "timeout", "times": 0, "result": 1}), "fault.times"),
     (raw_episode(results=[{"name": "add", "result": 1, "content": "1"}]), "either 'result' or 'content'"),
     (raw_episode(results=[{"name": "add", "arguments": {"a": {}}, "result": 1}]), "results.0.arguments.a"),
@@ -75,6 +93,7 @@ def test_a_broken_case_is_told_with_file_line_and_place(tmp_path: Path, raw: dic
         (b'{"suite": "x", "version": "1"}\n', ":1: suite: there is no case"),
         (b'{"suite": "x", "version": "1"}\n\n{"id": \n', ":3: line: not a JSON document"),
         (b'{"suite": "x", "version": "1", "tools": "none.json"}\n', ":1: tools: cannot read"),
+        (b'{"suite": "x", "version": "1", "includes": ["quick"]}\n', ":1: includes: only a folder"),
         (b'{"suite": "x", "version": "1"}\n[1]\n', ":2: line: "),
         (b"GGUF\x03\x00\xff\xfe", "not a UTF-8 text file"),
         (b"[" * 100_000, ":1: line: not a JSON document"),
@@ -155,7 +174,114 @@ def test_line_separators_inside_strings(tmp_path: Path) -> None:
 def test_the_bundled_suites_load(name: str) -> None:
     suite = load(name)
     assert suite.name == name
-    assert all(case.id.startswith(f"{name}/") for case in suite.cases)
+    assert all(case.id.partition("/")[0] in bundled() for case in suite.cases)
+
+
+def test_stored_runs_stay_valid() -> None:
+    """What has not changed keeps its hash, whatever is added to the format."""
+    assert load("quick").content_hash == "4289cf72d7da0b3b4ba3f55180076a86dba2f3ad102528e09b39bb75f5e26f29"
+
+
+def write_folder(folder: Path, header: dict[str, Any], **files: list[dict[str, Any]]) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "suite.json").write_text(json.dumps(header, indent=2), encoding="utf-8")
+    for name, lines in files.items():
+        text = "\n".join(json.dumps(line) for line in lines)
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+HEADER: dict[str, Any] = {"suite": "wide", "version": "2"}
+
+
+def test_a_folder_is_a_suite_of_its_files_in_the_order_of_their_names(tmp_path: Path) -> None:
+    (tmp_path / "wide").mkdir()
+    (tmp_path / "wide" / "a.json").write_text(json.dumps([ADD]), encoding="utf-8")
+    (tmp_path / "wide" / "b.json").write_text(json.dumps([STORE]), encoding="utf-8")
+    first = [raw_case(id="b/1", tools=["add", "store"]), raw_case(id="b/2", tools=["store", "add"])]
+    header = HEADER | {"tools": ["a.json", "b.json"]}
+    suite = load(write_folder(tmp_path / "wide", header, zz=[raw_case(id="z/1")], b=first))
+    assert (suite.name, suite.version, suite.path) == ("wide", "2", tmp_path / "wide")
+    assert [case.id for case in suite.cases] == ["b/1", "b/2", "z/1"]
+    assert [tool.name for tool in suite.case("b/2").tools] == ["store", "add"]
+
+
+def test_a_folder_includes_bundled_suites_before_its_own_cases(tmp_path: Path) -> None:
+    quick = load("quick")
+    suite = load(write_folder(tmp_path / "wide", HEADER | {"includes": ["quick"]}, own=[raw_case()]))
+    assert suite.cases[:-1] == quick.cases
+    assert suite.cases[-1].id == "mine/1"
+    alone = load(write_folder(tmp_path / "alone", HEADER, own=[raw_case()]))
+    assert alone.content_hash != suite.content_hash != quick.content_hash
+
+
+@pytest.mark.parametrize(
+    ("header", "cases", "problem"),
+    [
+        (HEADER | {"includes": ["moon"]}, [raw_case()], "suite.json: includes: there is no bundled suite 'moon'"),
+        ({"suite": "x"}, [raw_case()], "suite.json: version: "),
+        (HEADER | {"tools": ["none.json"]}, [raw_case()], "suite.json: tools: cannot read"),
+        (HEADER, [], "suite.json: suite: there is no case"),
+        (HEADER, [raw_case(), raw_case()], "own.jsonl:2: id: 'mine/1' is used twice"),
+        (HEADER, [raw_case(), raw_case(id="x", tools=["add"])], "own.jsonl:2: tools.0: the header names no tool"),
+    ],
+)
+def test_a_broken_folder_is_told_with_file_and_line(
+    tmp_path: Path, header: dict[str, Any], cases: list[dict[str, Any]], problem: str
+) -> None:
+    with pytest.raises(SuiteError) as caught:
+        load(write_folder(tmp_path / "wide", header, own=cases))
+    assert problem in str(caught.value)
+
+
+def test_a_folder_without_header_is_no_suite(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match=r"without a suite\.json"):
+        load(tmp_path)
+
+
+def test_what_only_people_read_is_no_part_of_the_hash(tmp_path: Path) -> None:
+    miss = {"outcome": "wrong_arguments", "calls": [{"name": "add", "arguments": {"a": 2, "b": 1}}]}
+    plain, told = (
+        case_from(tmp_path, raw)
+        for raw in (raw_case(), raw_case(why="One and two are the numbers asked for.", near_misses=[miss]))
+    )
+    assert plain.content_hash == told.content_hash
+    assert told.near_misses == (NearMiss("wrong_arguments", ((Call("add", {"a": 2, "b": 1}),),)),)
+    assert told.why.startswith("One and two")
+    steps = raw_episode(near_misses=[{"outcome": "wrong_order", "steps": [[ADD_CALL], []]}])
+    assert case_from(tmp_path, steps).near_misses[0].steps == ((Call("add", {"a": [1], "b": [2]}),), ())
+
+
+def test_the_twin_is_the_case_without_its_fault(tmp_path: Path) -> None:
+    raw = raw_episode(fault={"on": "sum", "kind": "timeout", "times": 1, "seed": 0}, without_fault=True)
+    case, twin = load(write_suite(tmp_path, raw)).cases
+    assert (case.twin_of, twin.twin_of, twin.id) == (None, "mine/1", "mine/1~no-fault")
+    assert (twin.fault, twin.category, twin.expected, twin.results) == (
+        None,
+        case.category,
+        case.expected,
+        case.results,
+    )
+    assert twin.is_episode and twin.max_steps == case.max_steps
+    assert case.content_hash == case_from(tmp_path, {k: v for k, v in raw.items() if k != "without_fault"}).content_hash
+
+
+def test_what_is_right_without_the_fault_can_be_written(tmp_path: Path) -> None:
+    fault = {"on": "sum", "kind": "permission", "seed": 0}
+    raw = raw_episode(fault=fault, without_fault=expecting(ADD_CALL))
+    case, twin = load(write_suite(tmp_path, raw)).cases
+    assert (len(case.expected), len(twin.expected)) == (2, 1)
+
+
+def test_the_seed_draws_the_wording_of_a_fault(tmp_path: Path) -> None:
+    def drawn(**fault: Any) -> Case:
+        return case_from(tmp_path, raw_episode(fault={"on": "sum", "times": 1} | fault))
+
+    first, second = drawn(kind="transient", seed=0), drawn(kind="transient", seed=1)
+    assert first.fault and second.fault and first.fault.content != second.fault.content
+    assert first.content_hash != second.content_hash
+    named = drawn(kind="validation", seed=3, field="b").fault
+    assert named and named.content == "400 Bad Request: parameter 'b' of add was rejected"
 
 
 def test_the_examples_in_the_documentation_load(tmp_path: Path) -> None:
