@@ -136,7 +136,7 @@ def _verdict(
 ) -> Verdict:
     from engine.constraint.walk import walk
 
-    begins = _beginning(spec, answer, fmt, opened=opened)
+    begins = beginning(spec, answer, fmt, opened=opened)
     if begins is None:
         return Verdict(accepted=True, begins=None)
     rest = answer[begins:].encode("utf-8", errors="replace")
@@ -157,7 +157,7 @@ def _verdict(
     )
 
 
-def _beginning(spec: ConstraintSpec, answer: str, fmt: ToolFormat, *, opened: bool) -> int | None:
+def beginning(spec: ConstraintSpec, answer: str, fmt: ToolFormat, *, opened: bool) -> int | None:
     """The character with which the grammar begins, as the decoder finds it; None if it never does."""
     start = split_reasoning(answer, opened=opened, frame=fmt.frame).start
     begun = start

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import options
-from bench.cli.shell import WHAT, Exit, Json, emit, emit_json, emit_text, examples, say
+from bench.cli.shell import WHAT, Exit, Json, comma_list, emit, emit_json, emit_text, examples, say
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:
@@ -24,23 +24,36 @@ EXAMPLES = examples(
     "toolgauge grammar nano --tools my_tools.json > my_tools.lark",
     'toolgauge grammar model.gguf --mode json.schema --answer \'{"calls": [], "reply": "Hello"}\'',
     "toolgauge grammar nano --backend gbnf --required --answer-file answer.txt",
+    "toolgauge grammar --audit my_suite.jsonl --format qwen_xml",
 )
 STDIN = Path("-")
+_DEFAULT_BACKEND = "llguidance"
 _N_BEFORE, _N_AFTER = 60, 20  # characters of the answer shown around the place where it was refused
 
 
 def grammar(
     model: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="MODEL", help="A GGUF file, a name of models.toml, or org/repo:QUANT that is downloaded already."
+            metavar="MODEL",
+            show_default=False,
+            help="A GGUF file, a name of models.toml, or org/repo:QUANT that is downloaded already."
+            " With --audit it may be left out.",
         ),
-    ],
+    ] = None,
     tools: options.Tools = None,
     mode: Annotated[
         str, typer.Option(help="native.schema, json.schema or json.syntax.", rich_help_panel=WHAT)
     ] = "native.schema",
-    backend: options.Backend = "llguidance",
+    backend: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Who computes the masks: llguidance, gbnf, outlines.",
+            show_default="llguidance; with --audit all",
+            rich_help_panel=WHAT,
+        ),
+    ] = "",
     required: Annotated[
         bool, typer.Option("--required", help="As where an application requires a call.", rich_help_panel=WHAT)
     ] = False,
@@ -58,15 +71,36 @@ def grammar(
             rich_help_panel=WHAT,
         ),
     ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            "--audit",
+            metavar="SUITE",
+            help="Try every case of this suite: what no constraint can express, which right answers it would forbid.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print a constraint's grammar, or say whether it accepts an answer.
+    """Print a constraint's grammar, say whether it accepts an answer, or audit a suite.
 
     Without an answer the grammar is printed, for the model's own vocabulary.
 
     With one, the verdict: accepted (exit code 0) or not (exit code 1), where it
     stopped, what might have come there, and what the parser reads.
+
+    With --audit every case of a suite is tried with every backend. Without a
+    model: over the bundled vocabulary, for --format or else hermes.
     """
+    if suite is not None:
+        _check_audit(tools, answer, answer_file, required=required)
+        from bench.cli.audit import print_audit
+
+        backends = _backends(backend)
+        print_audit(suite, model, backends, format_id=format_id, chat_template=chat_template, as_json=as_json)
+        return
+    if model is None:
+        raise ToolgaugeError("name a model whose grammar is wanted, or a suite to audit with --audit SUITE")
     from bench.attempt import DEFAULT_TOOLS, read_tools
     from bench.checkup import look_at
     from bench.modes import check_backend
@@ -74,7 +108,7 @@ def grammar(
 
     text = _answer(answer, answer_file)
     _check_mode(mode)
-    check_backend(backend)
+    backend = check_backend(backend or _DEFAULT_BACKEND)
     offered = read_tools(tools or DEFAULT_TOOLS)
     found = look_at(model, format_id=format_id, chat_template=chat_template)
     native = found.needed_format() if mode.startswith("native.") else found.format_id
@@ -89,6 +123,21 @@ def grammar(
             emit(document(outcome, text))
     if outcome.verdict and not outcome.verdict.accepted:
         raise typer.Exit(Exit.ERRORED_ITEMS)
+
+
+def _backends(names: str) -> tuple[str, ...]:
+    """The backends to audit: those that are named, or all."""
+    from bench.modes import check_backend
+    from engine.constraint import BACKENDS
+
+    return tuple(dict.fromkeys(check_backend(name) for name in comma_list(names))) or BACKENDS
+
+
+def _check_audit(tools: Path | None, answer: str | None, answer_file: Path | None, *, required: bool) -> None:
+    given = {"--tools": tools, "--answer": answer, "--answer-file": answer_file, "--required": required or None}
+    extra = [name for name, value in given.items() if value is not None]
+    if extra:
+        raise ToolgaugeError(f"--audit takes tools and answers from the suite; leave {extra[0]} out")
 
 
 def _answer(answer: str | None, path: Path | None) -> str | None:

@@ -123,6 +123,7 @@ class Asked:
 
 
 def _run(config: RunConfig, asked: Asked) -> None:
+    from bench.cli.audit import say_warnings
     from bench.cli.person import Terminal
     from bench.prepare import plan_for
     from bench.store import Store, database_path
@@ -137,6 +138,7 @@ def _run(config: RunConfig, asked: Asked) -> None:
     elif database_path(asked.db).exists():
         Store.open(asked.db).close()  # what is wrong with it should be known before anything is downloaded
     plan = plan_for(config, Terminal(ask=not asked.yes, may_download=not asked.dry_run))
+    say_warnings(plan)
     if asked.dry_run:
         _show_plan(plan, as_json=asked.as_json)
         return

@@ -1,0 +1,187 @@
+"""What `toolgauge grammar --audit` prints: how many cases each constraint leaves answerable, and what is in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bench import numbers
+from bench.answerable import Finding, Problem
+from bench.audit import Audit, Precheck, audit, precheck
+from bench.cli.shell import emit, emit_json, say
+from bench.report.document import Block, Cell, Column, Document, Heading, Table, Text, cell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bench.checkup import Look
+    from bench.plan import Plan
+
+PRECHECK_S = 2.0  # a run waits no longer for it
+_MOST_WARNINGS = 4
+_MOST_CASES = 4  # named with a finding
+
+_TITLES = {
+    Problem.INEXPRESSIBLE: "Cannot be expressed",
+    Problem.CONTRADICTORY: "The right answer breaks its own tool's schema",
+    Problem.NOT_CARRIED: "The format cannot carry the right answer",
+    Problem.FORBIDDEN: "The right answer is forbidden",
+    Problem.UNCHECKED: "Not checked: no valid example of a right answer was found",
+}
+_ADVICE = {
+    Problem.INEXPRESSIBLE: "In a run these cases are constraint errors: not scored, in a column of their own.",
+    Problem.CONTRADICTORY: "No schema mode can be right here. Mend the case or the schema, or report these apart.",
+    Problem.NOT_CARRIED: "No answer in this format can be right here, free or not; the json modes carry any value.",
+    Problem.FORBIDDEN: "Only free answers can be right here. Unless the case itself asks for that, please report it.",
+    Problem.UNCHECKED: "Nothing is known to be wrong; name the right values one by one to have them checked.",
+}
+_HEADERS = {
+    Problem.INEXPRESSIBLE: "inexpressible",
+    Problem.CONTRADICTORY: "contradictory",
+    Problem.NOT_CARRIED: "not\ncarried",
+    Problem.FORBIDDEN: "forbidden",
+    Problem.UNCHECKED: "not\nchecked",
+}
+
+
+def print_audit(
+    suite: str,
+    model: str | None,
+    backends: Sequence[str],
+    *,
+    format_id: str | None,
+    chat_template: Path | None,
+    as_json: bool,
+) -> None:
+    """Audit a suite for a model's vocabulary and format, or for the bundled vocabulary and the named format."""
+    from bench.checkup import look_at
+    from bench.prepare import BUNDLED
+    from bench.suites.case import load
+
+    asked = load(suite)
+    look = look_at(model or BUNDLED, format_id=format_id, chat_template=chat_template)
+    found = audit(
+        asked,
+        look.path,
+        format_id=look.format_id,
+        backends=backends,
+        on_backend=lambda name: say(f"{name}: {numbers.plural(len(asked.cases), 'case')} ...", "dim"),
+    )
+    if as_json:
+        emit_json(found.to_json())
+    else:
+        emit(document(found, look if model else None))
+
+
+def document(found: Audit, look: Look | None) -> Document:
+    """Build the page: the counts, then each problem with its places and what to do."""
+    native = f"native format {found.format_id}" if found.format_id else "no native format known, json.schema alone"
+    whose = look.name if look else f"the bundled vocabulary ({found.vocabulary})"
+    blocks: list[Block] = [
+        Heading(f"Grammar audit of {found.suite}, {numbers.plural(found.n_cases, 'case')}"),
+        Text(f"{whose}, {native}", "dim"),
+        _counts(found),
+    ]
+    if not found.findings:
+        return [*blocks, Text("Every case can be answered rightly under every constraint.", "good")]
+    for problem in Problem:
+        these = [finding for finding in found.findings if finding.problem is problem]
+        if these:
+            blocks += [Heading(_TITLES[problem], 2), _places(these, found), Text(_advice(problem, these, found))]
+    return blocks
+
+
+def _counts(found: Audit) -> Table:
+    # What never happened is no column; four that matter are always there.
+    shown = [p for p in Problem if p is not Problem.UNCHECKED or any(tally.n[p] for tally in found.tallies)]
+    rows = tuple(
+        (
+            cell(tally.mode, "strong"),
+            cell(tally.backend),
+            cell(numbers.count(tally.n_fine), "good" if tally.n_fine == found.n_cases else "plain"),
+            *(_count(tally.n[problem]) for problem in shown),
+        )
+        for tally in found.tallies
+    )
+    columns = (Column("mode"), Column("backend"), Column("fine", right=True))
+    return Table((*columns, *(Column(_HEADERS[problem], right=True) for problem in shown)), rows, n_group=1)
+
+
+def _count(number: int) -> Cell:
+    return cell(numbers.count(number), "warn" if number else "dim")
+
+
+def _places(findings: Sequence[Finding], found: Audit) -> Table:
+    rows = []
+    for finding in findings:
+        where = f"{finding.keyword} at {finding.path}" if finding.keyword else ""
+        rows.append(
+            (
+                cell(finding.tool or numbers.MISSING),
+                cell(": ".join(text for text in (where, finding.reason) if text)),
+                cell(_under(finding, found)),
+                cell(_named(finding.cases)),
+            )
+        )
+    return Table((Column("tool"), Column("what"), Column("where"), Column("cases")), tuple(rows))
+
+
+def _under(finding: Finding, found: Audit) -> str:
+    if not finding.modes:
+        return "everywhere"
+    backends = tuple(dict.fromkeys(tally.backend for tally in found.tallies))
+    modes = ", ".join(finding.modes)
+    return modes if finding.backends == backends else f"{modes}: {', '.join(finding.backends)}"
+
+
+def _named(cases: Sequence[str]) -> str:
+    rest = len(cases) - _MOST_CASES
+    return ", ".join(cases[:_MOST_CASES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _advice(problem: Problem, findings: Sequence[Finding], found: Audit) -> str:
+    text = _ADVICE[problem]
+    if problem is not Problem.INEXPRESSIBLE:
+        return text
+    failing = {name for finding in findings for name in finding.backends}
+    others = dict.fromkeys(tally.backend for tally in found.tallies if tally.backend not in failing)
+    if others:
+        return f"{text} They can be expressed with --backend {' or '.join(others)}."
+    return f"{text} Write the keyword out of the schema, or measure these cases in the free modes."
+
+
+# Before a run
+
+
+def say_warnings(plan: Plan) -> None:
+    """Tell what of a run's cases its constraint cannot do, as far as that can be said in a moment."""
+    for found in precheck(plan, most_s=PRECHECK_S):
+        for text in warnings(found):
+            say(f"warning: {text}", "yellow")
+
+
+def warnings(found: Precheck) -> Iterator[str]:
+    """One sentence for each finding, the worst first; the audit itself has them all."""
+    telling = [finding for finding in found.findings if finding.problem is not Problem.UNCHECKED]
+    for finding in telling[:_MOST_WARNINGS]:
+        yield _sentence(finding, found.suite)
+    if len(telling) > _MOST_WARNINGS:
+        rest = numbers.plural(len(telling) - _MOST_WARNINGS, "more finding")
+        yield f"{found.suite}: {rest}; `toolgauge grammar --audit` names them all"
+    if found.n_checked < found.n_cases:
+        left = numbers.plural(found.n_cases - found.n_checked, "case")
+        yield f"{found.suite}: {left} not checked for what a constraint cannot express; see `toolgauge grammar --audit`"
+
+
+def _sentence(finding: Finding, suite: str) -> str:
+    cases = f"{numbers.plural(len(finding.cases), 'case')} of {suite}"
+    modes, tool = ", ".join(finding.modes), f" of the tool '{finding.tool}'" if finding.tool else ""
+    place = f"'{finding.keyword}' at {finding.path}{tool}" if finding.keyword else ""
+    match finding.problem:
+        case Problem.INEXPRESSIBLE:
+            what = f"{', '.join(finding.backends)} cannot express {place}" if place else finding.reason
+            return f"{modes}: {what}; {cases} will not be scored"
+        case Problem.CONTRADICTORY:
+            return f"{cases}: the right answer breaks {place}: {finding.reason}"
+        case _:
+            return f"{modes}: no right answer can be given to {cases}: {finding.reason}"
