@@ -139,7 +139,7 @@ def test_a_repository_that_has_not_what_was_asked_for(
         (["--reasoning-effort", "endless"], "--reasoning-effort is one of low, medium, high, not 'endless'"),
         (
             ["--suite", "slow"],
-            "cannot read suite 'slow' (No such file or directory); give a path or one of: nano, quick",
+            "cannot read suite 'slow' (No such file or directory); give a path or one of: core, nano, quick",
         ),
     ],
 )
