@@ -157,7 +157,11 @@ def bundled() -> tuple[str, ...]:
 
 
 def load(name_or_path: str | Path) -> Suite:
-    """Read a suite: a bundled one by name, any other by path."""
+    """Read a suite: a bundled one by name, one of BFCL's as `bfcl:NAME`, any other by path."""
+    if str(name_or_path).startswith("bfcl:"):
+        from bench.suites.bfcl.suite import load as load_bfcl
+
+        return load_bfcl(str(name_or_path))
     from bench.suites.read import read_suite  # pydantic is loaded with it
 
     if str(name_or_path) not in bundled():

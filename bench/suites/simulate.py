@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from bench.records import EpisodeEnd, ItemRecord, ToolResult
 from bench.suites import worlds
+from bench.suites.bfcl.multi_turn import is_multi_turn
 from bench.suites.case import Case, Fault, content_text, defaults
 from bench.suites.match import includes_fields, matches_arguments
 from engine.types import Call, Message, Parsed, StopReason, Tool
@@ -57,12 +58,20 @@ class Dialogue(Protocol):
 
 def begin(case: Case) -> Dialogue:
     """A new run through the case."""
-    return Episode(case)
+    if not is_multi_turn(case):
+        return Episode(case)
+    from bench.suites.bfcl.dialogue import MultiTurn
+
+    return MultiTurn(case)
 
 
 def offered(case: Case, record: ItemRecord) -> tuple[tuple[Tool, ...], ...]:
     """The tools that each step of the record was answered with."""
-    return (case.tools,) * len(record.steps)
+    if not is_multi_turn(case):
+        return (case.tools,) * len(record.steps)
+    from bench.suites.bfcl.dialogue import offered_tools
+
+    return tuple(offered_tools(case, record))
 
 
 def final_state(case: Case, record: ItemRecord) -> dict[str, Any] | None:
