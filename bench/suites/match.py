@@ -24,6 +24,13 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Like:
+    """Equal to one of the values, where texts may differ at any depth as in `Text`."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A string equal to one of the texts, whatever its case, white space and final full stop."""
 
@@ -65,7 +72,7 @@ class Optional:
 
 _LEFT_OUT = Optional(None)
 
-Matcher = OneOf | Text | Contains | Unordered | Object | Anything | Optional
+Matcher = OneOf | Like | Text | Contains | Unordered | Object | Anything | Optional
 
 
 def parse(raw: Any) -> Matcher:
@@ -91,6 +98,8 @@ def matches(matcher: Matcher, value: Any) -> bool:
             return True
         case OneOf(values):
             return any(same(value, right) for right in values)
+        case Like(values):
+            return any(same(_folded(value), _folded(right)) for right in values)
         case Text(texts):
             return isinstance(value, str) and fold(value) in {fold(text) for text in texts}
         case Contains(words):
@@ -139,7 +148,7 @@ def describe(matcher: Matcher) -> str:
     match matcher:
         case Anything():
             return "any value"
-        case OneOf(values) | Text(values):
+        case OneOf(values) | Like(values) | Text(values):
             return " or ".join(describe_value(value) for value in values)
         case Contains(words):
             return f"a text with {' and '.join(' or '.join(map(describe_value, group)) for group in words)}"
@@ -184,6 +193,15 @@ def fold(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip().removesuffix(".").casefold()
 
 
+def _folded(value: Any) -> Any:
+    """The value with every text in it folded; names of fields stay as they are."""
+    if isinstance(value, str):
+        return fold(value)
+    if isinstance(value, list | tuple):
+        return [_folded(item) for item in value]
+    return {name: _folded(inner) for name, inner in value.items()} if isinstance(value, Mapping) else value
+
+
 def _filled(what: str, raw: Any) -> tuple[Any, ...]:
     if not isinstance(raw, list) or not raw:
         raise ValueError(f"{what} must be a list with at least one element")
@@ -220,6 +238,7 @@ def _read_true(kind: str, matcher: Matcher, raw: Any) -> Matcher:
 
 _READERS: dict[str, Callable[[Any], Matcher]] = {
     "one_of": lambda raw: OneOf(_filled("'one_of'", raw)),
+    "like": lambda raw: Like(_filled("'like'", raw)),
     "text": lambda raw: Text(_strings("'text'", raw)),
     "contains": _read_contains,
     "unordered": lambda raw: Unordered(_filled("'unordered'", raw)),
