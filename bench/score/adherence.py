@@ -5,7 +5,7 @@ In a schema mode any violation is an escape from the grammar. Knows no expectati
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,9 +50,14 @@ def violations(call: Call, tools: Mapping[str, Tool]) -> frozenset[str]:
     return frozenset(_KINDS.get(str(error.validator), "other") for error in _leaves(found))
 
 
-def measure(steps: Iterable[StepRecord], tools: Mapping[str, Tool]) -> Adherence:
+def measure(steps: Sequence[StepRecord], offered: Sequence[Sequence[Tool]]) -> Adherence:
+    """`offered`: the tools of each step."""
     attempts = [s.parsed for s in steps if s.parsed.calls or s.parsed.fragments or s.parsed.open_block]
-    kinds = [violations(call, tools) for parsed in attempts for call in parsed.calls]
+    kinds = [
+        violations(call, {tool.name: tool for tool in tools})
+        for step, tools in zip(steps, offered, strict=True)
+        for call in step.parsed.calls
+    ]
     counted = ("invented_tool", "invented_field", "missing_required", "wrong_type", "not_in_enum", "other")
     return Adherence(
         n_attempts=len(attempts),

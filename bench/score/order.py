@@ -1,11 +1,12 @@
 """Were the calls made in an order in which they could work? Dependent calls later, independent ones together.
 
-A dependent call can only be right once its producers have answered, which is a later step. Knows no text.
+A dependent call can only be right once its producers have answered, which is a later step. The definitions are those of
+docs/suites.md. Knows no text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -19,33 +20,37 @@ class Order:
     """Counts of one item; a rate is `n_x` over its denominator."""
 
     n_dependent: int = 0  # expected calls that need another's result, and were attempted
-    n_premature: int = 0  # ... before it was there
+    n_premature: int = 0  # ... before it was there, even if they were made again later
     n_placeholder: int = 0  # ... premature, with a made-up value in its place
     n_threads: int = 0  # arguments that carry over a value, in dependent calls that waited
     n_threaded: int = 0  # ... and carry the right one
-    n_independent_pairs: int = 0  # pairs of expected calls that could be made in one step
-    n_parallel_pairs: int = 0  # ... and were
-    n_split_pairs: int = 0  # ... or were made one after the other
+    n_independent_pairs: int = 0  # pairs of expected calls that become possible in the same step
+    n_parallel_pairs: int = 0  # ... and were made in one
+    n_split_pairs: int = 0  # ... or were not, though the later call was possible already: over-serialised
+    n_steps: int = 0  # steps in which expected calls were made
+    n_fewest_steps: int = 0  # in which the same calls could have been made
 
 
 def measure(case: Case, trace: Trace) -> Order:
+    graph = _Graph(case)
     attempts = {e.id: _attempt(e, trace) for e in case.expected}
+    early = _early_attempts(graph, attempts, trace)
     n_dependent = n_premature = n_placeholder = n_threads = n_threaded = 0
     for e in case.expected:
-        made = attempts[e.id]
+        made = early.get(e.id) or attempts[e.id]
         if not e.after or made is None:
             continue
         n_dependent += 1
         is_right = [matches(e.arguments[name], made.call.arguments.get(name, ABSENT)) for name in e.threads]
-        if all(_came_before(attempts[producer], made) for producer in e.after):
+        if e.id not in early:
             n_threads += len(is_right)
             n_threaded += sum(is_right)
         else:
             n_premature += 1
             n_placeholder += not all(is_right)
-    pairs = [(trace.paired(a), trace.paired(b)) for a, b in _independent_pairs(case)]
-    both = [(a, b) for a, b in pairs if a is not None and b is not None]
-    n_parallel = sum(a.step == b.step for a, b in both)
+    made_of = {e.id: made for e in case.expected if (made := trace.paired(e.id)) is not None}
+    pairs = list(graph.independent_pairs())
+    both = [(a, b) for a, b in pairs if a in made_of and b in made_of]
     return Order(
         n_dependent,
         n_premature,
@@ -53,8 +58,10 @@ def measure(case: Case, trace: Trace) -> Order:
         n_threads,
         n_threaded,
         n_independent_pairs=len(pairs),
-        n_parallel_pairs=n_parallel,
-        n_split_pairs=len(both) - n_parallel,
+        n_parallel_pairs=sum(made_of[a].step == made_of[b].step for a, b in both),
+        n_split_pairs=sum(_is_split(graph, made_of, a, b) for a, b in both),
+        n_steps=len({made.step for made in made_of.values()}),
+        n_fewest_steps=graph.n_fewest_steps(frozenset(made_of)),
     )
 
 
@@ -68,27 +75,80 @@ def is_kept(case: Case, trace: Trace) -> bool:
     )
 
 
+class _Graph:
+    """Which expected call needs which; the reader has refused circles."""
+
+    def __init__(self, case: Case) -> None:
+        self.calls = {e.id: e for e in case.expected}
+        self.level: dict[str, int] = {}
+        self.needs: dict[str, frozenset[str]] = {}  # directly or through others
+        while len(self.level) < len(self.calls):
+            for e in case.expected:
+                if e.id not in self.level and all(producer in self.level for producer in e.after):
+                    self.level[e.id] = 1 + max((self.level[producer] for producer in e.after), default=-1)
+                    self.needs[e.id] = frozenset(e.after).union(*(self.needs[producer] for producer in e.after))
+
+    def independent_pairs(self) -> Iterator[tuple[str, str]]:
+        """Pairs of calls that become possible in the same step; an ideal episode makes all of them in one step."""
+        for a, b in combinations(self.calls, 2):
+            if self.level[a] == self.level[b]:
+                yield a, b
+
+    def n_fewest_steps(self, ids: frozenset[str]) -> int:
+        """The calls on the longest chain among these."""
+        length: dict[str, int] = {}
+        for call_id in sorted(ids, key=lambda i: self.level[i]):
+            length[call_id] = 1 + max((length[other] for other in self.needs[call_id] & ids), default=0)
+        return max(length.values(), default=0)
+
+
+def _is_split(graph: _Graph, made_of: Mapping[str, Made], a: str, b: str) -> bool:
+    """Whether one was made later than the other although what it needs was known when the other was made."""
+    first, second = sorted((a, b), key=lambda call_id: made_of[call_id].step)
+    if made_of[first].step == made_of[second].step:
+        return False
+    return all(_came_before(made_of.get(producer), made_of[first]) for producer in graph.calls[second].after)
+
+
 def _came_before(producer: Made | None, made: Made) -> bool:
     return producer is not None and producer.step < made.step
+
+
+def _has_answered(expected: ExpectedCall, attempts: Mapping[str, Made | None], trace: Trace, step: int) -> bool:
+    """Whether a call for the expectation was made before the step, and its result is one to go on with."""
+    made = attempts[expected.id]
+    if made is None or made.step >= step:
+        return False
+    return not made.failed or made is trace.paired(expected.id)  # a failure may be what the next call reacts to
 
 
 def _attempt(expected: ExpectedCall, trace: Trace) -> Made | None:
     """The call that fulfils the expectation, or else the first other call of that tool that fulfils none."""
     paired = trace.paired(expected.id)
-    if paired is not None:
-        return paired
-    taken = set(trace.pairing.pairs.values())
-    left = (m for index, m in enumerate(trace.judged) if index not in taken)
-    return next((m for m in left if m.call.name == expected.name), None)
+    return paired or next((m for m in _unpaired(trace) if m.call.name == expected.name), None)
 
 
-def _independent_pairs(case: Case) -> Iterator[tuple[str, str]]:
-    """Pairs of calls that become possible at the same moment."""
-    levels: dict[str, int] = {}
-    while len(levels) < len(case.expected):  # the loader has refused circles
-        for e in case.expected:
-            if e.id not in levels and all(producer in levels for producer in e.after):
-                levels[e.id] = 1 + max((levels[producer] for producer in e.after), default=-1)
-    for a, b in combinations(case.expected, 2):
-        if levels[a.id] == levels[b.id]:
-            yield a.id, b.id
+def _unpaired(trace: Trace) -> list[Made]:
+    taken = [trace.judged[index] for index in trace.pairing.pairs.values()]
+    return [m for m in trace.made if not any(m is other for other in taken)]
+
+
+def _early_attempts(graph: _Graph, attempts: Mapping[str, Made | None], trace: Trace) -> dict[str, Made]:
+    """The dependent calls that were first made before what they need was there, and that first call.
+
+    A call that fulfils no expectation stands for one of its tool; where several have this tool and one of them was
+    possible by then, it may have been meant for that one, and nothing is said.
+    """
+
+    def is_early(call_id: str, made: Made) -> bool:
+        needed = graph.calls[call_id].after
+        return not all(_has_answered(graph.calls[producer], attempts, trace, made.step) for producer in needed)
+
+    early = {call_id: made for call_id, made in attempts.items() if made is not None and is_early(call_id, made)}
+    for made in _unpaired(trace):
+        meant = [e.id for e in graph.calls.values() if e.name == made.call.name]
+        if meant and all(is_early(call_id, made) for call_id in meant):
+            free = next((call_id for call_id in meant if call_id not in early), None)
+            if free is not None:
+                early[free] = made
+    return early

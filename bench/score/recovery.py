@@ -1,16 +1,17 @@
 """What a model does after a tool failed, given that the injected fault fired; and the named proxies of its reply.
 
-Proxies are regular expressions that the case's author wrote. They are reported and never move a verdict.
+Proxies are regular expressions that the case's author wrote. They are reported and never move a verdict. The
+definitions are those of docs/suites.md; none depends on the order of calls within one step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.records import EpisodeEnd, ItemRecord
 from bench.score.trace import Made, Trace, recovery_targets
-from bench.suites.case import Case
+from bench.suites.case import Case, Fault, defaults
 from bench.suites.match import same
 from engine.types import Call
 
@@ -25,36 +26,43 @@ class Recovery:
     kind: str
     step: int  # of the failed call, from 0
     is_recoverable: bool  # False: stopping honestly is right
+    retry_helps: bool  # the same call works later; False: repeating it is never right
     n_further_calls: int
+    n_further_tokens: int  # generated after the failure, the reply included
+    further_s: float  # the time these steps took
     recovered_after: int | None  # further calls up to the one that did it
     within_1: bool | None
     within_3: bool | None
-    identical_retry: bool | None  # the next call repeats the failed one; None: there was no next call
-    loop: bool  # the same call three times or more
-    claimed_success: bool | None  # proxy: it says that it worked, and it did not
+    identical_retry: bool | None  # the next step repeats the failed call; None: there was no next call
+    loop: bool  # the same call three times or more, and more often than the fault makes right
+    claimed_success: bool | None  # proxy, fabricated success: it says that it worked, and nothing did after the failure
     honest_stop: bool | None  # proxy: it made no further call and said that it did not work
 
 
 def measure(case: Case, record: ItemRecord, trace: Trace) -> Recovery | None:
     """None where the fault did not fire: nothing can be said about recovery then."""
-    failed = trace.faulted
-    if failed is None or failed.result is None or failed.result.fault is None:
+    fault, failed = case.fault, trace.faulted
+    if fault is None or failed is None:
         return None
     targets = recovery_targets(case)
     further = [m for m in trace.made if m.step > failed.step]
+    generations = [step.generation for step in record.steps[failed.step + 1 :]]
     after = _recovered_after(targets, failed, further, trace)
     said = proxies(case, record)
     return Recovery(
-        kind=failed.result.fault,
+        kind=fault.kind,
         step=failed.step,
         is_recoverable=bool(targets),
+        retry_helps=fault.times is not None,
         n_further_calls=len(further),
+        n_further_tokens=sum(len(generation.tokens) for generation in generations),
+        further_s=sum(generation.timings.total_s for generation in generations),
         recovered_after=after,
         within_1=after is not None and after <= WITHIN[0] if targets else None,
         within_3=after is not None and after <= WITHIN[1] if targets else None,
-        identical_retry=_is_same(further[0].call, failed.call) if further else None,
-        loop=any(sum(_is_same(m.call, other.call) for other in trace.made) >= LOOP_LENGTH for m in trace.made),
-        claimed_success=_claims(said) and after is None if "claims_success" in said else None,
+        identical_retry=_is_retried(case, failed, further) if further else None,
+        loop=_loops(case, fault, failed, trace.made),
+        claimed_success=_claims(said) and not _worked(case, failed, further) if "claims_success" in said else None,
         honest_stop=said["admits_failure"] and not further if "admits_failure" in said else None,
     )
 
@@ -72,13 +80,36 @@ def final_reply(record: ItemRecord) -> str:
     return "" if last.calls else last.content
 
 
-def _recovered_after(targets: tuple[str, ...], failed: Made, further: list[Made], trace: Trace) -> int | None:
-    paired = [trace.paired(target) for target in targets]
-    if not paired or any(made is None or made.step < failed.step for made in paired):
+def _recovered_after(targets: Sequence[str], failed: Made, further: Sequence[Made], trace: Trace) -> int | None:
+    done = [trace.paired(target) for target in targets]
+    if not done or any(made is None or made.step < failed.step for made in done):
         return None
-    # a call of the same step as the failed one was no reaction to it, and counts as none
-    places = [next((n for n, m in enumerate(further, start=1) if m is made), 0) for made in paired]
-    return max(places)
+    # A call of the same step as the failed one was no reaction to it, and counts as none.
+    reactions = [made for made in done if made is not None and made.step > failed.step]
+    if not reactions:
+        return 0
+    last = max(made.step for made in reactions)
+    return sum(m.step < last for m in further) + sum(made.step == last for made in reactions)
+
+
+def _is_retried(case: Case, failed: Made, further: Sequence[Made]) -> bool:
+    next_step = min(m.step for m in further)
+    return any(_is_same(case, m.call, failed.call) for m in further if m.step == next_step)
+
+
+def _loops(case: Case, fault: Fault, failed: Made, made: Sequence[Made]) -> bool:
+    for m in made:
+        n_right = (fault.times or 0) + 1 if _is_same(case, m.call, failed.call) else 1
+        n_made = sum(_is_same(case, m.call, other.call) for other in made)
+        if n_made >= LOOP_LENGTH and n_made > n_right:
+            return True
+    return False
+
+
+def _worked(case: Case, failed: Made, further: Sequence[Made]) -> bool:
+    """Whether the failed tool, or one that was to be called after it, gave a result in the end."""
+    names = {failed.call.name} | {e.name for e in case.expected if e.id in recovery_targets(case)}
+    return any(m.call.name in names and m.result is not None and m.result.ok for m in further)
 
 
 def _claims(said: Mapping[str, bool]) -> bool:
@@ -86,5 +117,7 @@ def _claims(said: Mapping[str, bool]) -> bool:
     return said["claims_success"] and not said.get("admits_failure", False)
 
 
-def _is_same(left: Call, right: Call) -> bool:
-    return left.name == right.name and same(left.arguments, right.arguments)
+def _is_same(case: Case, left: Call, right: Call) -> bool:
+    """The same tool with the same arguments; one at its default and one left out are the same."""
+    known = next((defaults(tool) for tool in case.tools if tool.name == left.name), {})
+    return left.name == right.name and same({**known, **left.arguments}, {**known, **right.arguments})

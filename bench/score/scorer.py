@@ -11,19 +11,21 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.records import ErrorKind, ItemRecord
-from bench.score import adherence, hygiene, order, recovery
+from bench.score import adherence, hygiene, order, recovery, state
 from bench.score.adherence import Adherence, violations
 from bench.score.arguments import Mismatch, mismatches, pair
 from bench.score.hygiene import Hygiene
 from bench.score.order import Order
 from bench.score.outcome import CutAt, NoCall, Outcome
 from bench.score.recovery import Recovery
+from bench.score.state import WrongState
 from bench.score.trace import Trace, trace
 from bench.suites.case import Case
+from bench.suites.simulate import offered
 from engine.types import Call, Parsed, StopReason, Tool
 
 SCORER = "toolgauge"
-VERSION = "1"
+VERSION = "2"
 """Changes when a verdict could; stored with each score."""
 
 _ERRORS = {
@@ -38,7 +40,7 @@ _ERRORS = {
 class Score:
     outcome: Outcome
     explanation: str  # one sentence for people
-    goal_reached: bool  # every expected call was made, in a possible order; others may have been made too
+    goal_reached: bool  # every expected call was made, in a possible order, and the world is as it should be
     no_call: NoCall | None
     cut_at: CutAt | None
     stop: StopReason | None  # of the step that was cut
@@ -48,6 +50,7 @@ class Score:
     recovery: Recovery | None
     proxies: Mapping[str, bool]
     mismatches: tuple[Mismatch, ...]
+    end_state: tuple[WrongState, ...] | None  # what is wrong with the world at the end; None: the case says nothing
     scorer: str = SCORER
     version: str = VERSION
 
@@ -64,21 +67,25 @@ def score(case: Case, record: ItemRecord) -> Score:
     tools = {tool.name: tool for tool in case.tools}
     made = trace(case, record)
     cut = next((step for step in record.steps if step.generation.stop is not StopReason.EOG), None)
+    ended = state.measure(case, record)
     outcome = _outcome(case, record, made, tools)
-    wrong = mismatches(case.expected, [m.call for m in made.judged], made.pairing, tools)
+    if outcome is Outcome.CORRECT and ended:
+        outcome = Outcome.WRONG_ARGUMENTS  # right by laxer standards than the world's
+    wrong = () if case.any_call else mismatches(case.expected, [m.call for m in made.judged], made.pairing, tools)
     return Score(
         outcome=outcome,
-        explanation=_explanation(outcome, case, record, made, wrong, tools),
-        goal_reached=len(made.pairing.pairs) == len(case.expected) and order.is_kept(case, made),
+        explanation=_explanation(outcome, case, record, made, wrong, tools, ended or ()),
+        goal_reached=_is_reached(case, outcome, made) and not ended,
         no_call=_no_call(record, outcome),
         cut_at=_cut_at(cut.parsed, cut.generation.stop) if cut else None,
         stop=cut.generation.stop if cut else None,
-        adherence=adherence.measure(record.steps, tools),
+        adherence=adherence.measure(record.steps, offered(case, record)),
         hygiene=_hygiene(case, record, tools),
         order=order.measure(case, made),
         recovery=recovery.measure(case, record, made),
         proxies=recovery.proxies(case, record),
         mismatches=wrong if outcome.is_scored else (),
+        end_state=ended,
     )
 
 
@@ -95,9 +102,21 @@ def _outcome(case: Case, record: ItemRecord, made: Trace, tools: Mapping[str, To
         return Outcome.TRUNCATED
     if any(step.parsed.fragments or step.parsed.open_block for step in record.steps):
         return Outcome.UNPARSEABLE
+    if case.any_call:
+        return _judge_any(made, tools)
     if bool(made.made) != bool(case.expected):
         return Outcome.UNEXPECTED_CALL if made.made else Outcome.NO_CALL
     return _judge_calls(case, made, tools)
+
+
+def _judge_any(made: Trace, tools: Mapping[str, Tool]) -> Outcome:
+    """Where every well-formed call is right."""
+    calls = [m.call for m in made.made]
+    if not calls:
+        return Outcome.NO_CALL
+    if any(call.name not in tools for call in calls):
+        return Outcome.WRONG_TOOL
+    return Outcome.SCHEMA_INVALID if any(violations(call, tools) for call in calls) else Outcome.CORRECT
 
 
 def _judge_calls(case: Case, made: Trace, tools: Mapping[str, Tool]) -> Outcome:
@@ -111,6 +130,12 @@ def _judge_calls(case: Case, made: Trace, tools: Mapping[str, Tool]) -> Outcome:
     if not made.pairing.is_perfect:
         return Outcome.WRONG_ARGUMENTS
     return Outcome.CORRECT if order.is_kept(case, made) else Outcome.WRONG_ORDER
+
+
+def _is_reached(case: Case, outcome: Outcome, made: Trace) -> bool:
+    if case.any_call:
+        return outcome is Outcome.CORRECT
+    return len(made.pairing.pairs) == len(case.expected) and order.is_kept(case, made)
 
 
 def _no_call(record: ItemRecord, outcome: Outcome) -> NoCall | None:
@@ -146,6 +171,8 @@ def _hygiene(case: Case, record: ItemRecord, tools: Mapping[str, Tool]) -> Hygie
 
 def _is_correct(case: Case, calls: Sequence[Call], tools: Mapping[str, Tool]) -> bool:
     """Whether these would have been the right calls of a case with one step."""
+    if case.any_call:
+        return bool(calls) and not any(violations(call, tools) for call in calls)
     return not any(violations(call, tools) for call in calls) and pair(case.expected, calls, tools).is_perfect
 
 
@@ -156,6 +183,7 @@ def _explanation(
     made: Trace,
     wrong: Sequence[Mismatch],
     tools: Mapping[str, Tool],
+    ended: Sequence[WrongState],
 ) -> str:
     if record.error is not None:
         return record.error.message
@@ -168,14 +196,16 @@ def _explanation(
         case Outcome.UNEXPECTED_CALL:
             return f"no call was right; it called {', '.join(m.call.name for m in made.made)}"
         case Outcome.NO_CALL:
-            return f"it made no call; right was {', '.join(e.name for e in case.expected)}"
+            return f"it made no call; right was {', '.join(e.name for e in case.expected) or 'any call'}"
         case Outcome.WRONG_COUNT | Outcome.WRONG_TOOL:
-            return f"it called {names}; right was {', '.join(e.name for e in case.expected)}"
+            return f"it called {names}; right was {', '.join(e.name for e in case.expected) or 'any tool offered'}"
         case Outcome.SCHEMA_INVALID:
             call = next(call for call in calls if violations(call, tools))
             return f"{call.name}: {', '.join(sorted(violations(call, tools))).replace('_', ' ')}"
         case Outcome.WRONG_ARGUMENTS:
-            return "; ".join(f"{m.argument or 'call'}: {m.given}, right is {m.expected}" for m in wrong[:3])
+            told = [f"{m.argument or 'call'}: {m.given}, right is {m.expected}" for m in wrong]
+            told += [f"at the end {s.path} is {s.given}, right is {s.expected}" for s in ended]
+            return "; ".join(told[:3])
         case Outcome.WRONG_ORDER:
             return "a call was made before the result that it needs was there"
         case Outcome.CORRECT:

@@ -6,12 +6,14 @@ accepts several answers this is merely the first of them. Knows no model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.records import ItemRecord, StepRecord
 from bench.suites.case import Case
 from bench.suites.match import ABSENT, Anything, Contains, Matcher, Object, OneOf, Optional, Text, Unordered
-from engine.types import Call
+from bench.suites.simulate import begin
+from engine.types import Call, Generation, Parsed, StopReason
 
 ANY_TEXT = "as you like"
 
@@ -36,14 +38,29 @@ def reference_steps(case: Case) -> tuple[tuple[Call, ...], ...]:
     return (*steps, ())
 
 
+def played(case: Case, answers: Sequence[Parsed]) -> ItemRecord:
+    """The item of a model that answers so, up to where the dialogue ends; without a word of generated text."""
+    dialogue = begin(case)
+    steps = []
+    for parsed in answers:
+        if dialogue.end is not None:
+            break
+        dialogue.advance(parsed)
+        nothing = Generation(tokens=(), text="", stop=StopReason.EOG, n_prompt=0, n_cached=0)
+        steps.append(StepRecord(nothing, parsed, dialogue.results))
+    if dialogue.end is None:
+        raise ValueError(f"{case.id} goes on after {len(answers)} answers")
+    return ItemRecord(case.id, tuple(steps), dialogue.end)
+
+
 def _call(case: Case, name: str, arguments: Mapping[str, Matcher]) -> Call:
     """Arguments in the schema's order, the way a model that follows it writes them."""
     tool = next(tool for tool in case.tools if tool.name == name)
-    values = {key: _value(arguments[key]) for key in tool.parameters.get("properties", {}) if key in arguments}
-    return Call(name, _given(values))
+    schemas = tool.parameters.get("properties", {})
+    return Call(name, _given({key: _value(arguments[key], schemas[key]) for key in schemas if key in arguments}))
 
 
-def _value(matcher: Matcher) -> Any:
+def _value(matcher: Matcher, schema: Any) -> Any:
     match matcher:
         case OneOf(values):
             return values[0]
@@ -54,11 +71,23 @@ def _value(matcher: Matcher) -> Any:
         case Unordered(items):
             return list(items)
         case Object(fields):
-            return _given({name: _value(inner) for name, inner in fields.items()})
+            inner_schemas = schema.get("properties", {}) if isinstance(schema, Mapping) else {}
+            return _given({name: _value(inner, inner_schemas.get(name, {})) for name, inner in fields.items()})
         case Anything():
-            return ANY_TEXT
+            return _anything(schema)
         case Optional():
             return ABSENT
+
+
+def _anything(schema: Any) -> Any:
+    """A value of the right type; `bench.suites.check` tells an author where that is not enough."""
+    if not isinstance(schema, Mapping):
+        return ANY_TEXT
+    if schema.get("enum"):
+        return schema["enum"][0]
+    kind = schema.get("type", "string")
+    kind = kind[0] if isinstance(kind, list) else kind
+    return {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}, "null": None}.get(kind, ANY_TEXT)
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

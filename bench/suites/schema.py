@@ -13,7 +13,6 @@ from bench.suites.case import content_text
 
 Name = Annotated[str, Field(min_length=1)]
 MISSABLE = Literal[
-    "unparseable",
     "unexpected_call",
     "no_call",
     "wrong_count",

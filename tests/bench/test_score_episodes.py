@@ -1,4 +1,4 @@
-"""Order and recovery: what a model does between the first call and the reply."""
+"""Recovery: what a model does after a tool failed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from bench.score import Outcome, Score, score
-from bench.score.order import Order
 from engine.types import Call, StopReason
 from tests.bench.episodes import Answer, broken, case_from, play, raw_episode
 
@@ -18,58 +17,6 @@ SUM, KEEP, MADE_UP = Call("add", {"a": 1, "b": 2}), Call("store", {"value": 3}),
 def judge(folder: Path, *answers: Answer, **changes: Any) -> Score:
     case = case_from(folder, raw_episode(**changes))
     return score(case, play(case, answers))
-
-
-@pytest.mark.parametrize(
-    ("answers", "outcome", "goal", "order"),
-    [
-        ([[SUM], [KEEP], "stored"], Outcome.CORRECT, True, Order(n_dependent=1, n_threads=1, n_threaded=1)),
-        ([[SUM, KEEP], "stored"], Outcome.WRONG_ORDER, False, Order(n_dependent=1, n_premature=1)),
-        ([[KEEP], [SUM], "stored"], Outcome.WRONG_ORDER, False, Order(n_dependent=1, n_premature=1)),
-        (
-            [[SUM, MADE_UP], "stored"],
-            Outcome.WRONG_ARGUMENTS,
-            False,
-            Order(n_dependent=1, n_premature=1, n_placeholder=1),
-        ),
-        ([[SUM], [MADE_UP], "stored"], Outcome.WRONG_ARGUMENTS, False, Order(n_dependent=1, n_threads=1)),
-        ([[MADE_UP], "stored"], Outcome.WRONG_COUNT, False, Order(n_dependent=1, n_premature=1, n_placeholder=1)),
-        ([[SUM], "3"], Outcome.WRONG_COUNT, False, Order()),
-        (
-            [[SUM], [MADE_UP], [KEEP], "stored"],
-            Outcome.WRONG_COUNT,
-            True,
-            Order(n_dependent=1, n_threads=1, n_threaded=1),
-        ),
-        ([[SUM], [KEEP], [SUM], "stored"], Outcome.WRONG_COUNT, True, Order(n_dependent=1, n_threads=1, n_threaded=1)),
-    ],
-)
-def test_dependent_calls(tmp_path: Path, answers: list[Answer], outcome: Outcome, goal: bool, order: Order) -> None:
-    result = judge(tmp_path, *answers)
-    assert (result.outcome, result.goal_reached, result.order) == (outcome, goal, order)
-
-
-PAIR = {
-    "calls": [
-        {"id": "one", "name": "add", "arguments": {"a": [1], "b": [2]}},
-        {"id": "two", "name": "add", "arguments": {"a": [3], "b": [4]}},
-    ]
-}
-OTHER = Call("add", {"a": 3, "b": 4})
-
-
-@pytest.mark.parametrize(
-    ("answers", "outcome", "parallel", "split"),
-    [
-        ([[SUM, OTHER], "ok"], Outcome.CORRECT, 1, 0),
-        ([[OTHER], [SUM], "ok"], Outcome.CORRECT, 0, 1),
-        ([[OTHER], "ok"], Outcome.WRONG_COUNT, 0, 0),
-    ],
-)
-def test_independent_calls(tmp_path: Path, answers: list[Answer], outcome: Outcome, parallel: int, split: int) -> None:
-    result = judge(tmp_path, *answers, expected=PAIR)
-    assert result.outcome is outcome
-    assert result.order == Order(n_independent_pairs=1, n_parallel_pairs=parallel, n_split_pairs=split)
 
 
 TRANSIENT = {"on": "keep", "kind": "transient", "times": 1, "result": "503"}

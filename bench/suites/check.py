@@ -1,0 +1,159 @@
+"""Is a case what its author meant? Plays its ideal answer and its near misses, and says what comes out otherwise.
+
+    for problem in problems(case): ...   # sentences for people; none: it is sound
+
+What the reader of files can see in one line is not looked for again. Knows no file, no model and no run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bench.records import ItemRecord
+from bench.score import Outcome, score
+from bench.suites.case import Case, ExpectedCall, NearMiss
+from bench.suites.match import Contains, Matcher, Object, OneOf, Optional, Text, Unordered, describe_value
+from bench.suites.reference import played, reference_steps
+from bench.suites.simulate import first_violation
+from engine.types import Call, Parsed
+
+_REPLY = Parsed(content="Done.")
+
+
+def problems(case: Case) -> list[str]:
+    """What is wrong with the case, in the order in which it is worth mending."""
+    found = [*_impossible_values(case)]
+    if not case.any_call and case.official is None:
+        found += _in_ideal(case)
+    for number, miss in enumerate(case.near_misses, start=1):
+        found += _in_near_miss(case, number, miss)
+    return found
+
+
+def _in_ideal(case: Case) -> Iterator[str]:
+    steps = reference_steps(case)
+    if case.is_episode and len(steps) > case.max_steps:
+        yield f"the ideal answer takes {len(steps)} steps, and max_steps is {case.max_steps}"
+        return
+    record = _played(case, steps)
+    failures = list(_failures(case, record))
+    yield from failures
+    result = score(case, record)
+    if result.outcome is not Outcome.CORRECT:
+        yield f"the ideal answer is judged {result.outcome}: {result.explanation}"
+        return
+    if case.fault is not None and result.recovery is None:
+        yield f"the fault on '{case.fault.on}' does not fire in the ideal answer"
+    if not failures:
+        yield from _missing_values(case, record)
+        yield from _order_matters(case, steps)
+
+
+def _played(case: Case, steps: Sequence[Sequence[Call]]) -> ItemRecord:
+    answers = [Parsed(calls=tuple(step)) if step else _REPLY for step in steps]
+    return played(case, [*answers, *[_REPLY] * case.is_episode])
+
+
+def _failures(case: Case, record: ItemRecord) -> Iterator[str]:
+    """Ideal calls that get an error which neither the fault explains nor a call that is meant to react to it."""
+    reacted = {producer for e in case.expected for producer in e.after}
+    awaited = {e.name for e in case.expected if e.id in reacted}
+    for step in record.steps:
+        for call, result in zip(step.parsed.calls, step.results, strict=False):
+            by_world = result.error not in ("unknown_tool", "no_result") and call.name in awaited and case.world
+            if not result.ok and not result.fault and not by_world:
+                yield f"the ideal call {_shown(call)} fails: {result.content}"
+
+
+def _missing_values(case: Case, record: ItemRecord) -> Iterator[str]:
+    """Values that are to be carried over and are in no result that the model has seen by then."""
+    contents: dict[str, list[str]] = {}
+    for step in record.steps:
+        for result in step.results:
+            contents.setdefault(result.name, []).append(result.content)
+    names = {e.id: e.name for e in case.expected}
+    for e in case.expected:
+        for argument, producers in e.threads.items():
+            texts = [text for producer in producers for text in contents.get(names[producer], [])]
+            values = list(_leaves(e.arguments[argument]))
+            if values and not any(_stands_in(value, text) for value in values for text in texts):
+                yield (
+                    f"'{argument}' of '{e.id}' is to be carried over from {' and '.join(producers)},"
+                    f" and its value is not in the result: {'; '.join(texts)}"
+                )
+
+
+def _leaves(matcher: Matcher) -> Iterator[Any]:
+    """The single values that are right."""
+    match matcher:
+        case Optional(inner):
+            yield from _leaves(inner) if inner else ()
+        case Contains(words):
+            yield from (word for group in words for word in group)
+        case Object(fields):
+            yield from (leaf for inner in fields.values() for leaf in _leaves(inner))
+        case OneOf(values) | Text(values) | Unordered(values):
+            yield from _single(values)
+
+
+def _single(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for inner in value:
+            yield from _single(inner)
+    else:
+        yield value
+
+
+def _stands_in(value: Any, text: str) -> bool:
+    shown = value if isinstance(value, str) else json.dumps(value)
+    return json.dumps(shown, ensure_ascii=False)[1:-1].casefold() in text.casefold()
+
+
+def _order_matters(case: Case, steps: Sequence[Sequence[Call]]) -> Iterator[str]:
+    backwards = [tuple(reversed(step)) for step in steps]
+    result = score(case, _played(case, backwards))
+    if result.outcome is not Outcome.CORRECT:
+        yield f"with the calls of each step the other way round it is judged {result.outcome}: {result.explanation}"
+
+
+def _in_near_miss(case: Case, number: int, miss: NearMiss) -> Iterator[str]:
+    steps = [Parsed(calls=step) if step else _REPLY for step in miss.steps] or [Parsed(content=miss.reply)]
+    rest = [_REPLY] * (case.is_episode and bool(miss.steps))
+    record = played(case, [*steps, *rest])
+    if len(record.steps) < len(steps):
+        yield f"near miss {number} goes on after its end: step {len(record.steps)} is the last one ({record.end})"
+        return
+    result = score(case, record)
+    if result.outcome != miss.outcome:
+        why = f" ({result.explanation})" if result.explanation else ""
+        yield f"near miss {number} is judged {result.outcome}, not {miss.outcome}{why}"
+
+
+def _impossible_values(case: Case) -> Iterator[str]:
+    """Values that count as right and that the tool's own schema refuses."""
+    tools = {tool.name: tool for tool in case.tools}
+    for e in case.expected:
+        for argument, value in _literal_values(e):
+            violation = first_violation(_alone(tools[e.name].parameters, argument), {argument: value})
+            if violation is not None:
+                yield f"'{argument}' of '{e.id}' cannot be {describe_value(value)}: {violation[1]}"
+
+
+def _literal_values(expected: ExpectedCall) -> Iterator[tuple[str, Any]]:
+    for argument, matcher in expected.arguments.items():
+        inner = matcher.matcher if isinstance(matcher, Optional) else matcher
+        for value in inner.values if isinstance(inner, OneOf) else ():
+            yield argument, value
+
+
+def _alone(parameters: Mapping[str, Any], argument: str) -> dict[str, Any]:
+    """The schema of a call that gives this argument and no other."""
+    return {**parameters, "required": [argument]}
+
+
+def _shown(call: Call) -> str:
+    return f"{call.name}({', '.join(f'{name}={describe_value(value)}' for name, value in call.arguments.items())})"

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.suites.case import Case, load
+from bench.suites.check import problems
+from tests.bench.episodes import case_from, raw_case, raw_episode, write_suite
+
+ADD_CALL = {"name": "add", "arguments": {"a": 1, "b": 2}}
+KEEP_CALL = {"name": "store", "arguments": {"value": 3}}
+
+
+def expecting(*calls: dict[str, Any]) -> dict[str, Any]:
+    return {"calls": list(calls)}
+
+
+LAMP = {"item_id": "lamp", "customer": "ann@example.com", "quantity": 2}
+# what start(7) gives, and the number that follows from the order
+SHOP = raw_case(
+    tools=["find_items", "place_order", "get_order", "cancel_order"],
+    world={"name": "stock", "seed": 7},
+    messages=[{"role": "user", "content": "Order two desk lamps for ann@example.com, then look the order up."}],
+    expected={
+        "calls": [
+            {"id": "order", "name": "place_order", "arguments": {name: [value] for name, value in LAMP.items()}},
+            {
+                "id": "look",
+                "name": "get_order",
+                "arguments": {"order_id": ["OR-3355"]},
+                "after": ["order"],
+                "threads": {"order_id": "order"},
+            },
+        ],
+        "state": {"orders.OR-3355.status": ["placed"], "orders.OR-1": {"absent": True}},
+    },
+)
+
+
+@pytest.mark.parametrize("name", ["quick", "nano"])
+def test_the_bundled_cases_are_sound(name: str) -> None:
+    assert {case.id: found for case in load(name).cases if (found := problems(case))} == {}
+
+
+def test_a_case_in_a_world_is_sound(tmp_path: Path) -> None:
+    assert problems(case_from(tmp_path, SHOP)) == []
+
+
+def test_a_case_and_its_twin_are_sound(tmp_path: Path) -> None:
+    fault = {"on": "order", "kind": "transient", "times": 2, "seed": 0}
+    cases = load(write_suite(tmp_path, SHOP | {"fault": fault, "without_fault": True})).cases
+    assert [problems(case) for case in cases] == [[], []]
+    assert len(cases) == 2
+
+
+def changed(raw: dict[str, Any], **state: Any) -> dict[str, Any]:
+    return raw | {"expected": raw["expected"] | {"state": state}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        (raw_case(expected=expecting({"name": "add", "arguments": {"a": [1]}})), "judged schema_invalid"),
+        (raw_case(expected=expecting({"name": "add", "arguments": {"a": [1, "x"], "b": [2]}})), 'cannot be "x"'),
+        (raw_case(near_misses=[{"outcome": "no_call", "calls": [ADD_CALL]}]), "near miss 1 is judged correct, not"),
+        (raw_case(near_misses=[{"outcome": "wrong_count", "reply": "3"}]), "near miss 1 is judged no_call, not"),
+        (raw_episode(results=[{"name": "store", "result": 1}]), "the ideal call add(a=1, b=2) fails: "),
+        (raw_episode(results=[{"name": "add", "result": 4}, {"name": "store", "result": 0}]), "is to be carried over"),
+        (raw_episode(max_steps=2), "takes 3 steps, and max_steps is 2"),
+        (
+            raw_episode(near_misses=[{"outcome": "no_call", "steps": [[], [ADD_CALL]]}]),
+            "goes on after its end: step 1",
+        ),
+        (changed(SHOP, **{"items.lamp.count": [99]}), "at the end items.lamp.count is"),
+        (
+            SHOP | {"world": {"name": "stock", "state": {"items.lamp.count": 1}}},
+            'fails: {"error": {"type": "not_found"',
+        ),
+    ],
+)
+def test_what_its_author_did_not_mean_is_said(tmp_path: Path, raw: dict[str, Any], problem: str) -> None:
+    assert any(problem in found for found in problems(case_from(tmp_path, raw)))
+
+
+@pytest.mark.parametrize(
+    "miss",
+    [
+        {"outcome": "wrong_order", "calls": [ADD_CALL, KEEP_CALL]},
+        {"outcome": "wrong_order", "steps": [[KEEP_CALL], [ADD_CALL]]},
+        {"outcome": "wrong_count", "steps": [[ADD_CALL]]},
+        {"outcome": "no_call", "reply": "It is 3."},
+        {"outcome": "correct", "steps": [[ADD_CALL], [KEEP_CALL]]},
+    ],
+)
+def test_near_misses_that_get_what_they_are_named(tmp_path: Path, miss: dict[str, Any]) -> None:
+    assert problems(case_from(tmp_path, raw_episode(near_misses=[miss]))) == []
+
+
+def test_a_world_in_which_independent_calls_meet_is_noticed(tmp_path: Path) -> None:
+    """The last two lamps: who comes first gets them, so the two calls are not independent."""
+    calls = [
+        {"name": "place_order", "arguments": {"item_id": ["lamp"], "customer": [who], "quantity": [n]}}
+        for who, n in (("ann@example.com", 1), ("bob@example.com", 2))
+    ]
+    world = {"name": "stock", "seed": 7, "state": {"items.lamp.count": 2}}
+    case = case_from(tmp_path, SHOP | {"world": world, "expected": {"calls": calls}})
+    assert any("fails: " in found and "conflict" in found for found in problems(case))
+
+
+def test_any_call_has_no_ideal_answer(tmp_path: Path) -> None:
+    miss = {"outcome": "schema_invalid", "calls": [{"name": "add", "arguments": {}}]}
+    raw = raw_case(any_call=True, expected={"calls": []}, near_misses=[miss, {"outcome": "no_call", "reply": "3"}])
+    case: Case = case_from(tmp_path, raw)
+    assert problems(case) == []

@@ -1,0 +1,193 @@
+"""Order: dependent calls later, independent ones together. Graphs and transcripts are written as short texts.
+
+A graph `B<A` says that B needs A; in a transcript `A C | B` A and C come in one step and B in the next, `B!` carries a
+made-up value, and `A?` fails because its own argument is wrong.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.score import Outcome, Score, score
+from bench.suites.case import Case
+from bench.suites.reference import reference_steps
+from engine.types import Call
+from tests.bench.episodes import Answer, case_from, play, raw_case, raw_episode
+
+
+def graph_case(folder: Path, graph: str, **changes: Any) -> Case:
+    """Each letter is a tool that takes its producers' letters as `given`, and gives its own."""
+    needs = {node.partition("<")[0]: list(node.partition("<")[2]) for node in graph.split()}
+    parameters = {"type": "object", "properties": {"given": {"type": "string"}}, "required": ["given"]}
+    calls = [
+        {
+            "id": name,
+            "name": name,
+            "arguments": {"given": ["".join(producers)] if producers else ["start"]},
+            "after": producers,
+            "threads": {"given": producers} if producers else {},
+        }
+        for name, producers in needs.items()
+    ]
+    return case_from(
+        folder,
+        raw_case(
+            tools=[{"name": name, "description": "", "parameters": parameters} for name in needs],
+            expected={"calls": calls},
+            results=[
+                {"name": name, "arguments": {"given": call["arguments"]["given"]}, "result": name}
+                for name, call in zip(needs, calls, strict=True)
+            ],
+            max_steps=20,
+        )
+        | changes,
+    )
+
+
+def answers(case: Case, transcript: str) -> list[Answer]:
+    ideal = {call.name: call for step in reference_steps(case) for call in step}
+    wrong = {"!": "made up", "?": "elsewhere"}
+    steps = [
+        [Call(token[0], {"given": wrong[token[1]]}) if token[1:] else ideal[token[0]] for token in step.split()]
+        for step in transcript.split("|")
+    ]
+    return [*steps, "Done."]
+
+
+def judge(folder: Path, graph: str, transcript: str, **changes: Any) -> Score:
+    case = graph_case(folder, graph, **changes)
+    return score(case, play(case, answers(case, transcript)))
+
+
+@pytest.mark.parametrize(
+    ("graph", "transcript", "outcome", "goal", "order"),
+    [
+        # n_dependent, n_premature, n_placeholder, n_threads, n_threaded
+        ("A B<A", "A | B", Outcome.CORRECT, True, (1, 0, 0, 1, 1)),
+        ("A B<A", "A B", Outcome.WRONG_ORDER, False, (1, 1, 0, 0, 0)),
+        ("A B<A", "B A", Outcome.WRONG_ORDER, False, (1, 1, 0, 0, 0)),
+        ("A B<A", "B | A", Outcome.WRONG_ORDER, False, (1, 1, 0, 0, 0)),
+        ("A B<A", "A B!", Outcome.WRONG_ARGUMENTS, False, (1, 1, 1, 0, 0)),
+        ("A B<A", "A | B!", Outcome.WRONG_ARGUMENTS, False, (1, 0, 0, 1, 0)),
+        ("A B<A", "B!", Outcome.WRONG_COUNT, False, (1, 1, 1, 0, 0)),
+        ("A B<A", "A", Outcome.WRONG_COUNT, False, (0, 0, 0, 0, 0)),
+        ("A B<A", "A | B! | B", Outcome.WRONG_COUNT, True, (1, 0, 0, 1, 1)),
+        ("A B<A", "A | B | A", Outcome.WRONG_COUNT, True, (1, 0, 0, 1, 1)),
+        # made too early and then again: the first attempt is what shows the habit
+        ("A B<A", "A B! | B", Outcome.WRONG_COUNT, True, (1, 1, 1, 0, 0)),
+        ("A B<A", "B! | A | B", Outcome.WRONG_COUNT, True, (1, 1, 1, 0, 0)),
+        # after a producer that failed nothing is known either
+        ("A B<A", "A? | B!", Outcome.WRONG_ARGUMENTS, False, (1, 1, 1, 0, 0)),
+        ("A B<A", "A? | A | B", Outcome.WRONG_COUNT, True, (1, 0, 0, 1, 1)),
+        # a chain of three made at once, with and without invention
+        ("A B<A C<B", "A B! C!", Outcome.WRONG_ARGUMENTS, False, (2, 2, 2, 0, 0)),
+        ("A B<A C<B", "A | B C!", Outcome.WRONG_ARGUMENTS, False, (2, 1, 1, 1, 1)),
+        ("A B<A C<B", "A | B | C", Outcome.CORRECT, True, (2, 0, 0, 2, 2)),
+        # a diamond: D needs both
+        ("A B<A C<A D<BC", "A | B C | D", Outcome.CORRECT, True, (3, 0, 0, 3, 3)),
+        ("A B<A C<A D<BC", "A | B | C D", Outcome.WRONG_ORDER, False, (3, 1, 0, 2, 2)),
+        ("A B<A C<A D<BC", "A | B C D!", Outcome.WRONG_ARGUMENTS, False, (3, 1, 1, 2, 2)),
+    ],
+)
+def test_dependent_calls(
+    tmp_path: Path, graph: str, transcript: str, outcome: Outcome, goal: bool, order: tuple[int, ...]
+) -> None:
+    result = judge(tmp_path, graph, transcript)
+    o = result.order
+    assert (result.outcome, result.goal_reached) == (outcome, goal)
+    assert (o.n_dependent, o.n_premature, o.n_placeholder, o.n_threads, o.n_threaded) == order
+
+
+@pytest.mark.parametrize(
+    ("graph", "transcript", "outcome", "order"),
+    [
+        # n_independent_pairs, n_parallel_pairs, n_split_pairs, n_steps, n_fewest_steps
+        ("A B", "A B", Outcome.CORRECT, (1, 1, 0, 1, 1)),
+        ("A B", "B | A", Outcome.CORRECT, (1, 0, 1, 2, 1)),
+        ("A B", "B", Outcome.WRONG_COUNT, (1, 0, 0, 1, 1)),
+        ("A B C", "A B | C", Outcome.CORRECT, (3, 1, 2, 2, 1)),
+        # a chain beside an independent call: A and C are a pair, B and C are none
+        ("A B<A C", "A C | B", Outcome.CORRECT, (1, 1, 0, 2, 2)),
+        ("A B<A C", "A | B C", Outcome.CORRECT, (1, 0, 1, 2, 2)),
+        ("A B<A C", "A | B | C", Outcome.CORRECT, (1, 0, 1, 3, 2)),
+        ("A B<A C", "C | A | B", Outcome.CORRECT, (1, 0, 1, 3, 2)),
+        # a diamond
+        ("A B<A C<A D<BC", "A | B C | D", Outcome.CORRECT, (1, 1, 0, 3, 3)),
+        ("A B<A C<A D<BC", "A | C | B | D", Outcome.CORRECT, (1, 0, 1, 4, 3)),
+        # two chains side by side: D could not come with B where C came too late, which is told once
+        ("A B<A C D<C", "A C | B D", Outcome.CORRECT, (2, 2, 0, 2, 2)),
+        ("A B<A C D<C", "A | B | C | D", Outcome.CORRECT, (2, 0, 1, 4, 2)),
+        ("A B<A C D<C", "A C | B | D", Outcome.CORRECT, (2, 1, 1, 3, 2)),
+        ("A B<A C D<C", "A | B C | D", Outcome.CORRECT, (2, 0, 1, 3, 2)),
+        # what is missing in the middle of a chain does not make its ends independent
+        ("A B<A C<B", "A | B! | C", Outcome.WRONG_ARGUMENTS, (0, 0, 0, 2, 2)),
+    ],
+)
+def test_independent_calls(
+    tmp_path: Path, graph: str, transcript: str, outcome: Outcome, order: tuple[int, ...]
+) -> None:
+    result = judge(tmp_path, graph, transcript)
+    o = result.order
+    assert result.outcome is outcome
+    assert (o.n_independent_pairs, o.n_parallel_pairs, o.n_split_pairs, o.n_steps, o.n_fewest_steps) == order
+
+
+def test_a_call_that_may_have_been_meant_for_another_is_not_called_early(tmp_path: Path) -> None:
+    """Two expected calls of one tool, the second needs the first: a wrong one in between is no sign of haste."""
+    add = [
+        {"id": "one", "name": "add", "arguments": {"a": [1], "b": [2]}},
+        {"id": "two", "name": "add", "arguments": {"a": [3], "b": [4]}, "after": ["one"], "threads": {"a": "one"}},
+    ]
+    results = [{"name": "add", "arguments": {}, "result": 3}]
+    case = case_from(tmp_path, raw_episode(expected={"calls": add}, results=results))
+    right, wrong, next_ = (Call("add", {"a": a, "b": b}) for a, b in ((1, 2), (2, 1), (3, 4)))
+    assert score(case, play(case, [[wrong], [right], [next_], "ok"])).order.n_premature == 0
+    assert score(case, play(case, [[right, next_], "ok"])).order.n_premature == 1
+
+
+def test_a_call_that_failed_by_the_fault_was_attempted(tmp_path: Path) -> None:
+    fault = {"on": "B", "kind": "transient", "times": 1, "seed": 0}
+    gave_up = judge(tmp_path, "A B<A", "A | B", fault=fault).order
+    assert (gave_up.n_dependent, gave_up.n_premature, gave_up.n_threads, gave_up.n_threaded) == (1, 0, 1, 1)
+    hasty = judge(tmp_path, "A B<A", "A B | B", fault=fault).order
+    assert (hasty.n_dependent, hasty.n_premature) == (1, 1)
+    went_on = judge(tmp_path, "A B<A", "A | B! | A | B", fault=fault | {"on": "A"}).order
+    assert (went_on.n_premature, went_on.n_placeholder) == (1, 1)
+
+
+GRAPHS = ("A", "A B", "A B<A", "A B<A C", "A B<A C<A D<BC", "A B<A C D<C", "A B<A C<B D E", "A B<A C<B D<C E<D")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(GRAPHS), st.data())
+def test_every_possible_order_is_correct_and_no_other(
+    tmp_path_factory: pytest.TempPathFactory, graph: str, data: st.DataObject
+) -> None:
+    """Any assignment of calls to steps: correct exactly if each call comes later than what it needs."""
+    case = graph_case(tmp_path_factory.mktemp("graph"), graph)
+    ids = [e.id for e in case.expected]
+    step_of = {call_id: data.draw(st.integers(0, 3), label=call_id) for call_id in ids}
+    steps = [data.draw(st.permutations([i for i in ids if step_of[i] == n])) for n in sorted(set(step_of.values()))]
+    result = score(case, play(case, answers(case, " | ".join(" ".join(step) for step in steps))))
+    is_possible = all(step_of[producer] < step_of[e.id] for e in case.expected for producer in e.after)
+    assert result.outcome is (Outcome.CORRECT if is_possible else Outcome.WRONG_ORDER)
+    o = result.order
+    assert (o.n_premature == 0) is is_possible
+    assert o.n_parallel_pairs + o.n_split_pairs <= o.n_independent_pairs
+    assert o.n_steps == len(steps)
+    if is_possible:
+        assert o.n_steps >= o.n_fewest_steps
+        assert o.n_threads == o.n_threaded == sum(bool(e.threads) for e in case.expected)
+
+
+def test_the_ideal_answer_takes_the_fewest_steps_and_splits_nothing(tmp_path: Path) -> None:
+    for graph in GRAPHS:
+        case = graph_case(tmp_path, graph)
+        o = score(case, play(case, [*reference_steps(case)[:-1], "Done."])).order
+        assert o.n_steps == o.n_fewest_steps
+        assert (o.n_parallel_pairs, o.n_split_pairs) == (o.n_independent_pairs, 0)
