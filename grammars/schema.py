@@ -94,6 +94,12 @@ def normalise_parameters(given: Any, owner: str = "schema") -> dict[str, Any]:
     return closed
 
 
+def modernise(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The same schema in today's words, neither checked nor closed: for prompts that show it."""
+    modern: dict[str, Any] = _modernise(copy.deepcopy(dict(parameters)))
+    return modern
+
+
 def _check(schema: dict[str, Any], owner: str) -> None:
     try:
         if not is_plain(schema):
