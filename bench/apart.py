@@ -12,17 +12,19 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from grammars.errors import ToolgaugeError
 
 T = TypeVar("T")
 
 _N_LOG_LINES = 5
+_POLL_S = 0.2
+_told: Any = None  # in the new process: a number in memory that its parent reads, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +34,38 @@ class _Refused:
     sentence: str
 
 
-def apart(function: Callable[[Path], T], *, what: str) -> T:
-    """What the function returns; it is told where the log is. It and its value are pickled. Raises `ToolgaugeError`."""
+def apart(function: Callable[[Path], T], *, what: str, progress: Callable[[float], None] | None = None) -> T:
+    """What the function returns; it is told where the log is. It and its value are pickled. Raises `ToolgaugeError`.
+
+    `progress` gets the fractions that the function gives to `tell`.
+    """
+    context = multiprocessing.get_context("spawn")
+    told = context.Value("d", 0.0, lock=False)
     with tempfile.TemporaryDirectory(prefix="toolgauge-") as folder:
         log = Path(folder) / "llama.log"
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(1, mp_context=context, initializer=_listen, initargs=(told,)) as pool:
             try:
-                found = pool.submit(_call, function, log).result()
+                future = pool.submit(_call, function, log)
+                while progress and not wait([future], _POLL_S).done:
+                    progress(told.value)
+                found = future.result()
             except BrokenProcessPool:
                 raise ToolgaugeError(f"the process of {what} ended: {_last_words(log)}") from None
     if isinstance(found, _Refused):
         raise ToolgaugeError(found.sentence)
     return found
+
+
+def tell(fraction: float) -> None:
+    """Say in the new process how much is done."""
+    if _told is not None:
+        _told.value = fraction
+
+
+def _listen(told: Any) -> None:
+    """In the new process, before anything else."""
+    global _told
+    _told = told
 
 
 def _call(function: Callable[[Path], T], log: Path) -> T | _Refused:

@@ -95,6 +95,29 @@ def paired_bootstrap(
     return Interval(float(low), float(high))
 
 
+def grouped_bootstrap(
+    sums: Sequence[float],
+    counts: Sequence[int],
+    *,
+    seed: int = 0,
+    n_resamples: int = 10_000,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """Percentile interval of a mean over values that come in groups, given each group's sum and (positive) count.
+
+    Whole groups are resampled, since values of one group resemble each other.
+    """
+    import numpy as np
+
+    if not sums:
+        raise ValueError("there are no groups to resample")
+    totals = np.asarray([sums, counts], dtype=float).T
+    rng, n = np.random.default_rng(seed), len(totals)
+    drawn = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples) @ totals
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(low), float(high))
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values adjusted for there being several, in the order given."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
