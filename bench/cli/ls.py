@@ -135,7 +135,7 @@ def _run(run: Run, cells: list[Cell]) -> dict[str, Any]:
 def _suites() -> list[dict[str, Any]]:
     from bench.suites import case
 
-    return [
+    bundled = [
         {
             "suite": suite.name,
             "version": suite.version,
@@ -145,6 +145,28 @@ def _suites() -> list[dict[str, Any]]:
             "sha256": suite.content_hash,
         }
         for suite in map(case.load, case.bundled())
+    ]
+    return bundled + _bfcl()
+
+
+def _bfcl() -> list[dict[str, Any]]:
+    """BFCL's groups and categories, in the numbers of the pinned version; they are read when they are run."""
+    from bench.suites.bfcl import categories, package
+
+    folder = package.folder()
+    version = package.version(folder) if folder else None
+    groups = {**categories.GROUPS, **{name: (category,) for name, category in categories.CATEGORIES.items()}}
+    how = "Berkeley leaderboard v4" if folder else f"Berkeley leaderboard v4; get it with {package.PULL}"
+    return [
+        {
+            "suite": f"{categories.PREFIX}{name}",
+            "version": version,
+            "n_cases": sum(category.n_cases for category in group),
+            "categories": [category.name for category in group],
+            "description": how,
+            "sha256": None,
+        }
+        for name, group in groups.items()
     ]
 
 
