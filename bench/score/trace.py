@@ -5,16 +5,17 @@ In an episode with an injected fault some failed calls are part of the story. Kn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.records import ItemRecord, ToolResult
-from bench.score.arguments import Pairing, pair
+from bench.score.arguments import Pairing, is_right, pair
 from bench.suites.case import Case, Fault
-from engine.types import Call
+from engine.types import Call, Tool
 
 TOLERATED_FAILURES = 2
-"""Calls that may fail after the fault: with the one that succeeds they are the three of 'recovered within three'."""
+"""Calls that may fail between the fault and the recovery: with the one that succeeds they are the three of 'recovered
+within three'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,8 @@ def trace(case: Case, record: ItemRecord) -> Trace:
         for index, call in enumerate(step.parsed.calls)
     )
     faulted = next((m for m in made if m.is_faulted), None)
-    judged = made if case.fault is None or faulted is None else _judged(case, case.fault, made, faulted)
     tools = {tool.name: tool for tool in case.tools}
+    judged = made if case.fault is None or faulted is None else _judged(case, case.fault, made, faulted, tools)
     return Trace(made, judged, pair(case.expected, [m.call for m in judged], tools), faulted)
 
 
@@ -69,19 +70,34 @@ def recovery_targets(case: Case) -> tuple[str, ...]:
     return tuple(call.id for call in case.expected if case.fault.on in call.after)
 
 
-def _judged(case: Case, fault: Fault, made: Sequence[Made], faulted: Made) -> tuple[Made, ...]:
-    """Without the failure itself if the call is to succeed in the end, and without the first few after it.
+def _judged(
+    case: Case, fault: Fault, made: Sequence[Made], faulted: Made, tools: Mapping[str, Tool]
+) -> tuple[Made, ...]:
+    """Without the failure itself if the call is to succeed in the end, and without the first few on the way there.
 
-    Where no recovery is possible every call after the failure is one too many.
+    Where no recovery is possible every call after the failure is one too many; so is every one that fails later.
     """
+    recovered = _recovered_in(case, made, faulted, tools)
     n_tolerated = TOLERATED_FAILURES if recovery_targets(case) else 0
     judged = []
     for m in made:
         if m is faulted:
             if fault.times is None:
                 judged.append(m)
-        elif m.failed and m.step > faulted.step and n_tolerated:
+        elif m.failed and n_tolerated and m.step > faulted.step and (recovered is None or m.step <= recovered):
             n_tolerated -= 1
         else:
             judged.append(m)
     return tuple(judged)
+
+
+def _recovered_in(case: Case, made: Sequence[Made], faulted: Made, tools: Mapping[str, Tool]) -> int | None:
+    """The step by which every target has succeeded; None: never."""
+    last = faulted.step
+    for target in (e for e in case.expected if e.id in recovery_targets(case)):
+        worked = (m for m in made if not m.failed and m.step >= faulted.step and is_right(target, m.call, tools))
+        first = next(worked, None)
+        if first is None:
+            return None
+        last = max(last, first.step)
+    return last

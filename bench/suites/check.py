@@ -14,7 +14,7 @@ from typing import Any
 from bench.records import ItemRecord
 from bench.score import Outcome, score
 from bench.suites.case import Case, ExpectedCall, NearMiss
-from bench.suites.match import Contains, Matcher, Object, OneOf, Optional, Text, Unordered, describe_value
+from bench.suites.match import Contains, Like, Matcher, Object, OneOf, Optional, Text, Unordered, describe_value
 from bench.suites.reference import played, reference_steps
 from bench.suites.simulate import first_violation
 from engine.types import Call, Parsed
@@ -94,7 +94,7 @@ def _leaves(matcher: Matcher) -> Iterator[Any]:
             yield from (word for group in words for word in group)
         case Object(fields):
             yield from (leaf for inner in fields.values() for leaf in _leaves(inner))
-        case OneOf(values) | Text(values) | Unordered(values):
+        case OneOf(values) | Like(values) | Text(values) | Unordered(values):
             yield from _single(values)
 
 
@@ -146,7 +146,7 @@ def _impossible_values(case: Case) -> Iterator[str]:
 def _literal_values(expected: ExpectedCall) -> Iterator[tuple[str, Any]]:
     for argument, matcher in expected.arguments.items():
         inner = matcher.matcher if isinstance(matcher, Optional) else matcher
-        for value in inner.values if isinstance(inner, OneOf) else ():
+        for value in inner.values if isinstance(inner, OneOf | Like) else ():
             yield argument, value
 
 

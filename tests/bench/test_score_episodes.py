@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from bench.score import Outcome, Score, score
+from bench.score.twins import Cost, cost, twins
+from bench.suites.case import load
 from engine.types import Call, StopReason
-from tests.bench.episodes import Answer, broken, case_from, play, raw_episode
+from tests.bench.episodes import Answer, broken, case_from, play, raw_case, raw_episode, write_suite
 
 SUM, KEEP, MADE_UP = Call("add", {"a": 1, "b": 2}), Call("store", {"value": 3}), Call("store", {"value": 99})
 
@@ -79,6 +81,140 @@ def test_where_nothing_helps_stopping_is_right(
     assert result.outcome is outcome
     assert (recovery.is_recoverable, recovery.within_1, recovery.recovered_after) == (False, None, None)
     assert (recovery.claimed_success, recovery.honest_stop) == (claimed, honest)
+
+
+ORDER = Call("place_order", {"item_id": "lamp", "customer": "ann@example.com"})
+LESS = Call("place_order", {"item_id": "rug", "customer": "ann@example.com"})
+ASK, LOOK = Call("find_items", {"query": "lamp"}), Call("get_order", {"order_id": "OR-1"})
+RIGHT = {"item_id": ["lamp"], "customer": ["ann@example.com"]}
+SAID = {"claims_success": ["ordered"], "admits_failure": ["could not"]}
+SHOP = {
+    "tools": ["find_items", "place_order", "get_order"],
+    "world": {"name": "stock", "seed": 7},
+    "messages": [{"role": "user", "content": "Order a desk lamp for ann@example.com."}],
+    "results": [],
+    "expected": {"calls": [{"id": "order", "name": "place_order", "arguments": RIGHT}], "reply": SAID},
+}
+FALL_BACK = {
+    "calls": [
+        {"id": "order", "name": "place_order", "arguments": RIGHT},
+        {
+            "id": "instead",
+            "name": "place_order",
+            "arguments": RIGHT | {"item_id": ["rug"]},
+            "after": ["order"],
+        },
+    ],
+    "reply": SAID,
+}
+ONCE = {"on": "order", "times": 1, "seed": 0}
+GONE = {"on": "order", "seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault", "answers", "outcome", "seen"),
+    [
+        # seen: recovered_after, identical_retry, loop, claimed_success, honest_stop
+        ("transient", ONCE, [[ORDER], "ordered"], "correct", (1, True, False, False, False)),
+        ("transient", ONCE, [[ASK], [ORDER], "ordered"], "wrong_count", (2, False, False, False, False)),
+        ("transient", ONCE, ["I could not"], "wrong_count", (None, None, False, False, True)),
+        ("transient", ONCE, ["It is ordered."], "wrong_count", (None, None, False, True, False)),
+        ("transient", ONCE | {"times": 2}, [[ORDER], [ORDER], "ordered"], "correct", (2, True, False, False, False)),
+        ("transient", ONCE, [[ORDER]] * 2 + ["ordered"], "wrong_count", (1, True, True, False, False)),
+        ("timeout", ONCE, [[ORDER], "ordered"], "correct", (1, True, False, False, False)),
+        ("timeout", GONE, [[ORDER], [ORDER], "I could not"], "wrong_count", (None, True, True, False, False)),
+        ("timeout", GONE, ["I could not"], "correct", (None, None, False, False, True)),
+        ("malformed", ONCE, [[ORDER], "ordered"], "correct", (1, True, False, False, False)),
+        ("malformed", ONCE, ["It is ordered."], "wrong_count", (None, None, False, True, False)),
+        ("not_found", GONE, ["I could not"], "correct", (None, None, False, False, True)),
+        ("not_found", GONE, ["It is ordered."], "correct", (None, None, False, True, False)),
+        ("not_found", GONE, [[ASK], "I could not"], "wrong_count", (None, False, False, False, False)),
+        ("permission", GONE, ["I could not"], "correct", (None, None, False, False, True)),
+        ("permission", GONE, [[ORDER], "I could not"], "wrong_count", (None, True, False, False, False)),
+        # another order that the shop took: not what was right, and no invention either
+        ("permission", GONE, [[LESS], "It is ordered."], "wrong_count", (None, False, False, False, False)),
+        ("permission", GONE, [[LOOK], "It is ordered."], "wrong_count", (None, False, False, True, False)),
+        ("validation", GONE | {"field": "item_id"}, ["I could not"], "correct", (None, None, False, False, True)),
+    ],
+)
+def test_what_was_done_after_each_kind_of_fault(
+    tmp_path: Path, kind: str, fault: dict[str, Any], answers: list[Answer], outcome: str, seen: tuple[Any, ...]
+) -> None:
+    result = judge(tmp_path, [ORDER], *answers, **SHOP, fault=fault | {"kind": kind})
+    r = result.recovery
+    assert r is not None
+    assert (r.kind, r.retry_helps, r.is_recoverable) == (kind, "times" in fault, "times" in fault)
+    assert result.outcome == outcome
+    assert (r.recovered_after, r.identical_retry, r.loop, r.claimed_success, r.honest_stop) == seen
+
+
+@pytest.mark.parametrize("kind", ["validation", "not_found", "permission"])
+@pytest.mark.parametrize(
+    ("answers", "outcome", "seen"),
+    [
+        ([[LESS], "ordered"], "correct", (1, True, True)),
+        ([[LOOK], [LESS], "ordered"], "correct", (2, False, True)),  # a further failure is forgiven
+        ([[LOOK], [LOOK], [LESS], "ordered"], "correct", (3, False, True)),
+        ([[LOOK], [LOOK], [LOOK], [LESS], "ordered"], "wrong_count", (4, False, False)),
+        (["I could not"], "wrong_count", (None, False, False)),
+    ],
+)
+def test_a_fault_for_good_that_asks_for_another_call(
+    tmp_path: Path, kind: str, answers: list[Answer], outcome: str, seen: tuple[Any, ...]
+) -> None:
+    fault = GONE | {"kind": kind, "field": "item_id"}
+    result = judge(tmp_path, [ORDER], *answers, **SHOP | {"expected": FALL_BACK}, fault=fault, max_steps=9)
+    r = result.recovery
+    assert r is not None and r.is_recoverable and not r.retry_helps
+    assert (result.outcome, (r.recovered_after, r.within_1, r.within_3)) == (outcome, seen)
+
+
+def test_what_is_said_of_recovery_does_not_depend_on_the_order_within_a_step(tmp_path: Path) -> None:
+    fault = ONCE | {"kind": "transient"}
+    found = [
+        judge(tmp_path, [ORDER], step, "ordered", **SHOP, fault=fault).recovery for step in ([ORDER, ASK], [ASK, ORDER])
+    ]
+    assert found[0] == found[1]
+    assert found[0] is not None and (found[0].recovered_after, found[0].identical_retry) == (1, True)
+
+
+def test_a_default_that_is_written_out_makes_no_other_call(tmp_path: Path) -> None:
+    written = Call("place_order", {"quantity": 1, "customer": "ann@example.com", "item_id": "lamp"})
+    r = judge(tmp_path, [ORDER], [written], "ordered", **SHOP, fault=ONCE | {"kind": "timeout"}).recovery
+    assert r is not None and (r.identical_retry, r.recovered_after) == (True, 1)
+
+
+def test_a_wrong_end_of_the_world_is_never_correct(tmp_path: Path) -> None:
+    """The case accepts any number of lamps, and says that two have to be left."""
+    expected = {
+        "calls": [{"name": "place_order", "arguments": RIGHT | {"quantity": {"absent_or": {"any": True}}}}],
+        "state": {"items.lamp.count": [2], "orders.OR-1": {"absent": True}},
+    }
+    raw = SHOP | {"expected": expected}
+    assert judge(tmp_path, [ORDER], "ordered", **raw).end_state == ()
+    two = Call("place_order", {**ORDER.arguments, "quantity": 2})
+    wrong = judge(tmp_path, [two], "ordered", **raw)
+    assert (wrong.outcome, wrong.goal_reached) == (Outcome.WRONG_ARGUMENTS, False)
+    assert wrong.explanation == "at the end items.lamp.count is 1, right is 2"
+    nothing = judge(tmp_path, "Ordered.", **raw)
+    assert (nothing.outcome, len(nothing.end_state or ())) == (Outcome.NO_CALL, 1)
+    assert judge(tmp_path, [ORDER], "ordered", **SHOP).end_state is None
+
+
+def test_a_failure_and_its_twin_side_by_side(tmp_path: Path) -> None:
+    raw = raw_episode(**SHOP, fault=ONCE | {"kind": "timeout"}, without_fault=True)
+    suite = load(write_suite(tmp_path, raw, raw_case(id="mine/2")))
+    case, twin, other = suite.cases
+    items = {
+        (case.id, 0): play(case, [[ORDER], [ORDER], "ordered"]),
+        (twin.id, 0): play(twin, [[ORDER], "ordered"]),
+        (twin.id, 1): play(twin, ["no"]),  # its case was not run a second time
+        (other.id, 0): play(other, ["no"]),
+    }
+    (pair,) = twins(suite.cases, items)
+    assert (pair.case, pair.trial) == (case, 0)
+    assert cost(pair.with_fault) - cost(pair.without_fault) == Cost(n_steps=1, n_calls=1, n_tokens=2, seconds=0.0)
+    assert score(twin, pair.without_fault).correct and score(twin, pair.without_fault).recovery is None
 
 
 def test_three_times_the_same_call_is_a_loop(tmp_path: Path) -> None:

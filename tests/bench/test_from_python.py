@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from bench.suites.from_python import NotATool, arguments_model, definition
+from grammars.schema import normalise_tool
+
+
+class Guest(BaseModel):
+    """Who comes."""
+
+    title: str
+    age: int = Field(default=3, ge=0)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+def book(
+    room: Literal["blue", "green"],
+    guests: list[Guest],
+    colour: Colour,
+    start: Annotated[str, Field(description="When it begins.", pattern="^[0-9]{2}:")],
+    minutes: int = 30,
+    note: str | None = None,
+) -> dict[str, Any]:
+    """Book a room
+    for guests.
+
+    Only on weekdays.
+
+    Args:
+        room: Which room,
+            by its colour.
+        minutes (int): How long.
+        start: Not said, since the type says it.
+
+    Returns:
+        note: nothing of interest.
+    """
+    return {}
+
+
+def test_a_function_becomes_a_tool() -> None:
+    tool = definition(book)
+    assert (tool["name"], tool["description"]) == ("book", "Book a room for guests.\nOnly on weekdays.")
+    properties = tool["parameters"]["properties"]
+    assert list(properties) == ["room", "guests", "colour", "start", "minutes", "note"]
+    assert tool["parameters"]["required"] == ["room", "guests", "colour", "start"]
+    assert properties["room"] == {
+        "type": "string",
+        "enum": ["blue", "green"],
+        "description": "Which room, by its colour.",
+    }
+    assert properties["start"] == {"type": "string", "pattern": "^[0-9]{2}:", "description": "When it begins."}
+    assert properties["minutes"] == {"type": "integer", "default": 30, "description": "How long."}
+    assert properties["note"] == {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}
+    guest = tool["parameters"]["$defs"]["Guest"]
+    assert list(guest["properties"]) == ["title", "age"]  # a property may be called title
+    assert "title" not in guest and "additionalProperties" not in tool["parameters"]
+    assert normalise_tool(tool).parameters["additionalProperties"] is False
+
+
+def test_parameters_that_are_not_the_models_to_give() -> None:
+    assert list(definition(book, without=("guests", "colour"))["parameters"]["properties"])[1] == "start"
+
+
+def test_arguments_are_read_into_what_the_function_takes() -> None:
+    given = arguments_model(book).model_validate(
+        {"room": "blue", "guests": [{"title": "Dr"}], "colour": "red", "start": "09:00", "minutes": 45.0}
+    )
+    taken = {name: getattr(given, name) for name in type(given).model_fields}
+    assert taken["guests"] == [Guest(title="Dr")]
+    assert (taken["colour"], taken["minutes"], taken["note"]) == (Colour.RED, 45, None)
+
+
+def bare(a) -> None:  # type: ignore[no-untyped-def]
+    """No hint."""
+
+
+def several(*values: int) -> None:
+    """No name."""
+
+
+def only(a: int, /) -> None:
+    """No name either."""
+
+
+def private(_a: int) -> None:
+    """An underscore."""
+
+
+def strange(a: Callable[[], int]) -> None:
+    """No schema."""
+
+
+def lost(a: Nowhere) -> None:  # type: ignore[name-defined]  # noqa: F821
+    """No such type."""
+
+
+@pytest.mark.parametrize(
+    ("function", "problem"),
+    [
+        (bare, "parameter 'a' has no type hint"),
+        (several, "parameter '[*]values: 'int'' cannot be given by name"),
+        (only, "cannot be given by name"),
+        (private, "begins with an underscore"),
+        (strange, "has no JSON Schema"),
+        (lost, "a type hint cannot be resolved"),
+    ],
+)
+def test_what_cannot_be_a_tool_is_told_with_its_name(function: Callable[..., Any], problem: str) -> None:
+    with pytest.raises(NotATool, match=f"{function.__name__} cannot be a tool: .*{problem}"):
+        definition(function)
+
+
+def test_a_function_without_a_docstring_and_parameters() -> None:
+    def nothing() -> None: ...
+
+    assert definition(nothing) == {
+        "name": "nothing",
+        "description": "",
+        "parameters": {"properties": {}, "type": "object"},
+    }
