@@ -129,7 +129,7 @@ def _offers(line: CaseLine, shared: Mapping[str, Offer], world: worlds.World | N
     own = {name: offer_of("world", tool.definition) for name, tool in world.tools.items()} if world else {}
     if line.tools is None:
         return list(own.values())
-    known = {**own, **shared}
+    known = {**shared, **own}  # in a world its own function answers, so that its definition counts
     offers = []
     for position, raw in enumerate(line.tools):
         place = f"tools.{position}"
