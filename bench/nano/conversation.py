@@ -17,7 +17,7 @@ from bench.nano import phrases
 from bench.nano.everyday import catalog, concrete, small_talk
 from bench.nano.exclusions import Exclusions
 from bench.nano.made_up import made_up
-from bench.nano.tools import Asked, ConcreteTool, World, listed, result_of
+from bench.nano.tools import Asked, ConcreteTool, Param, World, listed, result_of
 from bench.nano.words import Lexicon
 
 # Share of each category in the training data. Calls come first, for they are what is hard to learn.
@@ -86,10 +86,13 @@ class Generator:
 
     def make(self, category: str) -> Conversation | None:
         """One conversation of a category; None when the draw cannot be one (a chain that finds no partner)."""
-        today = date(2026, 1, 1) + timedelta(days=self.rng.randint(0, 720)) if self.rng.random() < 0.35 else None
-        world = World(self.rng, self.lexicon, today)
         maker: Callable[[World], Conversation | None] = getattr(self, f"_{category}")
-        return maker(world)
+        return maker(self._world())
+
+    def _world(self) -> World:
+        """What the values of one conversation come from; a third of them are told today's date."""
+        today = date(2026, 1, 1) + timedelta(days=self.rng.randint(0, 720)) if self.rng.random() < 0.35 else None
+        return World(self.rng, self.lexicon, today)
 
     # -- tools -------------------------------------------------------------------------------------------------
 
@@ -180,7 +183,7 @@ class Generator:
     def _parallel(self, world: World) -> Conversation | None:
         pairs = self._same_tool(world) if self.rng.random() < 0.45 else None
         if pairs is None:
-            tools = [self._tool(world) for _ in range(self.rng.choice((2, 2, 2, 2, 3, 3, 4)))]
+            tools = self._several(world, self.rng.choice((2, 2, 2, 2, 3, 3, 4)))
             if len({tool.name for tool in tools}) < len(tools):
                 return None
             asks = [tool.ask(world) for tool in tools]
@@ -197,6 +200,9 @@ class Generator:
         return Conversation(
             "parallel", self._offer(world, offered, others), tuple(turns), domains=tuple(t.domain for t in offered)
         )
+
+    def _several(self, world: World, count: int) -> list[ConcreteTool]:
+        return [self._tool(world) for _ in range(count)]
 
     def _same_tool(self, world: World) -> tuple[ConcreteTool, str, list[dict[str, Any]]] | None:
         """`the weather in Paris, Rome and Oslo`: one tool, one value each."""
@@ -233,10 +239,14 @@ class Generator:
             entry = self.rng.choice(small_talk("impossible"))
             text, reply = entry["t"], entry["reply"]
         else:
-            wanted = self._tool(world, like=offered[0] if self.rng.random() < 0.3 else None, unlike=offered[0].domain)
+            wanted = self._missing(world, offered[0])
             text, reply = self._polite(wanted.ask(world).text), self.rng.choice(phrases.REFUSALS)
             return self._said(world, "abstain", text, reply, self._offer_without(world, offered, wanted))
         return self._said(world, "abstain", text, reply, self._offer(world, offered, self._others(0, 3)))
+
+    def _missing(self, world: World, offered: ConcreteTool) -> ConcreteTool:
+        """A tool that is wanted and not offered, sometimes a near neighbour of one that is."""
+        return self._tool(world, like=offered if self.rng.random() < 0.3 else None, unlike=offered.domain)
 
     def _offer_without(
         self, world: World, offered: list[ConcreteTool], wanted: ConcreteTool
@@ -343,15 +353,7 @@ class Generator:
         """Two dependent calls: a value of the first result is an argument of the second call."""
         for _ in range(25):
             first, second = self._tool(world), self._tool(world)
-            links = [
-                (name, param)
-                for name, kind in first.result.items()
-                for param in second.params
-                if param.kind == kind
-                and kind in phrases.REFERENCES
-                and first.domain != second.domain
-                and param.required
-            ]
+            links = linked(first, second)
             if links and first.name != second.name:
                 break
         else:
@@ -406,6 +408,16 @@ class Generator:
         names = {tool["name"] for tool in conversation.tools}
         said = (turn.content for turn in conversation.turns if turn.role == "user")
         return bool(names & self.exclusions.names) or any(self.exclusions.has_sentence(text) for text in said)
+
+
+def linked(first: ConcreteTool, second: ConcreteTool) -> list[tuple[str, Param]]:
+    """Where a field of the first tool's result can be a required argument of the second."""
+    return [
+        (name, param)
+        for name, kind in first.result.items()
+        for param in second.params
+        if param.kind == kind and kind in phrases.REFERENCES and first.domain != second.domain and param.required
+    ]
 
 
 def _reason(fault: Any) -> str:

@@ -1,7 +1,9 @@
 """Training tokens on disk: conversations, rendered in one of the two prompt styles and tokenised by llama.cpp.
 
-A shard is one `.npz`: `tokens` uint16 (n,), `learned` bool (n,), `ends` int64 (n_documents,), where document i is
-`tokens[ends[i - 1]:ends[i]]` and `learned` marks the tokens that the model is to predict.
+A shard is one `.npz`: `tokens` uint16 (n,), `learned` bool (n,), `branch` uint8 (n,), `ends` int64 (n_documents,),
+where document i is `tokens[ends[i - 1]:ends[i]]` and `learned` marks the tokens that the model is to predict. A
+document is a family packed: its system message once (branch 0), then each conversation about it (branches 1, 2, ...),
+which see the system message and themselves.
 
     python -m bench.nano.corpus --out FOLDER --shards 20   # also writes FOLDER/vocabulary.gguf and tokenizer.json
 """
@@ -13,7 +15,7 @@ import dataclasses
 import itertools
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +23,44 @@ import numpy as np
 
 from bench.nano import exclusions, render
 from bench.nano.conversation import Conversation, Generator
+from bench.nano.families import Families
 from bench.nano.tokenizer import Tokenizer, train, write_vocabulary
 from bench.nano.words import TRAIN
 from engine.llama import LoadParams, load_model
 
 VOCABULARY_SIZE = 2048
-LONGEST = 1900  # tokens; the context is 2,048
+LONGEST = 1900  # tokens of a conversation with its tools; the context is 2,048
+LONGEST_PACKED = 1300  # tokens of a document, beyond its first conversation: attention's cost grows with the square
+N_BRANCHES = 6
 JSON_SHARE = 0.35
 EASY_SEEDS = (90_001, 90_002, 90_003, 90_004)
-EASY_MIX = {"single": 0.55, "parallel": 0.1, "abstain": 0.22, "ask": 0.13}
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 Tokenize = Callable[[str], list[int]]
+Arrays = dict[str, np.ndarray]
 
 
-def documents(seed: int, *, easy: bool = False) -> Iterator[Conversation]:
-    """The training stream of one seed; `easy` ones are short, with one tool, for the first minutes of training."""
-    return iter(Generator(seed, TRAIN, exclusions.load(), mix=EASY_MIX if easy else None, alone=easy))
+@dataclasses.dataclass(frozen=True, slots=True)
+class Packed:
+    """Tokens, which of them are learned, and each one's branch."""
+
+    tokens: list[int]
+    learned: list[bool]
+    branch: list[int]
+
+    def add(self, tokens: list[int], learned: bool, branch: int) -> None:
+        self.tokens.extend(tokens)
+        self.learned.extend([learned] * len(tokens))
+        self.branch.extend([branch] * len(tokens))
+
+    def extend(self, other: Packed) -> None:
+        self.tokens.extend(other.tokens)
+        self.learned.extend(other.learned)
+        self.branch.extend(other.branch)
 
 
-def rendered(conversation: Conversation, rng: random.Random) -> list[render.Piece]:
-    """In the JSON style for `JSON_SHARE` of the conversations, else as the chat template has it."""
-    return list(render.enveloped(conversation) if rng.random() < JSON_SHARE else render.native(conversation))
+def rendered(conversation: Conversation, *, as_json: bool) -> list[render.Piece]:
+    """In the JSON style, or as the chat template has it."""
+    return list(render.enveloped(conversation) if as_json else render.native(conversation))
 
 
 def make_tokenizer(n_documents: int = 20_000) -> Tokenizer:
@@ -49,7 +68,11 @@ def make_tokenizer(n_documents: int = 20_000) -> Tokenizer:
     rng = random.Random(0)
     # Few invented words: merges are for words that occur again.
     stream = Generator(0, TRAIN, exclusions.load(), made_up_share=0.1)
-    texts = (piece.text for doc in itertools.islice(stream, n_documents) for piece in rendered(doc, rng))
+    texts = (
+        piece.text
+        for doc in itertools.islice(stream, n_documents)
+        for piece in rendered(doc, as_json=rng.random() < JSON_SHARE)
+    )
     return train(texts, VOCABULARY_SIZE)
 
 
@@ -58,21 +81,42 @@ def stored_tokenizer(path: Path) -> Tokenizer:
     return Tokenizer(**{key: tuple(value) for key, value in json.loads(path.read_text()).items()})
 
 
-def shard(seed: int, n_documents: int, tokenize: Tokenize, *, easy: bool = False) -> dict[str, np.ndarray]:
-    """`n_documents` conversations of one seed as arrays; the few that are too long for the context are left out."""
-    rng = random.Random(seed)
-    tokens: list[int] = []
-    learned: list[bool] = []
-    ends: list[int] = []
-    for document in itertools.islice(documents(seed, easy=easy), n_documents):
-        encoded = [(tokenize(piece.text), piece.learned) for piece in rendered(document, rng)]
-        if sum(len(ids) for ids, _ in encoded) > LONGEST:
+def packed(family: Sequence[Conversation], tokenize: Tokenize, *, as_json: bool) -> Packed | None:
+    """A family as one document: as many of its conversations as fit, after what they share; None if none does."""
+    document = Packed([], [], [])
+    for conversation in family:
+        first, *rest = ((tokenize(piece.text), piece.learned) for piece in rendered(conversation, as_json=as_json))
+        if not document.tokens:
+            document.add(*first, 0)
+            n_shared = len(document.tokens)
+        n_branches, length = document.branch[-1], sum(len(ids) for ids, _ in rest)
+        if n_shared + length > LONGEST or (n_branches and len(document.tokens) + length > LONGEST_PACKED):
             continue
-        for ids, is_learned in encoded:
-            tokens += ids
-            learned += [is_learned] * len(ids)
-        ends.append(len(tokens))
-    return {"tokens": np.array(tokens, np.uint16), "learned": np.array(learned, bool), "ends": np.array(ends, np.int64)}
+        for ids, is_learned in rest:
+            document.add(ids, is_learned, n_branches + 1)
+    return document if document.branch[-1] else None
+
+
+def shard(seed: int, n_documents: int, tokenize: Tokenize, n_branches: int, *, easy: bool = False) -> Arrays:
+    """`n_documents` families of one seed as arrays; the few that are too long for the context are left out.
+
+    Easy ones are short, with one tool, for the first minutes of training.
+    """
+    rng = random.Random(seed)
+    source = Families(seed, TRAIN, exclusions.load(), n_branches=n_branches, easy=easy)
+    whole, ends = Packed([], [], []), []
+    for family in itertools.islice(source.families(), n_documents):
+        document = packed(family, tokenize, as_json=rng.random() < JSON_SHARE)
+        if document is None:
+            continue
+        whole.extend(document)
+        ends.append(len(whole.tokens))
+    return {
+        "tokens": np.array(whole.tokens, np.uint16),
+        "learned": np.array(whole.learned, bool),
+        "branch": np.array(whole.branch, np.uint8),
+        "ends": np.array(ends, np.int64),
+    }
 
 
 def main() -> None:
@@ -81,7 +125,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--shards", type=int, default=20)
     parser.add_argument("--first", type=int, default=1, help="number of the first shard, which is its seed")
-    parser.add_argument("--documents", type=int, default=10_000, help="conversations in a shard")
+    parser.add_argument("--documents", type=int, default=4_000, help="families in a shard")
+    parser.add_argument("--branches", type=int, default=N_BRANCHES, help="conversations in a family, at most")
     parser.add_argument("--tokenizer", type=Path, help="use this one instead of learning one, e.g. for a warm start")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -95,7 +140,7 @@ def main() -> None:
     for name, seed, easy in [*((f"easy-{n}", n, True) for n in EASY_SEEDS), *names]:
         path = args.out / f"{name}.npz"
         if not path.exists():
-            arrays: dict[str, Any] = shard(seed, args.documents, model.tokenize, easy=easy)
+            arrays: dict[str, Any] = shard(seed, args.documents, model.tokenize, args.branches, easy=easy)
             np.savez(path.with_suffix(".part.npz"), **arrays)
             path.with_suffix(".part.npz").rename(path)
             print(f"{path.name}: {len(arrays['ends'])} documents, {len(arrays['tokens'])} tokens")  # noqa: T201

@@ -1,5 +1,7 @@
 """The bundled model in PyTorch: a small Qwen3 (QK-norm, SwiGLU, RoPE, tied embeddings), as llama.cpp computes it.
 
+It reads packed documents (`attention`) and gives logits only at the positions asked for: most tokens are not learned.
+
 Needs the `nano` extra (`pip install toolgauge[nano]`); nothing at run time imports this.
 """
 
@@ -10,6 +12,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from bench.nano.attention import Segment, attention, blocks_of, positions_of
 
 EMBEDDING_STD = 0.5
 
@@ -38,7 +42,9 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, (x.shape[-1],), self.weight, self.eps)
 
 
-class Block(nn.Module):
+class Layer(nn.Module):
+    """One layer in two halves: what goes into attention, and what follows from it."""
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape, width = shape, shape.n_heads * shape.d_head
@@ -51,45 +57,33 @@ class Block(nn.Module):
         self.gate_up = nn.Linear(shape.d_model, 2 * shape.d_ff, bias=False)
         self.down = nn.Linear(shape.d_ff, shape.d_model, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        batch, length, _ = x.shape
-        q, k, v = (
-            self.qkv(self.attn_norm(x))
-            .view(batch, length, 3, self.shape.n_heads, self.shape.d_head)
-            .transpose(1, 3)
-            .unbind(2)
-        )
-        q, k = _rotate(self.q_norm(q), cos, sin), _rotate(self.k_norm(k), cos, sin)
-        attended = _attention(q, k, v)
-        x = x + self.out(attended.transpose(1, 2).reshape(batch, length, -1))
+    def projected(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, already scaled, keys and values, each (heads, tokens, size)."""
+        parts = self.qkv(self.attn_norm(x)).view(len(x), 3, self.shape.n_heads, self.shape.d_head)
+        q, k, v = parts.permute(1, 2, 0, 3).unbind(0)
+        q = _rotate(self.q_norm(q), cos, sin) * self.shape.d_head**-0.5
+        return q.contiguous(), _rotate(self.k_norm(k), cos, sin).contiguous(), v.contiguous()
+
+    def completed(self, x: Tensor, attended: Tensor) -> Tensor:
+        """`x` (tokens, d_model) with what attention and the feed-forward network add to it."""
+        x = x + self.out(attended.transpose(0, 1).reshape(len(x), -1))
         gate, up = self.gate_up(self.ffn_norm(x)).chunk(2, dim=-1)
         return x + self.down(F.silu(gate) * up)
 
 
-def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention by plain matrix products: on a CPU, forwards and backwards, faster than PyTorch's own."""
-    length = q.shape[2]
-    later = torch.ones(length, length, dtype=torch.bool, device=q.device).triu(1)
-    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
-    return scores.masked_fill(later, float("-inf")).softmax(-1) @ v
-
-
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """RoPE in the half-split layout (NEOX), which is what the `qwen3` architecture uses."""
-    length, half = x.shape[2], x.shape[3] // 2
+    half = x.shape[-1] // 2
     a, b = x[..., :half], x[..., half:]
-    c, s = cos[:length], sin[:length]
-    return torch.cat((a * c - b * s, b * c + a * s), dim=-1)
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
 
 
 class NanoModel(nn.Module):
-    """Logits are taken only at the positions asked for: most tokens of a conversation are not learned."""
-
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
         self.embedding = nn.Embedding(shape.n_vocab, shape.d_model)
-        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.n_layers))
+        self.blocks = nn.ModuleList(Layer(shape) for _ in range(shape.n_layers))
         self.norm = RMSNorm(shape.d_model, shape.norm_eps)
         inverse = shape.rope_theta ** -(torch.arange(0, shape.d_head, 2).float() / shape.d_head)
         angles = torch.outer(torch.arange(shape.n_ctx).float(), inverse)
@@ -106,10 +100,25 @@ class NanoModel(nn.Module):
                 nn.init.normal_(parameter, std=EMBEDDING_STD if "embedding" in name else parameter.shape[1] ** -0.5)
         nn.init.constant_(self.norm.weight, 1 / (EMBEDDING_STD * self.shape.d_model**0.5))
 
-    def forward(self, tokens: Tensor, wanted: Tensor) -> Tensor:
-        """`tokens` int64 (batch, length); `wanted` int64 (n,), flat positions. Returns logits (n, n_vocab)."""
-        x = self.embedding(tokens)
-        for block in self.blocks:
-            x = block(x, self.cos.to(x.dtype), self.sin.to(x.dtype))
-        picked = self.norm(x.flatten(0, 1).index_select(0, wanted))
-        return F.linear(picked, self.embedding.weight)
+    def compile_layers(self) -> None:
+        """Compile all but attention, whose loop over documents is quicker as it is."""
+        for layer in self.blocks:
+            layer.projected = torch.compile(layer.projected, dynamic=True)
+            layer.completed = torch.compile(layer.completed, dynamic=True)
+
+    def forward(self, tokens: Tensor, segments: list[Segment], wanted: Tensor) -> Tensor:
+        """`tokens` int64 (n,), documents one after another; `wanted` int64 (m,), positions, ascending and not none.
+
+        Returns logits (m, n_vocab).
+        """
+        x, positions = self.embedding(tokens), positions_of(segments)
+        cos, sin = self.cos[positions].to(x.dtype), self.sin[positions].to(x.dtype)
+        everywhere = blocks_of(segments)
+        for layer in self.blocks[:-1]:
+            x = layer.completed(x, attention(*layer.projected(x, cos, sin), everywhere))
+        # Nothing reads the last layer's other positions.
+        last = self.blocks[-1]
+        q, k, v = last.projected(x, cos, sin)
+        attended = attention(q.index_select(1, wanted), k, v, blocks_of(segments, wanted))
+        x = last.completed(x.index_select(0, wanted), attended)
+        return F.linear(self.norm(x), self.embedding.weight)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.nano.attention import Segment, segments_of
 from bench.nano.export import weights_of
 from bench.nano.model import NanoModel, Shape
 
@@ -30,7 +32,16 @@ MUON_LR, EMBEDDING_LR, NORM_LR, WEIGHT_DECAY = 0.02, 3e-3, 2e-3, 0.01
 WARM_UP_STEPS, CONSTANT_UNTIL = 60, 0.4
 FUSED = {"qkv": 3, "gate_up": 2}
 CONTEXT_WEIGHT = 0.15
-EASY_UNTIL, EASY_SHARE = 0.3, 0.3  # the easy documents fade to this share of the batches
+EASY_UNTIL = 0.3  # of the run; by then the easy documents have faded to their last share of the batches
+
+
+class Batch(NamedTuple):
+    """Documents one after another: tokens, targets (-1: none) and learned, each (n,)."""
+
+    tokens: Tensor
+    segments: list[Segment]
+    targets: Tensor
+    learned: Tensor
 
 
 def orthogonalised(gradient: Tensor, steps: int = 5) -> Tensor:
@@ -123,52 +134,47 @@ class Optimiser:
             live.data.copy_(master)
 
 
-def batches(
-    data: Path, pattern: str, rank: int, n_ranks: int, n_tokens: int, seed: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Endless batches of documents of like length: tokens (batch, length), targets and learned (batch * length,)."""
+def batches(data: Path, pattern: str, rank: int, n_ranks: int, n_tokens: int, seed: int) -> Iterator[Batch]:
+    """Endless batches of as many documents, in random order, as have `n_tokens` tokens together."""
     rng = np.random.default_rng(seed + rank)
     paths = sorted(data.glob(pattern))
     while True:
         for path in paths[rank::n_ranks]:
-            with np.load(path) as shard:
-                tokens, learned, ends = shard["tokens"].astype(np.int64), shard["learned"], shard["ends"]
+            with np.load(path) as stored:
+                shard = dict(stored)
+            ends = shard["ends"]
             starts = np.concatenate(([0], ends[:-1]))
-            lengths = ends - starts
-            order = np.argsort(lengths + rng.normal(0, 12, len(lengths)))
-            groups, group, longest = [], [], 0
-            for document in order:
-                longest = max(longest, int(lengths[document]))
-                if group and longest * (len(group) + 1) > n_tokens:
-                    groups.append(group)
-                    group, longest = [], int(lengths[document])
-                group.append(int(document))
-            groups.append(group)
-            rng.shuffle(groups)
-            for group in groups:
-                yield _batch(tokens, learned, [(int(starts[d]), int(ends[d])) for d in group])
+            group: list[int] = []
+            for document in rng.permutation(len(ends)).tolist():
+                group.append(document)
+                if sum(ends[group] - starts[group]) > n_tokens:
+                    left_over = group.pop()
+                    yield _batch(shard, [slice(starts[d], ends[d]) for d in group])
+                    group = [left_over]
 
 
-def _batch(tokens: np.ndarray, learned: np.ndarray, spans: list[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows padded to one length; targets are the next tokens, -1 in the padding; weights are 1 where learned."""
-    length = -(-max(end - start for start, end in spans) // 32) * 32  # few different shapes, for the allocator's sake
-    padded, targets = np.zeros((len(spans), length), np.int64), np.full((len(spans), length), -1, np.int64)
-    wanted = np.zeros((len(spans), length), bool)
-    for row, (start, end) in enumerate(spans):
-        padded[row, : end - start] = tokens[start:end]
-        targets[row, : end - start - 1] = tokens[start + 1 : end]
-        wanted[row, : end - start - 1] = learned[start + 1 : end]
-    return torch.from_numpy(padded), torch.from_numpy(targets.ravel()), torch.from_numpy(wanted.ravel())
+def _batch(shard: dict[str, np.ndarray], spans: list[slice]) -> Batch:
+    """The next token is the target, but not across branches: what comes first in one is no consequence of another."""
+    tokens, branch, learned = (
+        np.concatenate([shard[name][span] for span in spans]) for name in ("tokens", "branch", "learned")
+    )
+    goes_on = branch[1:] == branch[:-1]
+    targets, wanted = np.full(len(tokens), -1, np.int64), np.zeros(len(tokens), bool)
+    targets[:-1] = np.where(goes_on, tokens[1:].astype(np.int64), -1)
+    wanted[:-1] = learned[1:] & goes_on
+    numbers = torch.from_numpy(tokens.astype(np.int64))
+    return Batch(numbers, segments_of(branch.tolist()), torch.from_numpy(targets), torch.from_numpy(wanted))
 
 
-def loss_of(model: NanoModel, tokens: Tensor, targets: Tensor, learned: Tensor, context_weight: float) -> Tensor:
+def loss_of(model: NanoModel, batch: Batch, context_weight: float) -> Tensor:
     """Cross-entropy of the learned tokens; with `context_weight`, of the prompt's tokens too, at that weight each.
 
     Prompts repeat themselves (names in schemas, values in results), which is where copying is learned first.
     """
-    positions = torch.nonzero(targets >= 0 if context_weight else learned).squeeze(1)
-    losses = F.cross_entropy(model(tokens, positions).float(), targets[positions], reduction="none")
-    weights = torch.where(learned[positions], 1.0, context_weight)
+    positions = torch.nonzero(batch.targets >= 0 if context_weight else batch.learned).squeeze(1)
+    logits = model(batch.tokens, batch.segments, positions).float()
+    losses = F.cross_entropy(logits, batch.targets[positions], reduction="none")
+    weights = torch.where(batch.learned[positions], 1.0, context_weight)
     return (losses * weights).sum() / weights.sum()
 
 
@@ -201,40 +207,44 @@ def run(rank: int, args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     dist.init_process_group("gloo", rank=rank, world_size=args.ranks)
     model = NanoModel(Shape()).bfloat16()
-    optimiser, spent, seen = Optimiser(model), 0.0, 0
+    optimiser, spent, seen, n_learned = Optimiser(model), 0.0, 0, 0
     checkpoint = args.out / "checkpoint.pt"
     if args.warm and not checkpoint.exists():
         optimiser.start_from(weights_of(args.warm, model.shape))
     if checkpoint.exists():
         stored = torch.load(checkpoint, weights_only=True)
         optimiser.restore(stored["optimiser"])
-        spent, seen = stored["spent_s"], stored["n_tokens"]
+        spent, seen, n_learned = stored["spent_s"], stored["n_tokens"], stored["n_learned"]
     budget = args.minutes * 60
     share = spent / budget
-    model.compile(dynamic=True)
+    model.compile_layers()
     per_rank, seed = args.tokens // args.ranks, args.seed + optimiser.n_steps
     easy = batches(args.data, "easy-*.npz", rank, args.ranks, per_rank, seed)
     stream = batches(args.data, "shard-*.npz", rank, args.ranks, per_rank, seed)
     together = np.random.default_rng(seed)  # the same on every rank, so that none waits for a longer batch
     started, last_saved, losses = time.monotonic(), time.monotonic(), []
     while share < 1:
-        tokens, targets, learned = next(easy if together.random() < max(EASY_SHARE, 1 - share / EASY_UNTIL) else stream)
-        loss = loss_of(model, tokens, targets, learned, CONTEXT_WEIGHT if share < args.context_until else 0.0)
+        is_easy = args.easy and together.random() < max(args.easy, 1 - share / EASY_UNTIL)
+        batch = next(easy if is_easy else stream)
+        loss = loss_of(model, batch, CONTEXT_WEIGHT if share < args.context_until else 0.0)
         loss.backward()
-        mean = averaged(optimiser.live, [loss.item(), float(tokens.numel()), time.monotonic() - started])
+        counts = [float(batch.tokens.numel()), float(batch.learned.sum())]
+        mean = averaged(optimiser.live, [loss.item(), *counts, time.monotonic() - started])
         optimiser.step(args.rate * rate_at(share, optimiser.n_steps))
         seen += int(mean[1] * args.ranks)
         losses.append(mean[0])
-        share = (spent + mean[2]) / budget
+        n_learned += int(mean[2] * args.ranks)
+        share = (spent + mean[3]) / budget
         finished = share >= 1
         if rank == 0 and (finished or optimiser.n_steps % 100 == 0):
-            _log(args.out, optimiser.n_steps, share * budget, seen, losses[-100:])
+            _log(args.out, optimiser.n_steps, share * budget, seen, n_learned, losses[-100:])
         if rank == 0 and (finished or time.monotonic() - last_saved > 120):
             last_saved = time.monotonic()
             state = {
                 "optimiser": optimiser.state(),
                 "spent_s": share * budget,
                 "n_tokens": seen,
+                "n_learned": n_learned,
                 "names": optimiser.names,
                 "shape": asdict(Shape()),
             }
@@ -243,12 +253,10 @@ def run(rank: int, args: argparse.Namespace) -> None:
     dist.destroy_process_group()
 
 
-def _log(out: Path, step: int, spent_s: float, n_tokens: int, losses: list[float]) -> None:
-    line = json.dumps(
-        {"step": step, "spent_s": round(spent_s, 1), "n_tokens": n_tokens, "loss": round(sum(losses) / len(losses), 4)}
-    )
+def _log(out: Path, step: int, spent_s: float, n_tokens: int, n_learned: int, losses: list[float]) -> None:
+    counts = {"step": step, "spent_s": round(spent_s, 1), "n_tokens": n_tokens, "n_learned": n_learned}
     with (out / "log.jsonl").open("a") as log:
-        log.write(line + "\n")
+        log.write(json.dumps(counts | {"loss": round(sum(losses) / len(losses), 4)}) + "\n")
 
 
 def main() -> None:
@@ -258,10 +266,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--tokens", type=int, default=5_120, help="tokens in a step, padding included, over all ranks")
+    parser.add_argument("--tokens", type=int, default=6_400, help="tokens in a step, at most, over all ranks")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--warm", type=Path, help="start from this GGUF's weights, e.g. nano-f16.gguf")
     parser.add_argument("--rate", type=float, default=1.0, help="factor of all learning rates; less for a warm start")
+    parser.add_argument(
+        "--easy", type=float, default=0.3, help="last share of easy batches; 0: none, not even at first"
+    )
     parser.add_argument("--context-until", type=float, default=0.4, help="share of the run that learns prompts too")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
