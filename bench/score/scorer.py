@@ -11,15 +11,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.records import ErrorKind, ItemRecord
-from bench.score import adherence, hygiene, order, recovery, state
+from bench.score import adherence, hygiene, official, order, recovery, state
 from bench.score.adherence import Adherence, violations
 from bench.score.arguments import Mismatch, mismatches, pair
+from bench.score.bfcl import OfficialVerdict
 from bench.score.hygiene import Hygiene
 from bench.score.order import Order
 from bench.score.outcome import CutAt, NoCall, Outcome
 from bench.score.recovery import Recovery
 from bench.score.state import WrongState
 from bench.score.trace import Trace, trace
+from bench.suites.bfcl.multi_turn import is_multi_turn
 from bench.suites.case import Case
 from bench.suites.simulate import offered
 from engine.types import Call, Parsed, StopReason, Tool
@@ -51,6 +53,7 @@ class Score:
     proxies: Mapping[str, bool]
     mismatches: tuple[Mismatch, ...]
     end_state: tuple[WrongState, ...] | None  # what is wrong with the world at the end; None: the case says nothing
+    official: OfficialVerdict | None = None  # a reference checker's, for cases of another benchmark
     scorer: str = SCORER
     version: str = VERSION
 
@@ -68,13 +71,15 @@ def score(case: Case, record: ItemRecord) -> Score:
     made = trace(case, record)
     cut = next((step for step in record.steps if step.generation.stop is not StopReason.EOG), None)
     ended = state.measure(case, record)
-    outcome = _outcome(case, record, made, tools)
+    reference = official.judge(case, record)
+    outcome = _outcome(case, record, made, tools, reference)
     if outcome is Outcome.CORRECT and ended:
         outcome = Outcome.WRONG_ARGUMENTS  # right by laxer standards than the world's
-    wrong = () if case.any_call else mismatches(case.expected, [m.call for m in made.judged], made.pairing, tools)
+    has_own = not case.any_call and not is_multi_turn(case)  # expectations of its own
+    wrong = () if not has_own else mismatches(case.expected, [m.call for m in made.judged], made.pairing, tools)
     return Score(
         outcome=outcome,
-        explanation=_explanation(outcome, case, record, made, wrong, tools, ended or ()),
+        explanation=_explanation(outcome, case, record, made, wrong, tools, ended or (), reference),
         goal_reached=_is_reached(case, outcome, made) and not ended,
         no_call=_no_call(record, outcome),
         cut_at=_cut_at(cut.parsed, cut.generation.stop) if cut else None,
@@ -86,10 +91,13 @@ def score(case: Case, record: ItemRecord) -> Score:
         proxies=recovery.proxies(case, record),
         mismatches=wrong if outcome.is_scored else (),
         end_state=ended,
+        official=reference,
     )
 
 
-def _outcome(case: Case, record: ItemRecord, made: Trace, tools: Mapping[str, Tool]) -> Outcome:
+def _outcome(
+    case: Case, record: ItemRecord, made: Trace, tools: Mapping[str, Tool], reference: OfficialVerdict | None
+) -> Outcome:
     """The first that applies, in the enum's order."""
     if record.error is not None:
         return _ERRORS[record.error.kind]
@@ -102,6 +110,8 @@ def _outcome(case: Case, record: ItemRecord, made: Trace, tools: Mapping[str, To
         return Outcome.TRUNCATED
     if any(step.parsed.fragments or step.parsed.open_block for step in record.steps):
         return Outcome.UNPARSEABLE
+    if reference is not None and is_multi_turn(case):
+        return official.conversation_outcome(reference)
     if case.any_call:
         return _judge_any(made, tools)
     if bool(made.made) != bool(case.expected):
@@ -133,7 +143,7 @@ def _judge_calls(case: Case, made: Trace, tools: Mapping[str, Tool]) -> Outcome:
 
 
 def _is_reached(case: Case, outcome: Outcome, made: Trace) -> bool:
-    if case.any_call:
+    if case.any_call or is_multi_turn(case):
         return outcome is Outcome.CORRECT
     return len(made.pairing.pairs) == len(case.expected) and order.is_kept(case, made)
 
@@ -184,9 +194,12 @@ def _explanation(
     wrong: Sequence[Mismatch],
     tools: Mapping[str, Tool],
     ended: Sequence[WrongState],
+    reference: OfficialVerdict | None,
 ) -> str:
     if record.error is not None:
         return record.error.message
+    if reference is not None and is_multi_turn(case) and outcome is official.conversation_outcome(reference):
+        return reference.error
     calls = [m.call for m in made.judged]
     names = ", ".join(call.name for call in calls) or "nothing"
     match outcome:

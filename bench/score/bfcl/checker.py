@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.score.bfcl.function import Expected
-from bench.score.bfcl.parameter import Language
 from bench.score.bfcl.verdict import (
     DECODER_FAILED,
     IRRELEVANCE_CALLED,
@@ -26,6 +25,7 @@ from bench.score.bfcl.verdict import (
     Undefined,
     invalid,
 )
+from bench.suites.bfcl.categories import Language
 from engine.types import Call
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.score.bfcl.parameter import Language, Parameter
+from bench.score.bfcl.parameter import Parameter
 from bench.score.bfcl.values import LEFT_OUT
 from bench.score.bfcl.verdict import (
     MISSING_OPTIONAL,
@@ -18,6 +18,7 @@ from bench.score.bfcl.verdict import (
     BadReference,
     Problem,
 )
+from bench.suites.bfcl.categories import Language
 from engine.types import Call
 
 

@@ -7,7 +7,6 @@ list is asked for. Such a value is compared as it stands. Knows no function and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from typing import Any
 
 from bench.score.bfcl import java, javascript
@@ -21,13 +20,7 @@ from bench.score.bfcl.verdict import (
     Problem,
     Undefined,
 )
-
-
-class Language(StrEnum):
-    PYTHON = "python"
-    JAVA = "java"
-    JAVASCRIPT = "javascript"
-
+from bench.suites.bfcl.categories import Language
 
 _PYTHON_TYPES: Mapping[str, type] = {
     "string": str,
