@@ -73,7 +73,7 @@ def blocks_of(segments: list[Segment], wanted: Tensor | None = None) -> list[Blo
 
 def attention(q: Tensor, k: Tensor, v: Tensor, blocks: list[Block]) -> Tensor:
     """`q` (heads, queries, size), already scaled; `k` and `v` (heads, tokens, size). Returns the shape of `q`."""
-    out: Tensor = _Attention.apply(q, k, v, blocks)  # type: ignore[no-untyped-call]
+    out: Tensor = _Attention.apply(q, k, v, blocks)
     return out
 
 
@@ -86,7 +86,7 @@ def _seen(x: Tensor, segment: Segment) -> Tensor:
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: list[Block]) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: list[Block]) -> Tensor:
         out, weights = torch.empty_like(q), []
         for block in blocks:
             rows = slice(*block.queries)
@@ -99,7 +99,7 @@ class _Attention(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         q, k, v, *weights = ctx.saved_tensors
         # A shared key has a gradient from every branch: summed in more bits than each has.
         wide = torch.promote_types(k.dtype, torch.float32)
