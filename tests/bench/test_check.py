@@ -11,6 +11,14 @@ from tests.bench.episodes import case_from, raw_case, raw_episode, write_suite
 
 ADD_CALL = {"name": "add", "arguments": {"a": 1, "b": 2}}
 KEEP_CALL = {"name": "store", "arguments": {"value": 3}}
+SUM = {"id": "sum", "name": "add", "arguments": {"a": [1], "b": [2]}}
+KEPT_ON_DISK = {
+    "id": "keep",
+    "name": "store",
+    "arguments": {"value": [3], "where": ["disk"]},
+    "after": ["sum"],
+    "threads": {"value": "sum", "where": "sum"},
+}
 
 
 def expecting(*calls: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +75,7 @@ def changed(raw: dict[str, Any], **state: Any) -> dict[str, Any]:
         (raw_case(near_misses=[{"outcome": "no_call", "calls": [ADD_CALL]}]), "near miss 1 is judged correct, not"),
         (raw_case(near_misses=[{"outcome": "wrong_count", "reply": "3"}]), "near miss 1 is judged no_call, not"),
         (raw_episode(results=[{"name": "store", "result": 1}]), "the ideal call add(a=1, b=2) fails: "),
-        (raw_episode(results=[{"name": "add", "result": 4}, {"name": "store", "result": 0}]), "is to be carried over"),
+        (raw_episode(expected=expecting(SUM, KEPT_ON_DISK)), "'where' of 'keep' is to be carried over from sum"),
         (raw_episode(max_steps=2), "takes 3 steps, and max_steps is 2"),
         (
             raw_episode(near_misses=[{"outcome": "no_call", "steps": [[], [ADD_CALL]]}]),
