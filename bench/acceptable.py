@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, permutations, product
+from math import prod
 from typing import Any
 
 from bench.suites.case import ExpectedCall, defaults
@@ -27,6 +28,7 @@ from bench.suites.match import (
     Optional,
     Text,
     Unordered,
+    fold,
     matches,
     same,
 )
@@ -35,6 +37,7 @@ from engine.types import Call, Tool
 _MOST_TRIED = 256  # combinations of arguments held against the schema
 _MOST_KEPT = 16
 _MOST_ORDERS = 24
+_SPELLING = {"pattern", "format", "minLength", "maxLength"}
 _SAMPLES: tuple[Any, ...] = ("as you like", 1, 1.5, True, None, [], {})  # one value of each JSON type
 
 
@@ -51,6 +54,7 @@ class Violation:
 class RightCalls:
     """`exhausted`: nothing else is acceptable, so that without `calls` no right call is valid."""
 
+    name: str
     calls: tuple[Call, ...]
     exhausted: bool
     violation: Violation | None = None  # of the author's first choice, where `calls` is empty
@@ -68,39 +72,64 @@ def right_calls(expected: ExpectedCall, tool: Tool) -> RightCalls:
 
     validator = Draft202012Validator(dict(tool.parameters))
     options = _arguments(expected, tool, validator)
-    n_combinations = 1
-    for found in options.values():
-        n_combinations *= len(found.values)
     tried = islice(_combinations(options), _MOST_TRIED)
     valid = (Call(expected.name, given) for given in tried if validator.is_valid(given))
     calls = tuple(islice(valid, _MOST_KEPT))
     if calls:
-        return RightCalls(calls, exhausted=False)
-    exhausted = n_combinations <= _MOST_TRIED and all(found.exhausted for found in options.values())
-    return RightCalls((), exhausted, _first_violation(validator, next(_combinations(options))))
+        return RightCalls(expected.name, calls, exhausted=False)
+    violation = _first_violation(validator, next(_combinations(options)))
+    return RightCalls(expected.name, (), _is_impossible(options, tool, validator), violation)
+
+
+def _is_impossible(options: Mapping[str, _Values], tool: Tool, validator: Any) -> bool:
+    """Whether no acceptable call is valid, given that none was found: all were tried, or one argument is enough."""
+    properties: Mapping[str, Any] = tool.parameters.get("properties", {})
+    required: Sequence[str] = tool.parameters.get("required", ())
+    if any(name not in options for name in required):
+        return True
+    for name, found in options.items():
+        refused = (_is_refused(value, properties.get(name, {}), validator, name in required) for value in found.values)
+        if found.exhausted and all(refused):
+            return True
+    n_combinations = prod(len(found.values) for found in options.values())
+    return n_combinations <= _MOST_TRIED and all(found.exhausted for found in options.values())
+
+
+def reference_call(call: Call, tool: Tool) -> RightCalls:
+    """The same for a call of which nobody says what else would be right."""
+    from jsonschema import Draft202012Validator
+
+    violation = _first_violation(Draft202012Validator(dict(tool.parameters)), call.arguments)
+    return RightCalls(call.name, () if violation else (call,), exhausted=False, violation=violation)
 
 
 def _arguments(expected: ExpectedCall, tool: Tool, validator: Any) -> dict[str, _Values]:
     """What may stand for each argument, in the schema's order."""
     properties: Mapping[str, Any] = tool.parameters.get("properties", {})
     required: Sequence[str] = tool.parameters.get("required", ())
-    options = {}
+    options, known = {}, defaults(tool)
     for name in [*properties, *(name for name in expected.arguments if name not in properties)]:
         schema = properties.get(name, {})
+        # An argument at its default and one that is left out are the same.
+        at_default = known.get(name, ABSENT)
         if name in expected.arguments:
-            options[name] = _sorted(_values(expected.arguments[name], schema), schema, validator, name in required)
-        elif name in required and name in defaults(tool):  # given at its default is the same as left out
-            options[name] = _Values((defaults(tool)[name],), True)
+            found = _values(expected.arguments[name], schema)
+            if at_default is not ABSENT and matches(expected.arguments[name], at_default):
+                found = _Values((*found.values, ABSENT), found.exhausted)
+            options[name] = _sorted(found, schema, validator, name in required)
+        elif name in required and at_default is not ABSENT:
+            options[name] = _Values((at_default,), True)
     return options
 
 
 def _sorted(found: _Values, schema: Any, validator: Any, required: bool) -> _Values:
     """What the argument's own schema allows comes first; the author's order otherwise."""
+    in_order = sorted(found.values, key=lambda value: _is_refused(value, schema, validator, required))
+    return _Values(tuple(in_order), found.exhausted)
 
-    def is_refused(value: Any) -> bool:
-        return required if value is ABSENT else any(validator.descend(value, schema))
 
-    return _Values(tuple(sorted(found.values, key=is_refused)), found.exhausted)
+def _is_refused(value: Any, schema: Any, validator: Any, required: bool) -> bool:
+    return required if value is ABSENT else any(True for _ in validator.descend(value, schema))
 
 
 def _combinations(options: Mapping[str, _Values]) -> Iterator[dict[str, Any]]:
@@ -123,11 +152,12 @@ def _values_of(matcher: Matcher, schema: Mapping[str, Any]) -> _Values:
     match matcher:
         case OneOf(values):
             return _Values(values, True)
-        case Like(values):
-            return _Values(values, False)  # other spellings are right too
         case Text(texts):
             spellings = (s for text in texts for s in (text, text.lower(), text.upper(), text.capitalize()))
-            return _Values(tuple(dict.fromkeys((*texts, *spellings))), not _allows_text(schema))
+            return _Values(tuple(dict.fromkeys((*texts, *spellings))), not _restricts_texts(schema))
+        case Like(values):
+            fitted = (_fitted(value, schema) for value in values)
+            return _Values((*values, *fitted), not _restricts_texts(schema))
         case Contains(words):
             return _Values((" ".join(group[0] for group in words),), not _allows_text(schema))
         case Unordered(items):
@@ -150,6 +180,27 @@ def _objects(fields: Mapping[str, Matcher], schema: Mapping[str, Any]) -> _Value
     return _Values(tuple(found[:_MOST_TRIED]), all_there)
 
 
+def _fitted(value: Any, schema: Any) -> Any:
+    """The value with its texts spelled as the schema lists them, at any depth."""
+    known: Mapping[str, Any] = schema if isinstance(schema, Mapping) else {}
+    if isinstance(value, str):
+        listed = (text for text in known.get("enum", ()) if isinstance(text, str) and fold(text) == fold(value))
+        return next(listed, value)
+    if isinstance(value, list | tuple):
+        return [_fitted(item, known.get("items")) for item in value]
+    if isinstance(value, Mapping):
+        properties = known.get("properties", {})
+        return {name: _fitted(inner, properties.get(name)) for name, inner in value.items()}
+    return value
+
+
+def _restricts_texts(schema: Any) -> bool:
+    """Whether it matters to the schema how a text is spelled, other than by its lists."""
+    if isinstance(schema, Mapping):
+        return bool(schema.keys() & _SPELLING) or any(map(_restricts_texts, schema.values()))
+    return isinstance(schema, list) and any(map(_restricts_texts, schema))
+
+
 def _allows_text(schema: Mapping[str, Any]) -> bool:
     """Whether a string may stand there, as far as `type` says; where not, no text is ever right."""
     kinds = schema.get("type", "string")
@@ -163,6 +214,6 @@ def _equal(left: Any, right: Any) -> bool:
 def _first_violation(validator: Any, arguments: Mapping[str, Any]) -> Violation | None:
     errors = sorted(validator.iter_errors(arguments), key=lambda error: (list(map(str, error.path)), error.message))
     for error in errors:
-        place = "/".join(map(str, error.absolute_schema_path))
-        return Violation(str(error.validator), f"#/{place}", error.message)
+        place = list(error.absolute_schema_path)[:-1]  # the last part is the keyword
+        return Violation(str(error.validator), "/".join(("#", *map(str, place))), error.message)
     return None

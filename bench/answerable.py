@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from bench.acceptable import RightCalls, right_calls
+from bench.acceptable import RightCalls, reference_call, right_calls
 from bench.modes import MODES
+from bench.suites.bfcl.multi_turn import is_multi_turn, n_turns, reference_calls, tools_in
 from bench.suites.case import Case
 from engine import formats
 from engine.constraint.protocol import Backend, Compiled, ConstraintSpec
@@ -59,9 +60,17 @@ class Finding:
 
 
 def right_answers(case: Case) -> dict[str, RightCalls]:
-    """For each expected call those that would be right, and valid."""
-    tools = {tool.name: tool for tool in case.tools}
+    """For each call that is right, in all steps, those ways of making it that are valid."""
+    tools = {tool.name: tool for tool in all_tools(case)}
+    if is_multi_turn(case):
+        calls = [call for turn in reference_calls(case) for call in turn]
+        return {f"call-{number}": reference_call(call, tools[call.name]) for number, call in enumerate(calls, start=1)}
     return {expected.id: right_calls(expected, tools[expected.name]) for expected in case.expected}
+
+
+def all_tools(case: Case) -> tuple[Tool, ...]:
+    """What is offered in any step."""
+    return tools_in(case, n_turns(case)) if is_multi_turn(case) else case.tools
 
 
 def format_of(mode: str, format_id: str | None) -> ToolFormat:
@@ -92,12 +101,13 @@ class Checker:
             yield from self._answers(case, rights)
 
     def _inexpressible(self, case: Case) -> Iterator[Finding]:
-        if not case.tools:
+        tools = all_tools(case)
+        if not tools:
             try:
                 self._format.constraint((), required=case.tool_choice == "required")
             except ConstraintError as error:
                 yield self._finding(Problem.INEXPRESSIBLE, str(error))
-        for tool in case.tools:
+        for tool in tools:
             key = _key((tool,))
             if key not in self._tools:
                 self._tools[key] = self._problem_of_tool(tool)
@@ -114,23 +124,22 @@ class Checker:
         return None
 
     def _answers(self, case: Case, rights: Mapping[str, RightCalls]) -> Iterator[Finding]:
-        if not case.expected:
-            if case.tool_choice == "required" and not getattr(case, "any_call", False):
+        if not rights:
+            if case.tool_choice == "required" and not case.any_call:
                 yield self._finding(Problem.FORBIDDEN, "a call is required, and none would be right")
             return
-        options = [rights[expected.id].calls for expected in case.expected]
+        tools, options = all_tools(case), [right.calls for right in rights.values()]
         # In one step all calls stand in one answer; in several a model may make them one after the other.
         at_once = not case.is_episode and len(options) > 1
         if at_once and not case.parallel_tool_calls:
             yield self._finding(Problem.FORBIDDEN, f"an answer may hold one call, and {len(options)} are right")
             return
-        first = [calls[0] for calls in options]
-        if at_once and self._problem_of(first, case.tools) is None:
+        if at_once and self._problem_of([calls[0] for calls in options], tools) is None:
             return
-        best = [self._best(calls, case.tools) for calls in options]
+        best = [self._best(calls, tools) for calls in options]
         alone = [problem for _, problem in best if problem]
         yield from alone
-        if at_once and not alone and (problem := self._problem_of([call for call, _ in best], case.tools)):
+        if at_once and not alone and (problem := self._problem_of([call for call, _ in best], tools)):
             yield problem
 
     def _best(self, calls: Sequence[Call], tools: Sequence[Tool]) -> tuple[Call, Finding | None]:

@@ -89,13 +89,12 @@ def audit(
 
 def contradictions(case: Case, rights: Mapping[str, RightCalls]) -> Iterator[Found]:
     """Where the suite itself asks for what its own tools do not allow, or might."""
-    for expected in case.expected:
-        right = rights[expected.id]
+    for right in rights.values():
         wrong = right.violation
         if right.calls or wrong is None:
             continue
         problem = Problem.CONTRADICTORY if right.exhausted else Problem.UNCHECKED
-        yield Found(case.id, Finding(problem, wrong.message, expected.name, wrong.keyword, wrong.path))
+        yield Found(case.id, Finding(problem, wrong.message, right.name, wrong.keyword, wrong.path))
 
 
 def _with_backend(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PRECHECK_S = 2.0  # a run waits no longer for it
 _MOST_WARNINGS = 4
 _MOST_CASES = 4  # named with a finding
+_MOST_CHARACTERS = 120
 
 _TITLES = {
     Problem.INEXPRESSIBLE: "Cannot be expressed",
@@ -118,12 +119,17 @@ def _places(findings: Sequence[Finding], found: Audit) -> Table:
         rows.append(
             (
                 cell(finding.tool or numbers.MISSING),
-                cell(": ".join(text for text in (where, finding.reason) if text)),
+                cell(": ".join(text for text in (where, _short(finding.reason)) if text)),
                 cell(_under(finding, found)),
                 cell(_named(finding.cases)),
             )
         )
     return Table((Column("tool"), Column("what"), Column("where"), Column("cases")), tuple(rows))
+
+
+def _short(text: str) -> str:
+    """A reason may quote a long value or list; --json has it whole."""
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
 
 
 def _under(finding: Finding, found: Audit) -> str:
@@ -182,6 +188,6 @@ def _sentence(finding: Finding, suite: str) -> str:
             what = f"{', '.join(finding.backends)} cannot express {place}" if place else finding.reason
             return f"{modes}: {what}; {cases} will not be scored"
         case Problem.CONTRADICTORY:
-            return f"{cases}: the right answer breaks {place}: {finding.reason}"
+            return f"{cases}: the right answer breaks {place}: {_short(finding.reason)}"
         case _:
-            return f"{modes}: no right answer can be given to {cases}: {finding.reason}"
+            return f"{modes}: no right answer can be given to {cases}: {_short(finding.reason)}"
