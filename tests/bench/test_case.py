@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bench.suites.case import Case, NearMiss, SuiteError, bundled, load
+from bench.suites.check import problems
 from engine.types import Call
 from tests.bench.episodes import ADD, STORE, case_from, raw_case, raw_episode, write_suite
 
@@ -288,5 +289,7 @@ def test_the_examples_in_the_documentation_load(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "docs" / "suites.md").read_text(encoding="utf-8")
     blocks = [json.loads(block.split("```")[0]) for block in text.split("```json\n")[1:]]
     cases = [block for block in blocks if "id" in block]
-    assert len(cases) == 2
-    assert len(load(write_suite(tmp_path, *cases)).cases) == 2
+    assert len(cases) == 3
+    read = load(write_suite(tmp_path, *cases)).cases
+    assert len(read) == 4  # one has a twin
+    assert {case.id: found for case in read if (found := problems(case))} == {}

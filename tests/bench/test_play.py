@@ -19,13 +19,14 @@ from bench.play import Player
 from bench.records import EpisodeEnd, ErrorKind, ItemRecord
 from bench.rows import Stored
 from bench.run import model_spec
+from bench.suites.simulate import Episode
 from bench.todo import todo
 from engine.constraint.protocol import Constraint
 from engine.errors import ConstraintError, UnsupportedSchema
 from engine.fake import TEMPLATE, FakeRuntime, fake_model
 from engine.meter import RssMeter
 from engine.runtime import Finished, Request
-from engine.types import Generation, Sampling, StopReason
+from engine.types import Generation, Sampling, StopReason, Tool
 from grammars.nodes import Node, Repeat, Seq
 from tests.bench.scripted import fake, plan_of, suite
 
@@ -100,6 +101,23 @@ def test_an_episode_is_played_to_its_end(tmp_path: Path) -> None:
         assert [[result.ok for result in step.results] for step in record.steps] == [[True], [True], []]
         assert record.end is EpisodeEnd.REPLY
         assert "sum" in record.steps[1].prompt
+
+
+class Dwindling(Episode):
+    """Offers one tool less after each step."""
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        return self.case.tools[self.step :]
+
+
+def test_tools_may_change_from_step_to_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.play.begin", Dwindling)
+    outcome = played(plan_of(tmp_path, n_cases=1, with_episode=True))
+    for mode in ("native.free", "json.free"):
+        prompts = [step.prompt for step in outcome.records[f"mine/episode {mode}"].steps]
+        assert ["Add two numbers." in prompt for prompt in prompts] == [True, False, False]
+        assert ["Store a number." in prompt for prompt in prompts] == [True, True, False]
 
 
 def test_items_share_the_slots_of_the_runtime(tmp_path: Path) -> None:
