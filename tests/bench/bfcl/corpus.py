@@ -104,7 +104,8 @@ def _java(kind: str, schema: Mapping[str, Any], value: Any) -> str:
         if kind == "ArrayList":
             items = ", ".join(f'"{v}"' if isinstance(v, str) else _java(item_kind, {}, v) for v in value)
             return f"new ArrayList<>(Arrays.asList({items}))"
-        return f"new Object[]{{{', '.join(_java(item_kind, {}, v) for v in value)}}}"
+        element = {"integer": "int", "String": "String"}.get(item_kind, "Object")
+        return f"new {element}[]{{{', '.join(_java(item_kind, {}, v) for v in value)}}}"
     if isinstance(value, dict):
         puts = (f'put("{k}", {json.dumps(v)});' for k, v in value.items())
         return f"new HashMap<String, Object>() {{{{ {' '.join(puts)} }}}}"
