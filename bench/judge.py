@@ -44,7 +44,7 @@ def rescore(store: Store, run: Run, *, on_item: Callable[[], None] = lambda: Non
     suites = {suite.name: suite for suite in map(load, run.config["suites"])}
     cells = store.cells(run.id)
     for cell in cells:
-        _check_suite(run, cell, suites.get(cell.suite))
+        check_suite(run, cell, suites.get(cell.suite))
     n_items = n_changed = n_stale = 0
     for cell in cells:
         before = store.verdicts(cell.id)
@@ -60,7 +60,8 @@ def rescore(store: Store, run: Run, *, on_item: Callable[[], None] = lambda: Non
     return Rescored(n_items, n_changed, n_stale)
 
 
-def _check_suite(run: Run, cell: Cell, suite: Suite | None) -> None:
+def check_suite(run: Run, cell: Cell, suite: Suite | None) -> None:
+    """Raises `ToolgaugeError` where the cell's answers are to other cases than the suite's."""
     if suite is None or suite.content_hash != cell.suite_sha256:
         raise ToolgaugeError(
             f"run {run.id} was made with another version of the suite {cell.suite}, so its answers cannot be judged by"

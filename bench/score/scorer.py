@@ -21,10 +21,11 @@ from bench.score.outcome import CutAt, NoCall, Outcome
 from bench.score.recovery import Recovery
 from bench.score.state import WrongState
 from bench.score.trace import Trace, trace
+from bench.score.truncation import TruncationCause, position, truncation
 from bench.suites.bfcl.multi_turn import is_multi_turn
 from bench.suites.case import Case
 from bench.suites.simulate import offered
-from engine.types import Call, Parsed, StopReason, Tool
+from engine.types import Call, StopReason, Tool
 
 SCORER = "toolgauge"
 VERSION = "2"
@@ -46,6 +47,7 @@ class Score:
     no_call: NoCall | None
     cut_at: CutAt | None
     stop: StopReason | None  # of the step that was cut
+    truncated_by: TruncationCause | None  # an end within a call, too, which is no cut: the outcome is then another
     adherence: Adherence
     hygiene: Hygiene
     order: Order
@@ -70,6 +72,7 @@ def score(case: Case, record: ItemRecord) -> Score:
     tools = {tool.name: tool for tool in case.tools}
     made = trace(case, record)
     cut = next((step for step in record.steps if step.generation.stop is not StopReason.EOG), None)
+    broken_off = truncation(record)
     ended = state.measure(case, record)
     reference = official.judge(case, record)
     outcome = _outcome(case, record, made, tools, reference)
@@ -82,8 +85,9 @@ def score(case: Case, record: ItemRecord) -> Score:
         explanation=_explanation(outcome, case, record, made, wrong, tools, ended or (), reference),
         goal_reached=_is_reached(case, outcome, made) and not ended,
         no_call=_no_call(record, outcome),
-        cut_at=_cut_at(cut.parsed, cut.generation.stop) if cut else None,
+        cut_at=position(cut.parsed, cut.generation.stop) if cut else None,
         stop=cut.generation.stop if cut else None,
+        truncated_by=broken_off.cause if broken_off else None,
         adherence=adherence.measure(record.steps, offered(case, record)),
         hygiene=_hygiene(case, record, tools),
         order=order.measure(case, made),
@@ -156,18 +160,6 @@ def _no_call(record: ItemRecord, outcome: Outcome) -> NoCall | None:
     if outcome is Outcome.TRUNCATED:
         return NoCall.TRUNCATED
     return NoCall.MALFORMED if outcome is Outcome.UNPARSEABLE else NoCall.ABSTAINED
-
-
-def _cut_at(parsed: Parsed, stop: StopReason) -> CutAt:
-    if stop is StopReason.REASONING_LENGTH:
-        return CutAt.REASONING
-    if parsed.open_block:
-        return CutAt.IN_CALL
-    if parsed.calls:
-        return CutAt.AFTER_CALL
-    if parsed.reasoning and not parsed.content and not parsed.fragments:
-        return CutAt.REASONING
-    return CutAt.PROSE
 
 
 def _hygiene(case: Case, record: ItemRecord, tools: Mapping[str, Tool]) -> Hygiene:
