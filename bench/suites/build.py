@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from bench.suites import worlds
@@ -66,9 +67,9 @@ def cases_of(line: CaseLine, shared: Mapping[str, Offer]) -> tuple[Case, ...]:
     if line.without_fault is None:
         return (case,)
     expected = line.expected if line.without_fault is True else line.without_fault.expected
-    changes = {"id": line.id + TWIN_SUFFIX, "expected": expected, "fault": None}
-    unused = {"without_fault": None, "near_misses": []}
-    twin = _case(line.model_copy(update=changes | unused), shared)
+    changes: dict[str, Any] = {"id": line.id + TWIN_SUFFIX, "expected": expected, "fault": None}
+    changes |= {"without_fault": None, "near_misses": []}
+    twin = _case(line.model_copy(update=changes), shared)
     return case, replace(twin, twin_of=case.id, max_steps=line.max_steps or max(twin.max_steps, case.max_steps))
 
 
@@ -125,8 +126,14 @@ def _world(line: WorldLine) -> worlds.World:
     return world
 
 
+@cache
+def _world_offers(name: str) -> Mapping[str, Offer]:
+    """Read once: many cases play in one world."""
+    return {tool: offer_of("world", found.definition) for tool, found in worlds.get(name).tools.items()}
+
+
 def _offers(line: CaseLine, shared: Mapping[str, Offer], world: worlds.World | None) -> list[Offer]:
-    own = {name: offer_of("world", tool.definition) for name, tool in world.tools.items()} if world else {}
+    own = _world_offers(world.name) if world else {}
     if line.tools is None:
         return list(own.values())
     known = {**shared, **own}  # in a world its own function answers, so that its definition counts

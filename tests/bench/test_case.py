@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.suites.case import Case, NearMiss, SuiteError, bundled, load
+from bench.suites.case import Case, NearMiss, SuiteError, WorldUse, bundled, load
 from bench.suites.check import problems
 from engine.types import Call
 from tests.bench.episodes import ADD, STORE, case_from, raw_case, raw_episode, write_suite
@@ -17,6 +17,7 @@ def expecting(*calls: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"expected": {"calls": list(calls), **more}}
 
 
+MISS = {"outcome": "no_call", "reply": "No."}
 ADD_CALL = {"name": "add", "arguments": {"a": [1], "b": [2]}}
 
 BROKEN = [
@@ -162,6 +163,40 @@ def test_steps_and_defaults(tmp_path: Path) -> None:
 def test_a_case_can_be_sent_to_another_process(tmp_path: Path) -> None:
     case = case_from(tmp_path, raw_episode())
     assert pickle.loads(pickle.dumps(case)) == case
+    in_world = case_from(tmp_path, raw_case(world={"name": "stock", "seed": 7}, near_misses=[MISS]))
+    assert in_world.world == WorldUse("stock", 7)
+    assert pickle.loads(pickle.dumps(in_world)) == in_world
+
+
+def test_a_world_offers_its_tools_where_a_case_names_none(tmp_path: Path) -> None:
+    raw = {k: v for k, v in raw_case(world={"name": "stock"}, expected={"calls": []}).items() if k != "tools"}
+    assert [tool.name for tool in case_from(tmp_path, raw).tools][:2] == ["find_items", "place_order"]
+    named = case_from(tmp_path, raw | {"tools": ["get_order", ADD, "find_items"]})
+    assert [tool.name for tool in named.tools] == ["get_order", "add", "find_items"]
+    changed = case_from(tmp_path, raw | {"world": {"name": "stock", "seed": 1}})
+    assert changed.content_hash != case_from(tmp_path, raw).content_hash
+
+
+@pytest.mark.parametrize(
+    ("n_calls", "fault", "max_steps"),
+    [
+        (3, None, 6),
+        (4, None, 7),
+        (5, None, 8),
+        (5, {"times": 1}, 9),
+        (5, {"times": 3}, 11),
+        (5, {}, 8),  # for good: the failed call is one of those expected
+    ],
+)
+def test_the_step_limit_leaves_room_for_the_whole_chain(
+    tmp_path: Path, n_calls: int, fault: dict[str, Any] | None, max_steps: int
+) -> None:
+    chain = [
+        {"id": f"c{n}", "name": "add", "arguments": {"a": [n], "b": [0]}, "after": [f"c{n - 1}"] if n else []}
+        for n in range(n_calls)
+    ]
+    injected = fault if fault is None else {"on": "c1", "kind": "timeout", "seed": 0} | fault
+    assert case_from(tmp_path, raw_episode(expected={"calls": chain}, fault=injected)).max_steps == max_steps
 
 
 def test_line_separators_inside_strings(tmp_path: Path) -> None:

@@ -29,6 +29,9 @@ STATE = "state"
 """The parameter that is the world's and not the model's to give."""
 
 
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
+
+
 class ToolFault(Exception):
     """What a service answers in place of a result; `kind` is e.g. not_found, conflict, permission, validation."""
 
@@ -60,6 +63,7 @@ class World:
     version: str
     tools: Mapping[str, WorldTool]
     start: Callable[[int], Any]
+    states: TypeAdapter[Any]  # reads a state
 
     def begin(self, seed: int, changes: Mapping[str, Any]) -> Any:
         """The state at the beginning; `ValueError` says which of the changes does not fit."""
@@ -69,7 +73,7 @@ class World:
             _put(document, path, value)
         try:
             # in strict mode a text does not become a number
-            return TypeAdapter(type(state)).validate_json(_json(document), strict=True)
+            return self.states.validate_json(_ANY.dump_json(document), strict=True)
         except ValidationError as error:
             first = error.errors()[0]
             raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
@@ -108,12 +112,12 @@ def get(name: str) -> World:
         )
         for function in module.TOOLS
     }
-    return World(name, module.VERSION, tools, module.start)
+    return World(name, module.VERSION, tools, module.start, TypeAdapter(module.State))
 
 
 def document_of(state: Any) -> dict[str, Any]:
     """A state as JSON values."""
-    document: dict[str, Any] = TypeAdapter(dict[str, Any]).dump_python(asdict(state), mode="json")
+    document: dict[str, Any] = _ANY.dump_python(asdict(state), mode="json")
     return document
 
 
@@ -142,10 +146,6 @@ def _put(document: dict[str, Any], path: str, value: Any) -> None:
         place[last] = value
     else:
         raise ValueError(f"there is no '{path}' in this world")
-
-
-def _json(document: Any) -> bytes:
-    return TypeAdapter(Any).dump_json(document)
 
 
 def paths(document: Any, way: tuple[str, ...] = ()) -> Iterator[str]:
