@@ -28,8 +28,10 @@ Mend = Callable[[str, int], str]
 _OPENING = re.compile(r"\{(?=\s*[\"'“‘}])|\[(?=\s*[{\[\]])")  # a bracket that looks like the beginning of JSON
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
 _FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
+_THINK_OPENS = re.compile(r"\s*<think(?:ing)?>")
+_THINK_CLOSES = re.compile(r"</think(?:ing)?>")
 _KNOWN_MARKERS = sorted({marker for fmt in FORMATS.values() for marker in fmt.markers}, key=len, reverse=True)
-_MARKER = "|".join((*map(re.escape, _KNOWN_MARKERS), r"</?[a-z_]{3,}>|<\|[a-z_]+\|>|\[/?[A-Z_]{4,}\]"))
+_MARKER = "|".join((*map(re.escape, _KNOWN_MARKERS), r"</?(?!think)[a-z_]{3,}>|<\|[a-z_]+\|>|\[/?[A-Z_]{4,}\]"))
 _MARKERS_AROUND = re.compile(rf"\A(?:\s*(?:{_MARKER}))+|(?:(?:{_MARKER})\s*)+\Z")
 
 
@@ -179,6 +181,20 @@ def _outside_strings(text: str, mend: Callable[[str], str]) -> str:
     return "".join([*pieces, mend(text[position:])])
 
 
+def _without_thinking(text: str, stop: int) -> str:
+    """What follows the reasoning; nothing if that never ends, for a draft is no call.
+
+    Where it begins without a mark, its end is only taken for one outside of what may be a value.
+    """
+    opens = _THINK_OPENS.match(text)
+    start = None if opens else _OPENING.search(text)
+    values = [match.span() for match in _STRING.finditer(text, start.start())] if start else []
+    for closes in _THINK_CLOSES.finditer(text):
+        if not any(begin < closes.start() < end for begin, end in values):
+            return text[closes.end() :].lstrip()
+    return "" if opens else text
+
+
 def _without_fence(text: str, stop: int) -> str:
     start = _OPENING.search(text)
     match = _FENCE.search(text)
@@ -240,6 +256,7 @@ def _closed(text: str, stop: int) -> str:
 
 
 LEDGER: tuple[tuple[str, Mend], ...] = (
+    ("think_block", _without_thinking),
     ("fence", _without_fence),
     ("prose", _without_prose),
     ("smart_quotes", _straight(SMART_QUOTES)),

@@ -27,6 +27,11 @@ MENDED: list[tuple[str, tuple[str, ...]]] = [
     ('{"tool_calls": [{"type": "function", "function": ' + RIGHT + "}]}", ("envelope",)),
     ('{"name": "add", "parameters": {"a": 1, "b": 2}}', ("envelope",)),
     ('{"name": "add", "arguments": "{\\"a\\": 1, \\"b\\": 2}"}', ("envelope",)),
+    (f"<think>Add them.</think>{RIGHT}", ("think_block",)),
+    (f"<tool_call>\n<think>\n\n</think>\n\n{RIGHT}</tool_call>", ("think_block",)),
+    (f"""<thinking>It isn't {{"name": "add"}}.</thinking>\n{RIGHT}""", ("think_block",)),
+    ('maybe {"name": "add", "arguments": {"a": 9, "b": 9}}? No.</think>' + RIGHT, ("think_block",)),
+    (f"<think>Add.</think>Sure: ```json\n{RIGHT}\n```", ("think_block", "fence")),
     (f"```json\n{RIGHT}\n```", ("fence",)),
     (f"Sure!\n```\n{RIGHT}\n```\nDone.", ("fence",)),
     (f"I will add them: {RIGHT} There you go.", ("prose",)),
@@ -59,6 +64,19 @@ VALUES: list[tuple[str, tuple[str, ...], object]] = [
     ('{"name": "f", "arguments": {"x": "a,]", }}', ("trailing_comma",), {"x": "a,]"}),
     ('{"name": "f", "arguments": {"x": "{ [ “q”', ("unclosed",), {"x": "{ [ “q”"}),
     ('{"name": "f", "arguments": {"x": "\\"', ("unclosed",), {"x": '"'}),
+    # marks of reasoning inside a value are the value's
+    ('{"name": "f", "arguments": {"x": "</think> {1}",}}', ("trailing_comma",), {"x": "</think> {1}"}),
+    (
+        'so: {"name": "f", "arguments": {"x": "<think>a</think>", "y": {"z": 1}}}',
+        ("prose",),
+        {"x": "<think>a</think>", "y": {"z": 1}},
+    ),
+    ('<think>a</think>{"name": "f", "arguments": {"x": "b</think>"}}', ("think_block",), {"x": "b</think>"}),
+    ('{"name": "f", "arguments": {"x": "a, ]", "y": "\'t\'",}}', ("trailing_comma",), {"x": "a, ]", "y": "'t'"}),
+    ("{'name': 'f', 'arguments': {'x': 'None, True'}}", ("single_quotes",), {"x": "None, True"}),
+    ('{"name": "f", "arguments": {"x": None, "y": "None"}}', ("python_literals",), {"x": None, "y": "None"}),
+    ('{"name": "f", "arguments": {"x": "«a», b"},}', ("trailing_comma",), {"x": "«a», b"}),
+    ('{"name": "f", "arguments": {"x": "```json\\n{}\\n```", }}', ("trailing_comma",), {"x": "```json\n{}\n```"}),
     # one fault behind the other, against the ledger's order
     ("""{"name": "f", "arguments": {"y": [1,], 'x': 2}}""", ("single_quotes", "trailing_comma"), {"y": [1], "x": 2}),
     # closing the bracket inside the quotes that are yet to be mended would be one repair too many
@@ -94,6 +112,11 @@ def test_repairs_leave_values_alone(text: str, names: tuple[str, ...], arguments
         '{"name": "add", "arguments": {"a": 1, "a": 2}}',
         '{"name": "add", "arguments": {"a": NaN}}',
         "add(a=1, b=2)",
+        # which of these quotes are the value's cannot be told
+        '{“name”: "add", "arguments": {"note": "“a”, ‘b’"}}',
+        "{“name”: “add”, “arguments”: {“note”: “say ‘hi’, ok”}}",
+        f"<think>I could call {RIGHT}",
+        f"<think>I could call {RIGHT} </think>",
         "[" * 5000,
         "9" * 5000,
     ],
