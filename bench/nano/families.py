@@ -7,6 +7,7 @@ Knows no tokens.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,7 +33,8 @@ MIX = {
 SIZES = {1: 0.1, 2: 0.2, 3: 0.24, 4: 0.2, 5: 0.1, 6: 0.05, 7: 0.03, 8: 0.05, 9: 0.01, 11: 0.01, 13: 0.01}
 # What share of a family's tools is made up, with the share of such families.
 MADE_UP = {1.0: 0.5, 0.5: 0.15, 0.0: 0.35}
-NEIGHBOURS = 0.4
+NEIGHBOURS = 0.5
+NARROW = 0.7  # share of the families whose words are few, so that names and values are told apart by where they stand
 ATTEMPTS = 12
 
 # Domains in which one request may be meant for a tool of either: none of them is "not offered" beside the other.
@@ -127,6 +129,8 @@ class Families(Generator):
     def _stocked(self, size: int, categories: list[str]) -> Shelf:
         """Tools among which the wanted categories are possible."""
         world = super()._world()
+        if self.rng.random() < NARROW:
+            world = replace(world, lexicon=narrowed(world.lexicon, self.rng))
         self.made_up_share = self._weighted(MADE_UP)
         tools: dict[str, ConcreteTool] = {}
         if size > 1 and "chain" in categories:
@@ -187,6 +191,8 @@ class Families(Generator):
 
     def _several(self, world: World, count: int) -> list[ConcreteTool]:
         assert self._shelf is not None
+        if self.alone or len(self._shelf.tools) == 1:
+            return super()._several(world, count)  # one tool, and again the same: these are no several tools
         return self.rng.sample(self._shelf.tools, min(count, len(self._shelf.tools)))
 
     def _offer(self, world: World, wanted: list[ConcreteTool], others: int) -> tuple[dict[str, Any], ...]:
@@ -204,7 +210,7 @@ class Families(Generator):
         domains = {tool.domain for tool in self._shelf.tools}
         close = domains.union(*(kin for kin in _KIN if kin & domains))
         while True:
-            like = offered if self.rng.random() < 0.3 else None
+            like = offered if self.rng.random() < 0.5 else None
             wanted = super()._tool(world, like=like)
             if wanted.domain not in close:
                 return wanted
@@ -213,3 +219,22 @@ class Families(Generator):
 def _same(one: ConcreteTool, other: ConcreteTool) -> bool:
     """Whether both do the same under two names: no request could tell them apart."""
     return one.domain == other.domain and (one.answers == other.answers or " " in one.domain)
+
+
+def narrowed(lexicon: Lexicon, rng: random.Random) -> Lexicon:
+    """A few words of each role, some of them invented: the same word is a tool's, a parameter's and a value."""
+
+    def few(role: str, low: int, high: int, invented: float) -> tuple[str, ...]:
+        known = rng.sample(getattr(lexicon, role), rng.randint(low, high))
+        return (*known, *(lexicon.invented(rng) for _ in range(round(len(known) * invented))))
+
+    return replace(
+        lexicon,
+        verbs=few("verbs", 6, 16, 0.6),
+        nouns=few("nouns", 8, 28, 0.6),
+        adjectives=few("adjectives", 4, 10, 0.5),
+        first_names=few("first_names", 4, 12, 0),
+        last_names=few("last_names", 4, 12, 0),
+        cities=few("cities", 4, 12, 0),
+        invented_share=0.1,
+    )

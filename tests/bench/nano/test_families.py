@@ -100,3 +100,9 @@ def test_a_shards_arrays_fit_each_other() -> None:
     assert not learned[branch == 0].any()
     assert learned.any()
     assert all(branch[start] == 0 for start in (0, *ends[:-1]))
+
+
+def test_parallel_is_several_calls(families: list[Family]) -> None:
+    for conversation in itertools.chain.from_iterable(families):
+        if conversation.category == "parallel":
+            assert len(conversation.turns[-1].calls) > 1
