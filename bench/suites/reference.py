@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.records import ItemRecord, StepRecord
 from bench.suites.case import Case
-from bench.suites.match import ABSENT, Anything, Contains, Matcher, Object, OneOf, Optional, Text, Unordered
+from bench.suites.match import ABSENT, Anything, Contains, Like, Matcher, Object, OneOf, Optional, Text, Unordered
 from bench.suites.simulate import begin
 from engine.types import Call, Generation, Parsed, StopReason
 
@@ -62,7 +62,7 @@ def _call(case: Case, name: str, arguments: Mapping[str, Matcher]) -> Call:
 
 def _value(matcher: Matcher, schema: Any) -> Any:
     match matcher:
-        case OneOf(values):
+        case OneOf(values) | Like(values):
             return values[0]
         case Text(texts):
             return texts[0]
