@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import doctor, drift, formats, grammar, ls, pull, quantize, report, run, score, show, try_
+from bench.cli import doctor, drift, export, formats, grammar, ls, pull, quantize, report, run, score, show, try_
 from bench.cli.shell import FORMATS, MACHINE, MEASURE, READ, Exit, examples, say
 from grammars.errors import ToolgaugeError
 
@@ -64,6 +64,7 @@ app.command("report", rich_help_panel=READ, epilog=report.EXAMPLES)(report.repor
 app.command("show", rich_help_panel=READ, epilog=show.EXAMPLES)(show.show)
 app.command("ls", rich_help_panel=READ, epilog=ls.EXAMPLES)(ls.ls)
 app.command("score", rich_help_panel=READ, epilog=score.EXAMPLES)(score.score)
+app.command("export", rich_help_panel=READ, epilog=export.EXAMPLES)(export.export)
 app.add_typer(formats.app, name="formats", rich_help_panel=FORMATS)
 app.command("grammar", rich_help_panel=FORMATS, epilog=grammar.EXAMPLES)(grammar.grammar)
 app.command("doctor", rich_help_panel=MACHINE, epilog=doctor.EXAMPLES)(doctor.doctor)

@@ -49,14 +49,14 @@ BFCL: Final = Pin(
     version="2026.3.23",
     wheel="bfcl_eval-2026.3.23-py3-none-any.whl",
     sha256="3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a",
-    files_sha256="935c1cfaa680dfa1c93d5778e4ba17958cedeab511d8d8839d8318aec34ce939",
+    files_sha256="8ab518459adc6c16fbb7cbba34e07b5ba77c0499ba4a11f3d9ca3554dd9dfa17",
     licence="Apache-2.0",
     package="bfcl_eval",
     kept=re.compile(
         rf"bfcl_eval/(?:data/(?:possible_answer/)?BFCL_v4_{_CATEGORIES}\.json"
         r"|data/multi_turn_func_doc/(?!memory|web)\w+\.json"
         r"|(?:__init__|utils)\.py|constants/\w+\.py|eval_checker/(?:\w+/)*\w+\.py"
-        r"|model_handler/(?:__init__|utils)\.py|model_handler/parser/\w+\.py)"
+        r"|model_handler/(?:__init__|utils|local_inference/__init__|local_inference/qwen_fc|parser/\w+)\.py)"
     ),
 )
 MPMATH: Final = Pin(
