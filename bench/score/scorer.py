@@ -14,7 +14,7 @@ from bench.records import ErrorKind, ItemRecord
 from bench.score import adherence, hygiene, official, order, recovery, state
 from bench.score.adherence import Adherence, violations
 from bench.score.arguments import Mismatch, mismatches, pair
-from bench.score.bfcl import OfficialVerdict
+from bench.score.bfcl import OfficialVerdict, multi_turn
 from bench.score.hygiene import Hygiene
 from bench.score.order import Order
 from bench.score.outcome import CutAt, NoCall, Outcome
@@ -110,12 +110,12 @@ def _outcome(
     stops = {step.generation.stop for step in record.steps}
     if StopReason.CONSTRAINT in stops:
         return Outcome.CONSTRAINT_ERROR
+    if reference is not None and is_multi_turn(case):
+        return multi_turn.outcome(case, record, reference)
     if stops != {StopReason.EOG}:
         return Outcome.TRUNCATED
     if any(step.parsed.fragments or step.parsed.open_block for step in record.steps):
         return Outcome.UNPARSEABLE
-    if reference is not None and is_multi_turn(case):
-        return official.conversation_outcome(reference)
     if case.any_call:
         return _judge_any(made, tools)
     if bool(made.made) != bool(case.expected):
@@ -190,7 +190,7 @@ def _explanation(
 ) -> str:
     if record.error is not None:
         return record.error.message
-    if reference is not None and is_multi_turn(case) and outcome is official.conversation_outcome(reference):
+    if reference is not None and is_multi_turn(case) and outcome not in (Outcome.TRUNCATED, Outcome.UNPARSEABLE):
         return reference.error
     calls = [m.call for m in made.judged]
     names = ", ".join(call.name for call in calls) or "nothing"

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.records import ItemRecord, StepRecord
+from bench.suites.bfcl.multi_turn import is_multi_turn, reference_calls
 from bench.suites.case import Case
 from bench.suites.match import ABSENT, Anything, Contains, Like, Matcher, Object, OneOf, Optional, Text, Unordered
 from bench.suites.simulate import begin
@@ -23,6 +24,10 @@ def reference_steps(case: Case) -> tuple[tuple[Call, ...], ...]:
 
     A call that fails for a while is repeated. A case without episode has one step.
     """
+    if is_multi_turn(case):
+        return tuple(step for turn in reference_calls(case) for step in ((turn, ()) if turn else ((),)))
+    if case.any_call:
+        return (tuple(Call(tool.name, _anything(tool.parameters)) for tool in case.tools[:1]),)
     calls = {expected.id: _call(case, expected.name, expected.arguments) for expected in case.expected}
     if not case.is_episode:
         return (tuple(calls.values()),)
@@ -56,8 +61,20 @@ def played(case: Case, answers: Sequence[Parsed]) -> ItemRecord:
 def _call(case: Case, name: str, arguments: Mapping[str, Matcher]) -> Call:
     """Arguments in the schema's order, the way a model that follows it writes them."""
     tool = next(tool for tool in case.tools if tool.name == name)
-    schemas = tool.parameters.get("properties", {})
-    return Call(name, _given({key: _value(arguments[key], schemas[key]) for key in schemas if key in arguments}))
+    return Call(name, _fields(arguments, tool.parameters))
+
+
+def _fields(matchers: Mapping[str, Matcher], schema: Any) -> dict[str, Any]:
+    """What may be left out is, unless the schema wants it."""
+    schemas = schema.get("properties", {}) if isinstance(schema, Mapping) else {}
+    required = schema.get("required", ()) if isinstance(schema, Mapping) else ()
+    values = {}
+    for key in [*(key for key in schemas if key in matchers), *(key for key in matchers if key not in schemas)]:
+        matcher = matchers[key]
+        if isinstance(matcher, Optional) and matcher.matcher is not None and key in required:
+            matcher = matcher.matcher
+        values[key] = _value(matcher, schemas.get(key, {}))
+    return {key: value for key, value in values.items() if value is not ABSENT}
 
 
 def _value(matcher: Matcher, schema: Any) -> Any:
@@ -71,8 +88,7 @@ def _value(matcher: Matcher, schema: Any) -> Any:
         case Unordered(items):
             return list(items)
         case Object(fields):
-            inner_schemas = schema.get("properties", {}) if isinstance(schema, Mapping) else {}
-            return _given({name: _value(inner, inner_schemas.get(name, {})) for name, inner in fields.items()})
+            return _fields(fields, schema)
         case Anything():
             return _anything(schema)
         case Optional():
@@ -87,8 +103,7 @@ def _anything(schema: Any) -> Any:
         return schema["enum"][0]
     kind = schema.get("type", "string")
     kind = kind[0] if isinstance(kind, list) else kind
-    return {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}, "null": None}.get(kind, ANY_TEXT)
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not ABSENT}
+    if kind == "object":
+        properties = schema.get("properties", {})
+        return {name: _anything(properties.get(name, {})) for name in schema.get("required", ())}
+    return {"integer": 1, "number": 1, "boolean": True, "array": [], "null": None}.get(kind, ANY_TEXT)

@@ -26,8 +26,8 @@ DIED = "toolgauge:services_died"
 
 def verdict(case: Case, record: ItemRecord) -> OfficialVerdict:
     """What the official checker says, in a process that has judged nothing before."""
-    if record.error is not None:
-        return invalid(INFERENCE, record.error.message)
+    if record.error is not None or not record.steps:
+        return invalid(INFERENCE, record.error.message if record.error else "there is no answer")
     turns = turns_of(record)
     if len(turns) != n_turns(case):
         return invalid(FORCED, f"it ended in turn {len(turns)} of {n_turns(case)}")
