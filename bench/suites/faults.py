@@ -15,7 +15,7 @@ from bench.suites.case import FaultKind
 _HTML = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
 
 # `%tool%` and `%field%` stand for the names; without a field a permission or a missing thing is told by the tool alone.
-_WORDINGS: Mapping[FaultKind, Sequence[str]] = {
+WORDINGS: Mapping[FaultKind, Sequence[str]] = {
     FaultKind.VALIDATION: (
         '{"error": {"type": "validation_error", "field": "%field%", "message": "%field% is not valid"}}',
         '{"detail": [{"loc": ["body", "%field%"], "msg": "value is not accepted", "type": "value_error"}]}',
@@ -63,10 +63,5 @@ _WORDINGS: Mapping[FaultKind, Sequence[str]] = {
 
 def wording(kind: FaultKind, seed: int, *, tool: str, field: str | None = None) -> str:
     """What the model is shown in place of a result; a validation error has to name the `field`."""
-    texts = _WORDINGS[kind]
+    texts = WORDINGS[kind]
     return texts[seed % len(texts)].replace("%tool%", tool).replace("%field%", field or "")
-
-
-def n_wordings(kind: FaultKind) -> int:
-    """Seeds below this number draw different texts."""
-    return len(_WORDINGS[kind])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -12,11 +13,21 @@ from hypothesis import strategies as st
 from bench.suites.case import content_text
 from bench.suites.match import ABSENT
 from bench.suites.simulate import first_violation
-from bench.suites.worlds import Answer, document_of, get, look, names, paths
+from bench.suites.worlds import Answer, document_of, get, look, names
 from engine.types import Call
 from grammars.schema import normalise_tool
 
 STOCK = get("stock")
+
+
+def paths(document: Any, way: tuple[str, ...] = ()) -> Iterator[str]:
+    """All paths to the single values of a document."""
+    inner = document.items() if isinstance(document, Mapping) else enumerate(document)
+    for step, value in inner:
+        if isinstance(value, Mapping | list):
+            yield from paths(value, (*way, str(step)))
+        else:
+            yield ".".join((*way, str(step)))
 
 
 def run(state: Any, name: str, /, **arguments: Any) -> Any:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib import import_module
@@ -146,13 +146,3 @@ def _put(document: dict[str, Any], path: str, value: Any) -> None:
         place[last] = value
     else:
         raise ValueError(f"there is no '{path}' in this world")
-
-
-def paths(document: Any, way: tuple[str, ...] = ()) -> Iterator[str]:
-    """All paths to the single values of a document."""
-    inner = document.items() if isinstance(document, Mapping) else enumerate(document)
-    for step, value in inner:
-        if isinstance(value, Mapping | list):
-            yield from paths(value, (*way, str(step)))
-        else:
-            yield ".".join((*way, str(step)))
