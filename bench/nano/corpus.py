@@ -30,7 +30,7 @@ from engine.llama import LoadParams, load_model
 
 VOCABULARY_SIZE = 2048
 LONGEST = 1900  # tokens of a conversation with its tools; the context is 2,048
-LONGEST_PACKED = 1300  # tokens of a document, beyond its first conversation: attention's cost grows with the square
+LONGEST_PACKED = 900  # tokens of a document's conversations together, from the second one on
 N_BRANCHES = 6
 JSON_SHARE = 0.35
 EASY_SEEDS = (90_001, 90_002, 90_003, 90_004)
@@ -90,7 +90,7 @@ def packed(family: Sequence[Conversation], tokenize: Tokenize, *, as_json: bool)
             document.add(*first, 0)
             n_shared = len(document.tokens)
         n_branches, length = document.branch[-1], sum(len(ids) for ids, _ in rest)
-        if n_shared + length > LONGEST or (n_branches and len(document.tokens) + length > LONGEST_PACKED):
+        if n_shared + length > LONGEST or (n_branches and len(document.tokens) - n_shared + length > LONGEST_PACKED):
             continue
         for ids, is_learned in rest:
             document.add(ids, is_learned, n_branches + 1)

@@ -8,7 +8,7 @@ Knows no tokens.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,8 +31,26 @@ MIX = {
 }
 # How many tools are offered, with the share of each number.
 SIZES = {1: 0.1, 2: 0.2, 3: 0.24, 4: 0.2, 5: 0.1, 6: 0.05, 7: 0.03, 8: 0.05, 9: 0.01, 11: 0.01, 13: 0.01}
-# What share of a family's tools is made up, with the share of such families.
-MADE_UP = {1.0: 0.5, 0.5: 0.15, 0.0: 0.35}
+LARGE_SIZES = {6: 0.15, 7: 0.2, 8: 0.5, 9: 0.15}
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """What a share of the families' tools are like: made up or not, how many, how often they take what nobody says."""
+
+    share: float
+    made_up: float
+    sizes: Mapping[int, float]
+    unsaid: float
+
+
+# The last is what an assistant's prompt looks like.
+BLENDS = (
+    Blend(share=0.52, made_up=1.0, sizes=SIZES, unsaid=0.2),
+    Blend(share=0.14, made_up=0.5, sizes=SIZES, unsaid=0.2),
+    Blend(share=0.24, made_up=0.0, sizes=SIZES, unsaid=0.2),
+    Blend(share=0.1, made_up=0.05, sizes=LARGE_SIZES, unsaid=0.65),
+)
 NEIGHBOURS = 0.5
 NARROW = 0.7  # share of the families whose words are few, so that names and values are told apart by where they stand
 ATTEMPTS = 12
@@ -99,13 +117,15 @@ class Families(Generator):
         self, seed: int, lexicon: Lexicon, exclusions: Exclusions, *, n_branches: int, easy: bool = False
     ) -> None:
         super().__init__(seed, lexicon, exclusions, mix=MIX, alone=easy)
-        self.n_branches = n_branches
+        self.n_branches, self._blend = n_branches, BLENDS[0]
         self._shelf: Shelf | None = None
 
     def families(self) -> Iterator[tuple[Conversation, ...]]:
         """Conversations with equal tools and an equal system message, never none."""
         while True:
-            size = 1 if self.alone else self._weighted(SIZES)
+            self._blend = self.rng.choices(BLENDS, [blend.share for blend in BLENDS])[0]
+            self.made_up_share = self._blend.made_up
+            size = 1 if self.alone else self._weighted(self._blend.sizes)
             # A short list of tools is soon exhausted, and cheap to compute.
             wanted = [self._weighted(self.mix) for _ in range(min(self.n_branches, size + 2))]
             self._shelf = None
@@ -114,7 +134,7 @@ class Families(Generator):
             if family := tuple(conversation for conversation in made if conversation is not None):
                 yield family
 
-    def _weighted(self, shares: dict[Any, float]) -> Any:
+    def _weighted(self, shares: Mapping[Any, float]) -> Any:
         return self.rng.choices(list(shares), list(shares.values()))[0]
 
     def _attempted(self, category: str) -> Conversation | None:
@@ -131,7 +151,6 @@ class Families(Generator):
         world = super()._world()
         if self.rng.random() < NARROW:
             world = replace(world, lexicon=narrowed(world.lexicon, self.rng))
-        self.made_up_share = self._weighted(MADE_UP)
         tools: dict[str, ConcreteTool] = {}
         if size > 1 and "chain" in categories:
             tools |= {tool.name: tool for tool in self._linked_pair(world)}
@@ -163,7 +182,7 @@ class Families(Generator):
         return self._tool(world)
 
     def _with_unsaid(self, tool: ConcreteTool) -> ConcreteTool:
-        if self.alone or self.rng.random() > 0.2:
+        if self.alone or self.rng.random() > self._blend.unsaid:
             return tool
         taken = {param.name for param in tool.params} | {param.key for param in tool.params}
         more = [
