@@ -12,7 +12,19 @@ from typing import Any
 from bench.records import ItemRecord, StepRecord
 from bench.suites.bfcl.multi_turn import is_multi_turn, reference_calls
 from bench.suites.case import Case
-from bench.suites.match import ABSENT, Anything, Contains, Like, Matcher, Object, OneOf, Optional, Text, Unordered
+from bench.suites.match import (
+    ABSENT,
+    Anything,
+    Contains,
+    Like,
+    Matcher,
+    Object,
+    OneOf,
+    Optional,
+    Text,
+    Unordered,
+    matches,
+)
 from bench.suites.simulate import begin
 from engine.types import Call, Generation, Parsed, StopReason
 
@@ -74,7 +86,15 @@ def _fields(matchers: Mapping[str, Matcher], schema: Any) -> dict[str, Any]:
         if isinstance(matcher, Optional) and matcher.matcher is not None and key in required:
             matcher = matcher.matcher
         values[key] = _value(matcher, schemas.get(key, {}))
+        if values[key] is not ABSENT:
+            values[key] = _listed(values[key], matcher, schemas.get(key, {}))
     return {key: value for key, value in values.items() if value is not ABSENT}
+
+
+def _listed(value: Any, matcher: Matcher, schema: Any) -> Any:
+    """The same in the spelling of the schema's list of values, where the matcher takes both."""
+    listed = schema.get("enum", ()) if isinstance(schema, Mapping) else ()
+    return value if value in listed else next((other for other in listed if matches(matcher, other)), value)
 
 
 def _value(matcher: Matcher, schema: Any) -> Any:

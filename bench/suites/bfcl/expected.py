@@ -2,7 +2,8 @@
 
     expected_call("call-1", "get_weather", {"city": ["Oslo"], "unit": ["celsius", ""]}, document, Language.PYTHON)
 
-An empty string among the alternatives says that the argument may be left out; it is no value here, as it is officially.
+An empty string among the alternatives says that the argument may be left out; it is no value here, as it is officially,
+unless it is the only one for an argument that has to be there.
 Texts are compared apart from case, white space and a final full stop: the reference is written for a comparison which
 drops those and much punctuation. All else is strict, and the schema, its lists of values and its defaults are looked
 at, by the scorer. An alternative of a type that the schema forbids stays in, though no valid call can have it; such
@@ -33,12 +34,10 @@ def expected_call(
     language: Language,
 ) -> ExpectedCall:
     """One call of the reference; `name` as it is offered, `document` the function's with BFCL's own types."""
-    properties = document["parameters"]["properties"]
-    return ExpectedCall(
-        call_id,
-        name,
-        {key: matcher(alternatives, properties.get(key, {}), language) for key, alternatives in arguments.items()},
-    )
+    properties, required = document["parameters"]["properties"], document["parameters"].get("required", [])
+    matchers = {key: matcher(values, properties.get(key, {}), language) for key, values in arguments.items()}
+    empty = {key: OneOf((LEFT_OUT,)) for key, values in arguments.items() if key in required and values == [LEFT_OUT]}
+    return ExpectedCall(call_id, name, matchers | empty)
 
 
 def matcher(alternatives: Sequence[Any], schema: Mapping[str, Any], language: Language) -> Matcher:
