@@ -30,6 +30,7 @@ from bench.plan import PlannedModel, spread
 from bench.prepare import Person
 from bench.suites.case import Case, Suite
 from bench.suites.reference import reference_steps
+from bench.suites.simulate import begin
 from engine import formats
 from engine.drift import Shift, compare
 from engine.errors import TemplateError
@@ -47,7 +48,7 @@ from engine.template import ChatTemplate
 from engine.types import Call, Message, PromptStyle, Tool
 from grammars.errors import ToolgaugeError
 
-NO_CALL = "no call is right there"
+NO_CALL = "no call is right there, or any call is"
 _BYTES_PER_LOGIT = 4
 _MOST_CONFLICTS = 2
 Opener = Callable[[Path, LoadParams], Model]
@@ -199,16 +200,18 @@ class _Question:
 def _questions(suites: Sequence[Suite], limit: int | None) -> Iterator[_Question]:
     """The cases in their suites' order; the limit counts those in which a call is right."""
     for suite in suites:
-        calls = {case.id: reference_steps(case)[0] for case in suite.cases}
-        callers = [case for case in suite.cases if calls[case.id]]
+        questions = {case.id: _question(suite, case) for case in suite.cases}
+        callers = [case for case in suite.cases if questions[case.id].calls]
         chosen = {case.id for case in spread(callers, limit)}
-        for case in suite.cases:
-            if case.id in chosen or (not calls[case.id] and limit is None):
-                yield _question(suite, case, calls[case.id])
+        for question in questions.values():
+            if question.case_id in chosen or (not question.calls and limit is None):
+                yield question
 
 
-def _question(suite: Suite, case: Case, calls: tuple[Call, ...]) -> _Question:
-    return _Question(suite.name, case.id, case.messages, case.tools, calls)
+def _question(suite: Suite, case: Case) -> _Question:
+    first = begin(case)
+    calls = () if case.any_call else reference_steps(case)[0]
+    return _Question(suite.name, case.id, tuple(first.messages), tuple(first.tools), calls)
 
 
 def _announce(prepared: _Prepared, reference: PlannedModel, place: Path, person: Person) -> None:
@@ -259,7 +262,7 @@ def _prepare(
                 left_out.append(LeftOut(question.suite, question.case_id, str(error)))
                 continue
             if lesson.forced.n_tokens > n_ctx:
-                reason = f"prompt and answer have {lesson.forced.n_tokens:,} tokens, more than {n_ctx:,} (-c)"
+                reason = f"prompt and answer do not fit into a context of {n_ctx:,} tokens (-c)"
                 left_out.append(LeftOut(question.suite, question.case_id, reason))
             else:
                 lessons.append(lesson)

@@ -50,21 +50,22 @@ class Shift:
 def compare(before: Logits, after: Logits, token: int) -> Shift:
     """The shift of one row of logits. Raises `ToolgaugeError` where one holds what is no number."""
     first, second = before.astype(np.float64), after.astype(np.float64)
-    first -= first.max()
-    second -= second.max()
-    weights = np.exp(first)
-    mass = float(weights.sum())
-    log_mass, log_mass_after = math.log(mass), math.log(float(np.exp(second).sum()))
-    logp_before, logp_after = float(first[token]) - log_mass, float(second[token]) - log_mass_after
-    first -= second
-    kl = float(weights @ first) / mass + (log_mass_after - log_mass)
+    with np.errstate(invalid="ignore"):  # told below
+        first -= first.max()
+        second -= second.max()
+        weights = np.exp(first)
+        mass, mass_after = float(weights.sum()), float(np.exp(second).sum())
+        logp_before, logp_after = first[token] - math.log(mass), second[token] - math.log(mass_after)
+        first -= second
+        first[weights == 0.0] = 0.0  # what cannot come does not count, even where it is infinitely unlikely
+        kl = float(weights @ first) / mass + math.log(mass_after) - math.log(mass)
     if not math.isfinite(kl):
         raise ToolgaugeError("the model's logits are no numbers (infinite, or NaN)")
     return Shift(
         token=token,
         kl=max(0.0, kl),  # which rounding can push below
-        logp_before=logp_before,
-        logp_after=logp_after,
+        logp_before=float(logp_before),
+        logp_after=float(logp_after),
         best_before=int(before.argmax()),
         best_after=int(after.argmax()),
         rank_before=int(np.count_nonzero(before > before[token])),

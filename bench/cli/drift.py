@@ -147,7 +147,7 @@ def _omissions(found: Drift) -> Iterable[str]:
     from bench import numbers
 
     for reason, n in Counter(each.reason for each in found.left_out).most_common():
-        yield f"left out: {numbers.plural(n, 'case')}, {reason}"
+        yield f"left out: {numbers.plural(n, 'case')}; {reason}"
     n_apart = sum(not lesson.forced.is_joined for lesson in found.lessons)
     if n_apart:
         yield (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from bench.apart import apart
+from bench.apart import apart, tell
 from grammars.errors import ToolgaugeError, UnsupportedSchema
 
 
@@ -24,6 +25,13 @@ def _refuse(log: Path) -> None:
 def _die(log: Path) -> None:
     print("ggml: the last words", file=sys.stderr, flush=True)
     os.abort()
+
+
+def _take_a_while(log: Path) -> str:
+    for fraction in (0.25, 0.75):
+        tell(fraction)
+        time.sleep(0.5)
+    return "done"
 
 
 def _have_a_bug(log: Path) -> None:
@@ -47,3 +55,11 @@ def test_a_death_is_a_sentence_with_the_last_words() -> None:
 def test_a_bug_stays_a_bug() -> None:
     with pytest.raises(KeyError, match="oops"):
         apart(_have_a_bug, what="a model")
+
+
+def test_who_waits_is_told_how_much_is_done() -> None:
+    told: list[float] = []
+    assert apart(_take_a_while, what="a model", progress=told.append) == "done"
+    assert set(told) <= {0.0, 0.25, 0.75}
+    assert told == sorted(told)
+    assert 0.25 in told and 0.75 in told

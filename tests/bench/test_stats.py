@@ -14,6 +14,7 @@ from bench.stats import (
     Spread,
     cases_to_settle,
     count_pairs,
+    grouped_bootstrap,
     holm,
     is_not_inferior,
     mcnemar,
@@ -158,6 +159,27 @@ def test_the_bootstrap_agrees_with_the_library_s() -> None:
     assert paired_bootstrap([0.25] * 7) == Interval(0.25, 0.25)
     with pytest.raises(ValueError, match="no differences"):
         paired_bootstrap([])
+
+
+def test_a_mean_over_groups_varies_as_the_groups_do() -> None:
+    rng = np.random.default_rng(8)
+    counts = rng.integers(5, 60, size=40).tolist()
+    sums = [float(count * level) for count, level in zip(counts, rng.normal(1, 0.3, size=40), strict=True)]
+    ours = grouped_bootstrap(sums, counts, seed=1)
+    assert ours.low < sum(sums) / sum(counts) < ours.high
+    theirs = stats.bootstrap(
+        (sums, counts),
+        lambda s, c, axis: s.sum(axis) / c.sum(axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=5000,
+        method="percentile",
+        rng=4,
+    ).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
+    assert grouped_bootstrap([3.0, 6.0], [1, 2]) == Interval(3.0, 3.0)
+    with pytest.raises(ValueError, match="no groups"):
+        grouped_bootstrap([], [])
 
 
 def test_pairs_are_counted_by_what_became_of_them() -> None:
