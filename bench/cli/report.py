@@ -13,16 +13,25 @@ from bench.cli.shell import OUTPUT, Database, Json, comma_list, emit, emit_json,
 if TYPE_CHECKING:
     from bench.report.values import Report
 
-EXAMPLES = examples("toolgauge report", "toolgauge report 3 --by category --html report.html --csv report.csv")
+EXAMPLES = examples(
+    "toolgauge report", "toolgauge report 3 --section order,recovery", "toolgauge report --details --html report.html"
+)
 
 STDOUT = Path("-")
 
 
 def report(
     run: Annotated[str, typer.Argument(help="The run's number, or `last`.")] = "last",
-    by: Annotated[
-        str, typer.Option("--by", metavar="LIST", help="More tables: category, constraint.", rich_help_panel=OUTPUT)
+    section: Annotated[
+        str,
+        typer.Option(
+            "--section",
+            metavar="LIST",
+            help="Closer looks: no-call, order, recovery, ... (the report names those that it has).",
+            rich_help_panel=OUTPUT,
+        ),
     ] = "",
+    details: Annotated[bool, typer.Option("--details", help="All closer looks.", rich_help_panel=OUTPUT)] = False,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page.", rich_help_panel=OUTPUT)
     ] = None,
@@ -37,34 +46,34 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Print what a run found: accuracy, constraint, speed and memory for each level and mode."""
-    tables = _tables_wanted(by)
+    wanted = _wanted(section, details)
     targets = {kind: path for kind, path in (("html", html), ("md", md), ("csv", csv)) if path}
     _check(targets, as_json)
     values = _values(run, db, with_failures=html is not None)
     for kind, path in targets.items():
-        _write(path, _render(kind, values, tables))
+        _write(path, _render(kind, values, wanted))
     if as_json:
         emit_json(values.to_json())
     elif STDOUT not in targets.values():
-        print_report(values, tables)
+        print_report(values, wanted)
 
 
-def print_report(values: Report, by: Sequence[str] = ()) -> None:
+def print_report(values: Report, wanted: Sequence[str] = ()) -> None:
     """Print the report for a person; `toolgauge run` ends with it, too."""
     from bench.report import tables
 
-    emit(tables.document(values, by))
+    emit(tables.document(values, wanted))
 
 
-def _tables_wanted(by: str) -> tuple[str, ...]:
-    from bench.report.tables import BY
+def _wanted(section: str, details: bool) -> tuple[str, ...]:
+    from bench.report.tables import DETAILS
     from grammars.errors import ToolgaugeError
 
-    wanted = comma_list(by)
-    for name in wanted:
-        if name not in BY:
-            raise ToolgaugeError(f"--by knows {' and '.join(BY)}, not {name!r}")
-    return wanted
+    named = comma_list(section)
+    for name in named:
+        if name not in DETAILS:
+            raise ToolgaugeError(f"--section knows {', '.join(DETAILS)}; not {name!r}")
+    return tuple(DETAILS) if details else named
 
 
 def _check(targets: dict[str, Path], as_json: bool) -> None:
@@ -87,15 +96,16 @@ def _values(run: str, db: Path | None, *, with_failures: bool) -> Report:
         return build(store, store.run(run), with_failures=with_failures)
 
 
-def _render(kind: str, values: Report, by: Sequence[str]) -> str:
+def _render(kind: str, values: Report, wanted: Sequence[str]) -> str:
     from bench.report import csv, html, markdown, tables
 
     if kind == "csv":
         return csv.render(values)
-    document = tables.document(values, by)
     if kind == "md":
-        return markdown.render(document)
-    return html.render(f"toolgauge run {values.run_id}", document, values.failures)
+        return markdown.render(tables.document(values, wanted))
+    return html.render(
+        f"toolgauge run {values.run_id}", tables.document(values, tuple(tables.DETAILS)), values.failures
+    )
 
 
 def _write(path: Path, text: str) -> None:

@@ -5,28 +5,16 @@ Both compare the same cases, so only those that were scored in both rows count.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from bench import stats
 from bench.decide import Decision, Level, decide
 from bench.decide import Verdict as Decided
 from bench.modes import MODES
-from bench.report.values import Paired, Rate, Rung, Verdict
-
-if TYPE_CHECKING:
-    from bench.report.build import Judged
+from bench.report.judged import Judged
+from bench.report.values import Paired, Rung, Verdict
 
 Right = Mapping[Hashable, bool]  # whether a case and trial is correct
-
-
-def rate(hits: Iterable[bool]) -> Rate | None:
-    """A rate with its interval; None where there is nothing to count."""
-    found = list(hits)
-    if not found:
-        return None
-    interval = stats.wilson(sum(found), len(found))
-    return Rate(sum(found), len(found), interval.low, interval.high)
 
 
 def paired(group: Sequence[Judged]) -> Iterator[Paired]:

@@ -83,7 +83,15 @@ class Code:
     tone: Tone = "plain"
 
 
-Block = Heading | Text | Table | Code
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Tables for a second look: closed at first on a page, where `title` opens them; elsewhere just there."""
+
+    title: str
+    tables: tuple[Table, ...]
+
+
+Block = Heading | Text | Table | Code | Fold
 Document = Sequence[Block]
 
 

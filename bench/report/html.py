@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.report.document import Block, Code, Document, Heading, Table, Text, visible
+from bench.report.document import Block, Code, Document, Fold, Heading, Table, Text, visible
 from bench.report.values import Failure
 
 _TEMPLATE = "report.html.j2"
@@ -42,10 +42,15 @@ def _kind(block: Block) -> str:
             return "Code"
         case Table():
             return "Table"
+        case Fold():
+            return "Fold"
 
 
 def _harmless(value: object) -> object:
-    return visible(value) if isinstance(value, str) else value
+    """What a macro of the template gives has been through this already, and must not be escaped twice."""
+    from markupsafe import Markup
+
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _percent(fraction: float) -> str:

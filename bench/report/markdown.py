@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bench.report.document import Block, Code, Document, Heading, Table, Text, visible
+from bench.report.document import Block, Code, Document, Fold, Heading, Table, Text, visible
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")  # what could begin HTML; "<0.001" stays readable
 _MARK = re.compile(r"[*`]")
@@ -28,6 +28,8 @@ def _block(block: Block) -> str:
     if isinstance(block, Code):
         fenced = _fenced(visible(block.text))
         return f"**{_inline(block.title)}**\n\n{fenced}" if block.title else fenced
+    if isinstance(block, Fold):
+        return "\n\n".join(map(_table, block.tables))
     return _table(block)
 
 

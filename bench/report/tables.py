@@ -6,32 +6,41 @@ help, what does a smaller level cost, and what went wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from bench import numbers
 from bench.modes import NO_BACKEND
-from bench.report.document import Bar, Block, Cell, Code, Column, Document, Heading, Table, Text, Tone, cell
-from bench.report.values import Disagreement, Paired, Rate, Report, Row, Rung, Section, Verdict
-from bench.stats import Spread
-
-CellMaker = Callable[[Row], Sequence[Cell]]
-
-BY = ("category", "constraint")
+from bench.report.details import adherence, bfcl, categories, no_call, order, recovery, repairs, truncation
+from bench.report.details.categories import STALE
+from bench.report.document import Block, Cell, Code, Column, Document, Fold, Heading, Table, Text, Tone, cell
+from bench.report.layout import DASH, backends, keys, median, per_row, plain_rate, rate_with_interval, right, value
+from bench.report.values import Disagreement, Paired, Report, Row, Rung, Section, Verdict
 
 _VERDICT_TONES: dict[Verdict, Tone] = {"not worse": "good", "cannot tell": "warn", "worse": "bad"}
 _SIGNIFICANT = 0.05
 _LONGEST_TEXT = 600  # characters of a prompt or a call that is shown
-_DASH = cell(numbers.MISSING, "dim")
 
 
-def document(report: Report, by: Sequence[str] = ()) -> Document:
-    """Build the whole report; `by` asks for more tables (see `BY`)."""
+def document(report: Report, wanted: Collection[str] = ()) -> Document:
+    """Build the whole report; `wanted` asks for closer looks (see `DETAILS`)."""
     blocks: list[Block] = [Heading(_title(report)), Text(_facts(report), "dim")]
     blocks += [Text(warning, "warn") for warning in report.warnings]
+    more: dict[str, None] = {}  # an ordered set
     for section in report.sections:
         blocks.append(Heading(f"{section.model} on {section.suite}, {numbers.plural(section.n_cases, 'case')}", 2))
-        blocks += _section(section, by)
-    return [*blocks, *_disagreements(report.disagreements)]
+        blocks += _section(section)
+        for name, (title, tables) in DETAILS.items():
+            found = tables(section.rows)
+            if found and name in wanted:
+                blocks.append(Fold(title, tuple(found)))
+            elif found:
+                more[name] = None
+    if averages := bfcl.table_of_groups(report.bfcl_groups):
+        blocks += [Heading("BFCL", 2), averages]
+    blocks += _disagreements(report.disagreements)
+    if more:
+        blocks.append(Text(f"More with --section NAME: {', '.join(more)}; with --details: all.", "dim"))
+    return blocks
 
 
 def _disagreements(found: Sequence[Disagreement]) -> Iterable[Block]:
@@ -67,7 +76,7 @@ def _facts(report: Report) -> str:
     return "\n".join([report.command, *facts])
 
 
-def _section(section: Section, by: Sequence[str]) -> Iterable[Block]:
+def _section(section: Section) -> Iterable[Block]:
     yield _main(section)
     if summary := in_short(section):
         yield Text(summary, "strong")
@@ -78,15 +87,14 @@ def _section(section: Section, by: Sequence[str]) -> Iterable[Block]:
             " That is a fault of the constraint, not of the model; please report it.",
             "bad",
         )
+    yield from bfcl.tables(section.rows)
+    if by_category := categories.table(section.rows):
+        yield by_category
     if section.paired:
         yield _paired(section.paired)
     if section.ladder:
         yield _ladder(section.ladder)
     yield _outcomes(section.rows)
-    if "category" in by:
-        yield _categories(section.rows)
-    if "constraint" in by and any(row.push for row in section.rows):
-        yield _push(section.rows)
 
 
 def in_short(section: Section) -> str:
@@ -135,20 +143,20 @@ def _pair_sentences(section: Section, best: Row) -> Iterable[str]:
 
 def _main(section: Section) -> Table:
     rows = section.rows
-    keys, key_cells = _keys(rows)
+    names, key_cells = keys(rows)
     escapes = any(row.n_escapes for row in rows)
     # What was never measured is a sentence below the table, not columns of dashes.
     timed, weighed = any(map(_is_timed, rows)), any(map(_is_weighed, rows))
     columns = [
-        *keys,
-        _right("n", "accuracy"),
-        _right("accuracy", "accuracy"),
-        _right("schema\nvalid", "accuracy"),
-        *([_right("grammar\nescapes", "accuracy")] if escapes else []),
-        _right("truncated", "accuracy"),
-        _right("not\nscored", "accuracy"),
-        *(_right(name, "speed") for name in ("first\ncall", "prefill\ntok/s", "decode\ntok/s") if timed),
-        *(_right(name, "speed") for name in ("peak\nVRAM", "peak\nRSS") if weighed),
+        *names,
+        right("n", "accuracy"),
+        right("accuracy", "accuracy"),
+        right("schema\nvalid", "accuracy"),
+        *([right("grammar\nescapes", "accuracy")] if escapes else []),
+        right("truncated", "accuracy"),
+        right("not\nscored", "accuracy"),
+        *(right(name, "speed") for name in ("first\ncall", "prefill\ntok/s", "decode\ntok/s") if timed),
+        *(right(name, "speed") for name in ("peak\nVRAM", "peak\nRSS") if weighed),
     ]
 
     def cells(row: Row) -> Iterable[Cell]:
@@ -175,39 +183,40 @@ def _is_weighed(row: Row) -> bool:
 def _accuracy_cells(row: Row, *, escapes: bool) -> Iterable[Cell]:
     yield cell(numbers.count(row.n_scored))
     yield rate_with_interval(row.accuracy)
-    yield _rate(row.schema_valid)
+    yield plain_rate(row.schema_valid)
     if escapes:
         yield cell(numbers.count(row.n_escapes), "bad" if row.n_escapes else "plain")
-    yield _rate(row.truncated, tone="warn" if row.truncated and row.truncated.hits else "plain")
-    yield cell(numbers.count(row.n_not_scored), "warn" if row.n_not_scored else "plain")
+    yield plain_rate(row.truncated, tone="warn" if row.truncated and row.truncated.hits else "plain")
+    n_left = sum(row.not_scored.values())
+    yield cell(numbers.count(n_left), "warn" if n_left else "plain")
 
 
 def _speed_cells(row: Row) -> Iterable[Cell]:
-    yield _median(row.speed.ttfc_s, numbers.duration)
-    yield _median(row.speed.prefill_tok_per_s, numbers.rate)
-    yield _median(row.speed.decode_tok_per_s, numbers.rate)
+    yield median(row.speed.ttfc_s, numbers.duration)
+    yield median(row.speed.prefill_tok_per_s, numbers.rate)
+    yield median(row.speed.decode_tok_per_s, numbers.rate)
 
 
 def _memory_cells(row: Row) -> Iterable[Cell]:
-    yield _value(numbers.size(row.memory.vram_peak_bytes))
-    yield _value(numbers.size(row.memory.rss_peak_bytes))
+    yield value(numbers.size(row.memory.vram_peak_bytes))
+    yield value(numbers.size(row.memory.rss_peak_bytes))
 
 
 def _main_notes(rows: Sequence[Row], *, timed: bool) -> tuple[str, ...]:
     notes = [
         "accuracy over the scored cases, with its 95% interval; schema valid over the cases in which a call was tried"
     ]
-    backends = _backends(rows)
-    if len(backends) == 1:
+    used = backends(rows)
+    if len(used) == 1:
         modes = ", ".join(dict.fromkeys(row.mode for row in rows if row.backend != NO_BACKEND))
-        notes.append(f"constrained by {backends[0]}: {modes}")
+        notes.append(f"constrained by {used[0]}: {modes}")
     if not timed:
         notes.append("times were not measured")
     samples = {row.speed.ttfc_s.n for row in rows if row.speed.ttfc_s}
     if samples:
         n = f"{min(samples)}" if len(samples) == 1 else f"{min(samples)}-{max(samples)}"
         notes.append(f"first call: median time from the request to the first complete call, one stream, {n} samples")
-    stale = sum(row.n_stale for row in rows)
+    stale = sum(row.not_scored.get(STALE, 0) for row in rows)
     if stale:
         notes.append(
             f"{numbers.plural(stale, 'verdict')} left out as stale:"
@@ -241,7 +250,7 @@ def _paired(pairs: Sequence[Paired]) -> Table:
             Column("quant"),
             Column("free -> constrained"),
             *(
-                _right(name, "counts")
+                right(name, "counts")
                 for name in ("n", "rescued", "broken", "same,\nright", "same,\nwrong", "points", "p")
             ),
         ),
@@ -278,7 +287,7 @@ def _ladder(rungs: Sequence[Rung]) -> Table:
         (
             Column("mode"),
             Column("quant"),
-            *(_right(name, "counts") for name in ("n", "gained", "lost", "points", "p")),
+            *(right(name, "counts") for name in ("n", "gained", "lost", "points", "p")),
             Column("verdict", part="counts"),
         ),
         rows,
@@ -291,7 +300,7 @@ def _ladder(rungs: Sequence[Rung]) -> Table:
 def _outcomes(rows: Sequence[Row]) -> Table:
     names = list(dict.fromkeys(name for row in rows for name in row.outcomes))
     names.sort(key=lambda name: -sum(row.outcomes.get(name, 0) for row in rows))
-    return _per_row(
+    return per_row(
         rows,
         "Outcomes",
         [name.lower().replace("_", "\n") for name in names],
@@ -301,71 +310,38 @@ def _outcomes(rows: Sequence[Row]) -> Table:
     )
 
 
-def _categories(rows: Sequence[Row]) -> Table:
-    names = list(dict.fromkeys(name for row in rows for name in row.categories))
-    return _per_row(
-        rows,
-        "Accuracy by category",
-        names,
-        lambda row: [rate_with_interval(row.categories.get(name)) for name in names],
-    )
-
-
-def _push(rows: Sequence[Row]) -> Table:
+def _push(rows: Sequence[Row]) -> Table | None:
     def cells(row: Row) -> list[Cell]:
         push = row.push
         if push is None:
-            return [_DASH] * 5
+            return [DASH] * 5
         return [
             cell(numbers.significant(push.interventions_per_answer)),
-            _value(numbers.share(push.removed_mass)),
+            value(numbers.share(push.removed_mass)),
             cell(numbers.share(push.forced_share)),
-            _value(numbers.duration(push.mask_s_per_token)),
-            _median(row.speed.compile_s, numbers.duration),
+            value(numbers.duration(push.mask_s_per_token)),
+            median(row.speed.compile_s, numbers.duration),
         ]
 
     headers = ["interventions\nper answer", "removed\nmass", "forced\ntokens", "mask\nper token", "compile"]
-    return _per_row([row for row in rows if row.push], "How hard the constraint had to push", headers, cells)
+    pushed = [row for row in rows if row.push]
+    return per_row(pushed, "How hard the constraint had to push", headers, cells) if pushed else None
 
 
-def _per_row(rows: Sequence[Row], title: str, headers: Sequence[str], cells: CellMaker) -> Table:
-    keys, key_cells = _keys(rows)
-    # Each column a part of its own: a narrow terminal takes as many as fit.
-    columns = (*keys, *(_right(header, f"column {index}") for index, header in enumerate(headers)))
-    return Table(columns, tuple((*key_cells(row), *cells(row)) for row in rows), title=title, n_group=1)
+def _only(table: Callable[[Sequence[Row]], Table | None]) -> Callable[[Sequence[Row]], list[Table]]:
+    """A list of one table, or of none."""
+    return lambda rows: [found] if (found := table(rows)) else []
 
 
-def _keys(rows: Sequence[Row]) -> tuple[list[Column], CellMaker]:
-    """Name the columns that tell rows apart; the backend, where there is only one, is said below the main table."""
-    columns = [Column("quant"), Column("mode")]
-    if len(_backends(rows)) < 2:
-        return columns, lambda row: [cell(row.quant, "strong"), cell(row.mode)]
-    return [*columns, Column("backend")], lambda row: [cell(row.quant, "strong"), cell(row.mode), cell(row.backend)]
-
-
-def _backends(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(row.backend for row in rows if row.backend != NO_BACKEND))
-
-
-def rate_with_interval(rate: Rate | None) -> Cell:
-    """A share with its interval as text and as a bar."""
-    if rate is None:
-        return _DASH
-    text = f"{numbers.share(rate.value)} ({numbers.interval(rate.low, rate.high)})"
-    return cell(text, bar=Bar(rate.value, rate.low, rate.high))
-
-
-def _rate(rate: Rate | None, tone: Tone = "plain") -> Cell:
-    return cell(numbers.share(rate.value), tone) if rate else _DASH
-
-
-def _median(spread: Spread | None, write: Callable[[float], str]) -> Cell:
-    return cell(write(spread.median)) if spread else _DASH
-
-
-def _value(text: str) -> Cell:
-    return _DASH if text == numbers.MISSING else cell(text)
-
-
-def _right(header: str, part: str) -> Column:
-    return Column(header, right=True, part=part)
+DETAILS: Mapping[str, tuple[str, Callable[[Sequence[Row]], list[Table]]]] = {
+    "not-scored": ("What was not scored", _only(categories.table_of_gaps)),
+    "no-call": ("Answers without a call", no_call.tables),
+    "bfcl": ("Where BFCL's verdict and ours differ", bfcl.tables_of_reasons),
+    "order": ("Order of calls", _only(order.table)),
+    "recovery": ("Recovery from faults", _only(recovery.table)),
+    "truncation": ("Truncation", _only(truncation.table)),
+    "repairs": ("Hygiene and repairs", repairs.tables),
+    "adherence": ("Schema adherence", _only(adherence.table)),
+    "constraint": ("The constraint's push", _only(_push)),
+}
+"""The closer looks: name -> title and the tables that there are."""

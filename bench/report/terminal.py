@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from bench.report.document import Block, Code, Document, Heading, Table, Text, Tone, visible
+from bench.report.document import Block, Code, Document, Fold, Heading, Table, Text, Tone, visible
 
 STYLES: dict[Tone, str] = {
     "plain": "",
@@ -48,16 +48,23 @@ def _block(block: Block, width: int) -> RenderableType:
     if isinstance(block, Code):
         body = Padding(RichText(visible(block.text), style=STYLES[block.tone]), (0, 0, 0, _INDENT), expand=False)
         return Group(RichText(visible(block.title), style="bold"), body) if block.title else body
+    if isinstance(block, Fold):
+        return Group(*_apart([_table(table, width) for table in block.tables]))
     return _table(block, width)
+
+
+def _apart(pieces: Sequence[RenderableType]) -> Iterable[RenderableType]:
+    """With an empty line between two."""
+    for index, piece in enumerate(pieces):
+        if index:
+            yield RichText()
+        yield piece
 
 
 def _table(table: Table, width: int) -> RenderableType:
     parts = [_grid(table, columns, width) for columns in split(table, width)]
     pieces: list[RenderableType] = [RichText(visible(table.title), style="bold")] if table.title else []
-    for index, part in enumerate(parts):
-        if index:
-            pieces.append(RichText())
-        pieces.append(part)
+    pieces += _apart(parts)
     if table.notes:
         pieces.append(RichText())
     pieces.extend(

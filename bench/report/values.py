@@ -10,25 +10,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from bench.report.details.adherence import Adherence
+from bench.report.details.bfcl import Bfcl, BfclGroups
+from bench.report.details.categories import Category
+from bench.report.details.no_call import Restraint
+from bench.report.details.order import Order
+from bench.report.details.recovery import Recovery
+from bench.report.details.repairs import Repairs
+from bench.report.details.truncation import Truncation
+from bench.report.rates import Rate
 from bench.stats import Spread
 
-SCHEMA = "toolgauge.report/1"
+SCHEMA = "toolgauge.report/2"
+"""2: categories name what was not scored and why; the closer looks are in each row."""
 
 Verdict = Literal["not worse", "worse", "cannot tell"]
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """`hits` of `n`, with the ends of its 95% interval."""
-
-    hits: int
-    n: int
-    low: float
-    high: float
-
-    @property
-    def value(self) -> float:
-        return self.hits / self.n
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +58,34 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One quant in one mode, on one suite."""
+    """One quant in one mode, on one suite. `n_scored` and the numbers in `not_scored` add up to `n_planned`.
+
+    What is None or empty from `no_call` on has nothing to say: the suite asks no such question, or it is not at hand.
+    """
 
     quant: str
     mode: str
     backend: str
     n_planned: int
     n_scored: int
-    n_not_scored: int
-    n_stale: int
+    not_scored: Mapping[str, int]  # cause -> items
     accuracy: Rate | None  # over the scored
     schema_valid: Rate | None  # over the items in which a call was attempted
     truncated: Rate | None  # over the scored
     n_escapes: int  # items of a schema mode in which a call broke its schema: a fault of the grammar
     outcomes: Mapping[str, int]
-    categories: Mapping[str, Rate]
+    categories: tuple[Category, ...]
     speed: Speed = field(default_factory=Speed)
     memory: Memory = field(default_factory=Memory)
     load_s: float | None = None
     push: Push | None = None
+    no_call: Restraint | None = None
+    bfcl: tuple[Bfcl, ...] = ()
+    order: Order | None = None
+    recovery: tuple[Recovery, ...] = ()
+    repairs: Repairs | None = None
+    adherence: Adherence | None = None
+    truncation: Truncation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +184,7 @@ class Report:
     sections: tuple[Section, ...]
     failures: tuple[Failure, ...] = ()
     disagreements: tuple[Disagreement, ...] = ()
+    bfcl_groups: tuple[BfclGroups, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the failures' texts, which `toolgauge show --json` has."""

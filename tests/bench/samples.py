@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bench.report.details.categories import Category
+from bench.report.rates import Rate
 from bench.report.values import (
     Choice,
     Failure,
     Memory,
     Paired,
     Push,
-    Rate,
     Report,
     Row,
     Rung,
@@ -30,14 +31,16 @@ def row(quant: str, mode: str, hits: int, *, escapes: int = 0, vram: int | None 
         backend="llguidance" if constrained else "none",
         n_planned=40,
         n_scored=39,
-        n_not_scored=1,
-        n_stale=0,
+        not_scored={"runtime_error": 1},
         accuracy=Rate(hits, 39, max(0.0, hits / 39 - 0.13), min(1.0, hits / 39 + 0.13)),
         schema_valid=Rate(36 - escapes, 36, 0.9, 1.0) if constrained else Rate(33, 36, 0.77, 0.97),
         truncated=Rate(n_truncated, 39, 0.0, 0.1),
         n_escapes=escapes,
         outcomes={"correct": hits, "wrong_arguments": 37 - hits, "truncated": n_truncated, "runtime_error": 1},
-        categories={"selection": Rate(8, 8, 0.67, 1.0), "restraint": Rate(3, 8, 0.13, 0.7)},
+        categories=(
+            Category("selection", 20, 20, Rate(8, 20, 0.2, 0.6), {}),
+            Category("restraint", 20, 19, Rate(3, 19, 0.06, 0.38), {"runtime_error": 1}),
+        ),
         speed=Speed(
             ttfc_s=Spread(0.2104, 0.012, 30),
             ttft_s=Spread(0.0512, 0.004, 30),

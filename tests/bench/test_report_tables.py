@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from bench.report import markdown, tables, terminal
-from bench.report.document import Document, Heading, Table, Text
-from bench.report.values import Memory, Rate, Report, Section, Speed
+from bench.report.document import Document, Fold, Heading, Table, Text
+from bench.report.rates import Rate
+from bench.report.values import Memory, Report, Section, Speed
 from tests.bench import samples
 
 
@@ -30,7 +31,7 @@ def headers(table: Table) -> list[str]:
 def test_no_line_is_wider_than_the_terminal_and_no_number_is_broken(width: int) -> None:
     report = samples.report(vram=13_000_000_000)
     stream = io.StringIO()
-    terminal.render(tables.document(report, tables.BY), Console(file=stream, width=width, highlight=False))
+    terminal.render(tables.document(report, tables.DETAILS), Console(file=stream, width=width, highlight=False))
     lines = stream.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     rows = [line for line in lines if line.strip().startswith("native.schema ")]
@@ -85,9 +86,13 @@ def test_what_was_not_measured_is_a_sentence_and_no_columns() -> None:
 
 
 def test_more_tables_come_when_asked_for() -> None:
-    plain, asked = tables.document(samples.report()), tables.document(samples.report(), tables.BY)
-    more = ["Accuracy by category", "How hard the constraint had to push"]
-    assert [title for title in titles(asked) if title not in titles(plain)] == more
+    plain, asked = tables.document(samples.report()), tables.document(samples.report(), tables.DETAILS)
+    folds = [block for block in asked if isinstance(block, Fold)]
+    assert [fold.title for fold in folds] == ["What was not scored", "The constraint's push"]
+    assert not any(isinstance(block, Fold) for block in plain)
+    (hint,) = [block.text for block in plain if isinstance(block, Text) and "--section" in block.text]
+    assert hint == "More with --section NAME: not-scored, constraint; with --details: all."
+    assert "--section" not in markdown.render(asked)
 
 
 def test_every_suite_has_a_section_of_its_own() -> None:

@@ -84,7 +84,7 @@ def test_a_dash_prints_the_file_instead_of_the_table(db: Path, capsys: Captured)
     [
         (["--csv", "-", "--json"], "only one of --json"),
         (["--html", "nowhere/report.html"], "there is no folder nowhere"),
-        (["--by", "weather"], "--by knows category and constraint, not 'weather'"),
+        (["--section", "weather"], "--section knows not-scored, no-call, bfcl"),
     ],
 )
 def test_what_cannot_be_written_is_said_first(flags: list[str], sentence: str, db: Path, capsys: Captured) -> None:
@@ -94,8 +94,8 @@ def test_what_cannot_be_written_is_said_first(flags: list[str], sentence: str, d
     assert sentence in captured.err
 
 
-def test_by_category_and_constraint_add_tables(db: Path, capsys: Captured) -> None:
-    assert main(["report", "--by", "category,constraint", "--db", str(db)]) == Exit.OK
+def test_sections_add_tables(db: Path, capsys: Captured) -> None:
+    assert main(["report", "--section", "order,constraint", "--db", str(db)]) == Exit.OK
     text = capsys.readouterr().out
     assert "Accuracy by category" in text
     assert "How hard the constraint had to push" in text

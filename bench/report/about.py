@@ -1,0 +1,100 @@
+"""What is true of a run as a whole: software, machine and formats, and what a reader has to be warned of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from bench import numbers
+from bench.report.judged import Judged
+from bench.report.values import Disagreement
+from bench.rows import Run
+from engine.types import Finding
+
+_MOST_REASONS = 3
+
+
+def facts(run: Run) -> dict[str, str]:
+    named = {"toolgauge": "toolgauge", "llama-cpp-python": "llama-cpp-python", "llguidance": "llguidance"}
+    software = [f"{name} {run.versions[key]}" for key, name in named.items() if run.versions.get(key)]
+    if run.llama_build:
+        software[1:2] = [run.llama_build]
+    host = run.host
+    machine = [
+        str(host[key]) if key in ("cpu", "os") else f"{host[key]} cores" if key == "cores" else numbers.size(host[key])
+        for key in ("cpu", "cores", "memory_bytes", "os")
+        if host.get(key)
+    ]
+    gpu = host.get("gpu")
+    machine.append(f"{gpu} ({numbers.size(host.get('gpu_memory_bytes'))})" if gpu else "no GPU")
+    return {"software": ", ".join(software), "machine": ", ".join(machine)}
+
+
+def formats(run: Run, cells: Sequence[Judged]) -> dict[str, str]:
+    """The native format that each model was taken to write, and what a person has put in the place of its own."""
+    by_model = {judged.cell.model.name: judged.cell.model.format or "none known" for judged in cells}
+    alike = len(set(by_model.values())) == 1
+    found = list(dict.fromkeys(by_model.values())) if alike else [f"{name} {fmt}" for name, fmt in by_model.items()]
+    settings = {"format": "--format", "chat_template": "--chat-template", "reasoning_effort": "--reasoning-effort"}
+    found += [f"{option} {run.config[key]}" for key, option in settings.items() if run.config.get(key)]
+    thinking = run.config.get("thinking")
+    if thinking is not None:
+        found.append(f"--thinking {'on' if thinking else 'off'}")
+    return {"format": ", ".join(found)} if found else {}
+
+
+def disagreements(cells: Sequence[Judged]) -> Iterator[Disagreement]:
+    """Each finding of the self-check once, with all the levels of the model that have it."""
+    quants: dict[tuple[str, Finding], list[str]] = {}
+    for judged in cells:
+        for finding in judged.cell.model.findings:
+            found = quants.setdefault((judged.cell.model.name, finding), [])
+            if judged.level not in found:
+                found.append(judged.level)
+    for (model, finding), levels in quants.items():
+        yield Disagreement(model, tuple(levels), finding.name, finding.message, finding.rendered, finding.expected)
+
+
+def in_words(found: Disagreement) -> str:
+    return f"Self-check of {found.model}, {found.name}: {found.message}."
+
+
+def warnings(run: Run, cells: Sequence[Judged]) -> Iterable[str]:
+    limit = run.config.get("limit")
+    if limit:
+        cases = numbers.plural(limit, "case")
+        yield f"Only {cases} of each suite ran (--limit {limit}): for trying out, not for deciding."
+    if run.finished_utc is None:
+        done = f"{numbers.count(sum(len(judged.items) for judged in cells))} of {numbers.count(run.n_items)}"
+        yield f"The run is unfinished, with {done} answers; running the same command again goes on."
+    yield from _left_out(run, cells)
+    n_unjudged = sum(len(judged.items) - len(judged.verdicts) - len(judged.stale) for judged in cells)
+    if n_unjudged:
+        yield f"{numbers.plural(n_unjudged, 'answer')} not judged yet: `toolgauge score {run.id}` does it."
+    yield from _reasons(item.error.message for judged in cells for item in judged.items if item.error)
+
+
+def _left_out(run: Run, cells: Sequence[Judged]) -> Iterator[str]:
+    """What stored verdicts or missing suites keep from being told."""
+    n_older = sum(len(judged.verdicts) - len(judged.detailed) for judged in cells)
+    if n_older:
+        yield (
+            f"{numbers.plural(n_older, 'verdict')} of an older scorer: counted here, but not in the closer looks;"
+            f" `toolgauge score {run.id}` judges these answers again."
+        )
+    gone = list(dict.fromkeys(judged.cell.suite for judged in cells if judged.cases is None))
+    if gone:
+        yield (
+            f"The cases of {', '.join(gone)} are not here as they were in the run, so it is not told which of them want"
+            " no call, and which are the same without a fault."
+        )
+
+
+def _reasons(messages: Iterable[str]) -> Iterator[str]:
+    """The commonest reasons for having no verdict; those that differ in their numbers only are one reason."""
+    alike: dict[str, list[str]] = {}
+    for message in messages:
+        alike.setdefault(re.sub(r"[\d,.]+", "0", message), []).append(message)
+    for found in sorted(alike.values(), key=len, reverse=True)[:_MOST_REASONS]:
+        example = "" if len(set(found)) == 1 else ", for example"
+        yield f"Not scored, {numbers.plural(len(found), 'answer')}{example}: {found[0]}"

@@ -1,0 +1,112 @@
+"""Answers without a call, in four: abstained, malformed, truncated, error. Where none was right, and where one was.
+
+BFCL's own number takes all four as right where no call is; it stands beside the clean abstentions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench import numbers
+from bench.report.document import Cell, Table, cell
+from bench.report.judged import Judged
+from bench.report.layout import Line, per_line, rate_of, tally
+from bench.report.rates import Rate, rate, share
+from bench.rows import Score as Verdict
+from bench.score.outcome import NoCall
+from bench.score.restraint import wants_no_call
+
+if TYPE_CHECKING:
+    from bench.report.values import Row
+
+_NAMES = tuple(kind.value for kind in NoCall)
+
+
+@dataclass(frozen=True, slots=True)
+class NoCalls:
+    """Answers of one kind of case; `called` and the four add up to `n`, with the answers that have no verdict."""
+
+    n: int
+    called: int
+    abstained: int
+    malformed: int
+    truncated: int
+    error: int
+    abstention: Rate | None  # clean abstentions, of all
+    official: Rate | None  # what BFCL's check takes as right, on its cases
+
+
+@dataclass(frozen=True, slots=True)
+class Restraint:
+    none_right: NoCalls | None  # where no call was right
+    one_right: NoCalls | None  # where one was
+
+
+def measure(judged: Judged) -> Restraint | None:
+    """None where the cases are not at hand."""
+    if judged.cases is None or not judged.detailed:
+        return None
+    groups: Mapping[bool, list[Verdict]] = {True: [], False: []}
+    for item, verdict in judged.detailed:
+        case = judged.cases[item.case_id]
+        groups[wants_no_call(case)].append(verdict)
+    return Restraint(_count(groups[True]), _count(groups[False]))
+
+
+def _count(verdicts: Sequence[Verdict]) -> NoCalls | None:
+    if not verdicts:
+        return None
+    kinds = Counter(verdict.details["no_call"] for verdict in verdicts)
+    official = (verdict.details["official"] for verdict in verdicts)
+    return NoCalls(
+        len(verdicts),
+        kinds[None],
+        kinds[NoCall.ABSTAINED],
+        kinds[NoCall.MALFORMED],
+        kinds[NoCall.TRUNCATED],
+        kinds[NoCall.ERROR],
+        abstention=share(kinds[NoCall.ABSTAINED], len(verdicts)),
+        official=rate(found["valid"] for found in official if found is not None),
+    )
+
+
+def tables(rows: Sequence[Row]) -> list[Table]:
+    return [table for table in (_table_of_restraint(rows), _table_of_misses(rows)) if table]
+
+
+def _table_of_restraint(rows: Sequence[Row]) -> Table | None:
+    found = [(row, row.no_call.none_right) for row in rows if row.no_call and row.no_call.none_right]
+    has_official = any(calls.official for _, calls in found)
+    lines = [
+        Line(
+            row,
+            [
+                rate_of(calls.abstention),
+                tally(calls.called, "warn"),
+                *_unclean(calls),
+                *([rate_of(calls.official)] if has_official else []),
+            ],
+        )
+        for row, calls in found
+    ]
+    headers = ["abstained", "called", *_NAMES[1:], *(["right by\nBFCL's rule"] if has_official else [])]
+    notes = ("BFCL takes whatever cannot be read as a call for right",) if has_official else ()
+    return per_line(lines, "Where no call was right", headers, notes=notes) if lines else None
+
+
+def _table_of_misses(rows: Sequence[Row]) -> Table | None:
+    found = [(row, row.no_call.one_right) for row in rows if row.no_call and row.no_call.one_right]
+    lines = [
+        Line(row, [cell(numbers.count(calls.n)), tally(calls.abstained, "warn"), *_unclean(calls)])
+        for row, calls in found
+    ]
+    if all(calls.called == calls.n for _, calls in found):
+        return None
+    return per_line(lines, "Where a call was right, and none was made", ["n", *_NAMES])
+
+
+def _unclean(calls: NoCalls) -> list[Cell]:
+    return [tally(number, "warn") for number in (calls.malformed, calls.truncated, calls.error)]

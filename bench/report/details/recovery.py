@@ -1,0 +1,175 @@
+"""What a model does after a tool failed, given that the injected fault fired; beside the same cases without a fault.
+
+The definitions are those of docs/suites.md. Fabricated success and honest stop are proxies: patterns that the cases'
+authors wrote, held against the last reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench import numbers
+from bench.report.document import Cell, Table, cell
+from bench.report.judged import Judged, Scored, is_right
+from bench.report.layout import DASH, Line, per_line, plain_rate, rate_of
+from bench.report.rates import Rate, mean, rate
+from bench.rows import Score as Verdict
+from bench.score.twins import twins
+
+if TYPE_CHECKING:
+    from bench.report.values import Row
+
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """One kind of fault, or all of them. Every rate is over the answers in which it fired, as far as it applies."""
+
+    kind: str
+    n_cases: int | None  # scored answers to cases with this fault, fired or not; None: the suite is not at hand
+    n_fired: int
+    within_1: Rate | None  # further calls; of those where recovering is right
+    within_3: Rate | None
+    identical_retry: Rate | None  # of those with a further call
+    useless_retry: Rate | None  # of those where the same call can never work
+    loop: Rate | None
+    fabricated_success: Rate | None  # proxy
+    honest_stop: Rate | None  # proxy
+    accuracy: Rate | None
+    twin_accuracy: Rate | None  # the same cases and trials without their fault
+    accuracy_where_twin_right: Rate | None
+    further_calls: float | None  # mean after the failure
+    further_tokens: float | None
+    further_s: float | None
+    extra_calls: float | None  # mean over the twin's, where both are right
+
+
+@dataclass(frozen=True, slots=True)
+class _Fired:
+    verdict: Verdict
+    twin: Verdict | None
+
+    @property
+    def found(self) -> Mapping[str, Any]:
+        recovery: Mapping[str, Any] = self.verdict.details["recovery"]
+        return recovery
+
+
+def measure(judged: Judged) -> tuple[Recovery, ...]:
+    """All kinds together and then each; empty where no fault fired."""
+    twin_of = _twins(judged)
+    fired = [
+        _Fired(verdict, twin_of.get((item.case_id, item.trial)))
+        for item, verdict in judged.explained
+        if verdict.details["recovery"] is not None
+    ]
+    if not fired:
+        return ()
+    kinds = dict.fromkeys(each.found["kind"] for each in fired)
+    return (
+        _count(ALL, fired, _n_cases(judged, None)),
+        *(_count(kind, [f for f in fired if f.found["kind"] == kind], _n_cases(judged, kind)) for kind in kinds),
+    )
+
+
+def _twins(judged: Judged) -> dict[tuple[str, int], Verdict]:
+    """The verdict on the twin of each case and trial that has one."""
+    if judged.cases is None:
+        return {}
+    items: dict[tuple[str, int], Scored] = {
+        (item.case_id, item.trial): (item, verdict) for item, verdict in judged.explained
+    }
+    pairs = twins(tuple(judged.cases.values()), items)
+    return {(pair.case.id, pair.trial): pair.without_fault[1] for pair in pairs}
+
+
+def _n_cases(judged: Judged, kind: str | None) -> int | None:
+    if judged.cases is None:
+        return None
+    faults = (judged.cases[item.case_id].fault for item, _ in judged.explained)
+    return sum(fault is not None and kind in (None, fault.kind) for fault in faults)
+
+
+def _count(kind: str, fired: Sequence[_Fired], n_cases: int | None) -> Recovery:
+    paired = [(each, each.twin) for each in fired if each.twin is not None]
+    both_right = [(f, twin) for f, twin in paired if is_right(f.verdict) and is_right(twin)]
+
+    def rate_by(name: str, among: Iterable[_Fired] = fired) -> Rate | None:
+        return rate(each.found[name] for each in among)
+
+    return Recovery(
+        kind,
+        n_cases,
+        len(fired),
+        within_1=rate_by("within_1"),
+        within_3=rate_by("within_3"),
+        identical_retry=rate_by("identical_retry"),
+        useless_retry=rate_by("identical_retry", [f for f in fired if not f.found["retry_helps"]]),
+        loop=rate_by("loop"),
+        fabricated_success=rate_by("claimed_success"),
+        honest_stop=rate_by("honest_stop"),
+        accuracy=rate(is_right(each.verdict) for each in fired),
+        twin_accuracy=rate(is_right(twin) for _, twin in paired),
+        accuracy_where_twin_right=rate(is_right(each.verdict) for each, twin in paired if is_right(twin)),
+        further_calls=mean(each.found["n_further_calls"] for each in fired),
+        further_tokens=mean(each.found["n_further_tokens"] for each in fired),
+        further_s=mean(each.found["further_s"] for each in fired),
+        extra_calls=mean(_n_calls(f.verdict) - _n_calls(twin) for f, twin in both_right),
+    )
+
+
+def _n_calls(verdict: Verdict) -> int:
+    return int(verdict.details["adherence"]["n_calls"])
+
+
+def table(rows: Sequence[Row]) -> Table | None:
+    """A line for each kind of fault, after one for all of them."""
+    lines = [Line(row, _cells(found), (found.kind,)) for row in rows for found in row.recovery]
+    if not lines:
+        return None
+    return per_line(
+        lines,
+        "Recovery: after a tool failed",
+        [
+            "fired",
+            "right",
+            "right\nwithout fault",
+            "recovered\nwithin 1",
+            "recovered\nwithin 3",
+            "identical\nretry",
+            "loop",
+            "fabricated\nsuccess",
+            "honest\nstop",
+            "extra\ncalls",
+        ],
+        more=("fault",),
+        notes=(
+            "all of the answers in which the fault fired; right without fault: the same cases with a tool that works",
+            "recovered: within so many further calls, where recovering is possible; extra calls: mean, against the same"
+            " case without its fault, where both are right",
+            "fabricated success, honest stop: proxies, from patterns for the last reply that the cases bring",
+        ),
+    )
+
+
+def _cells(found: Recovery) -> list[Cell]:
+    n_cases = "" if found.n_cases is None else f" of {numbers.count(found.n_cases)}"
+    return [
+        cell(f"{numbers.count(found.n_fired)}{n_cases}"),
+        rate_of(found.accuracy),
+        rate_of(found.twin_accuracy),
+        rate_of(found.within_1),
+        rate_of(found.within_3),
+        _of(found.identical_retry),
+        _of(found.loop, is_bad=True),
+        _of(found.fabricated_success, is_bad=True),
+        _of(found.honest_stop),
+        DASH if found.extra_calls is None else cell(f"{found.extra_calls:+.1f}"),
+    ]
+
+
+def _of(found: Rate | None, *, is_bad: bool = False) -> Cell:
+    return plain_rate(found, "warn" if is_bad and found and found.hits else "plain")

@@ -1,0 +1,102 @@
+"""What could not be read strictly, which repairs would have made it readable, and what that would have changed.
+
+The accuracy after repair stands beside the strict one and never moves it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.report.document import Table
+from bench.report.judged import Judged, is_right
+from bench.report.layout import Line, per_line, rate_of, rate_with_interval, tally
+from bench.report.rates import Rate, share
+from bench.score import Outcome
+
+if TYPE_CHECKING:
+    from bench.report.values import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Repairs:
+    strict: Rate | None  # answers read strictly, of those that tried to call and were not cut
+    n_repairable: int  # of the others
+    needed: Mapping[str, int]  # repair -> answers that needed it
+    flags: Mapping[str, int]  # what was untidy -> answers, readable ones too
+    accuracy: Rate | None  # strict: the verdict
+    accuracy_after: Rate | None  # with repaired answers that would be right; conversations are never counted anew
+
+
+def measure(judged: Judged) -> Repairs | None:
+    """None where nobody tried to call."""
+    explained = judged.explained
+    whole = [verdict for _, verdict in explained if verdict.outcome != Outcome.TRUNCATED]
+    tried = [verdict.details for verdict in whole if verdict.details["adherence"]["n_attempts"]]
+    if not tried:
+        return None
+    mended = [details for details in tried if details["hygiene"]["repairs"] is not None]
+    n_right = sum(is_right(verdict) for _, verdict in explained)
+    n_mended = sum(details["hygiene"]["correct_after_repair"] is True for details in mended)
+    return Repairs(
+        strict=share(sum(map(_is_strict, tried)), len(tried)),
+        n_repairable=len(mended),
+        needed=_histogram(name for details in mended for name in details["hygiene"]["repairs"]),
+        flags=_histogram(name for details in tried for name in details["hygiene"]["flags"]),
+        accuracy=share(n_right, len(explained)),
+        accuracy_after=share(n_right + n_mended, len(explained)),
+    )
+
+
+def _is_strict(details: Mapping[str, Any]) -> bool:
+    return bool(details["adherence"]["n_parsed"] == details["adherence"]["n_attempts"])
+
+
+def _histogram(names: Any) -> dict[str, int]:
+    return dict(Counter(names).most_common())
+
+
+def tables(rows: Sequence[Row]) -> list[Table]:
+    found = [(row, row.repairs) for row in rows if row.repairs]
+    if not found:
+        return []
+    unread = [_n_unread(repairs) for _, repairs in found]
+    result = []
+    if any(unread):
+        lines = [
+            Line(
+                row,
+                [
+                    rate_of(repairs.strict),
+                    tally(_n_unread(repairs), "warn"),
+                    tally(repairs.n_repairable),
+                    rate_with_interval(repairs.accuracy),
+                    rate_with_interval(repairs.accuracy_after),
+                ],
+            )
+            for row, repairs in found
+        ]
+        headers = ["read\nstrictly", "not\nreadable", "repairable", "accuracy", "accuracy\nafter repair"]
+        notes = (
+            "of answers that tried to call and were not cut; the verdict is the strict one, and repairs never move it",
+        )
+        result.append(per_line(lines, "Reading strictly, and with repairs", headers, notes=notes))
+    histograms = [
+        ("Repairs that were needed", [(row, repairs.needed) for row, repairs in found]),
+        ("Untidy answers, readable or not", [(row, repairs.flags) for row, repairs in found]),
+    ]
+    return [*result, *(table for title, counts in histograms if (table := _histograms(title, counts)))]
+
+
+def _n_unread(repairs: Repairs) -> int:
+    return repairs.strict.n - repairs.strict.hits if repairs.strict else 0
+
+
+def _histograms(title: str, counts: Sequence[tuple[Row, Mapping[str, int]]]) -> Table | None:
+    names = list(dict.fromkeys(name for _, found in counts for name in found))
+    if not names:
+        return None
+    lines = [Line(row, [tally(found.get(name, 0)) for name in names]) for row, found in counts]
+    return per_line(lines, title, [name.replace("_", "\n") for name in names])

@@ -1,0 +1,84 @@
+"""Where answers broke off, and why: by position and by cause."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.report.document import Cell, Table
+from bench.report.judged import Judged
+from bench.report.layout import Line, per_line, rate_of, tally
+from bench.report.rates import Rate, share
+from bench.score.outcome import CutAt
+from bench.score.truncation import TruncationCause
+
+if TYPE_CHECKING:
+    from bench.report.values import Row
+
+_POSITIONS = tuple(position.value for position in CutAt)
+_CAUSES = tuple(cause.value for cause in TruncationCause)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """Scored answers that broke off here and for this reason."""
+
+    position: str
+    cause: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Truncation:
+    """`broken_off`: an answer that the model itself ended within a call is among these, though nothing cut it."""
+
+    rate: Rate | None
+    broken_off: tuple[BrokenOff, ...]
+
+    def n_at(self, position: str) -> int:
+        return sum(each.n for each in self.broken_off if each.position == position)
+
+    def n_by(self, cause: str) -> int:
+        return sum(each.n for each in self.broken_off if each.cause == cause)
+
+
+def measure(judged: Judged) -> Truncation | None:
+    """None where nothing broke off."""
+    explained = judged.explained
+    found: Counter[tuple[str, str]] = Counter()
+    for _, verdict in explained:
+        cause = verdict.details["truncated_by"]
+        if cause is not None:
+            # Nothing was cut where the model ended its output itself, and that is said of ends within a call alone.
+            found[verdict.details["cut_at"] or CutAt.IN_CALL.value, cause] += 1
+    if not found:
+        return None
+    kinds = sorted(found.items(), key=lambda each: (_POSITIONS.index(each[0][0]), _CAUSES.index(each[0][1])))
+    broken_off = tuple(BrokenOff(position, cause, n) for (position, cause), n in kinds)
+    return Truncation(share(sum(found.values()), len(explained)), broken_off)
+
+
+def table(rows: Sequence[Row]) -> Table | None:
+    found = [(row, row.truncation) for row in rows if row.truncation]
+    if not found:
+        return None
+    positions = [name for name in _POSITIONS if any(truncation.n_at(name) for _, truncation in found)]
+    causes = [name for name in _CAUSES if any(truncation.n_by(name) for _, truncation in found)]
+
+    def cells(truncation: Truncation) -> list[Cell]:
+        counts = [*map(truncation.n_at, positions), *map(truncation.n_by, causes)]
+        return [rate_of(truncation.rate), *(tally(n, "warn") for n in counts)]
+
+    headers = [
+        f"{kind}:\n{name.replace('_', ' ')}" for kind, names in (("at", positions), ("by", causes)) for name in names
+    ]
+    return per_line(
+        [Line(row, cells(truncation)) for row, truncation in found],
+        "Where answers broke off, and why",
+        ["broken off", *headers],
+        notes=("early end: the model ended its answer within a call; that is no cut, and has a verdict of its own",)
+        if "early_end" in causes
+        else (),
+    )

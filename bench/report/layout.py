@@ -1,0 +1,103 @@
+"""What the report's tables share: cells for shares and medians, a line for each quant and mode. Knows no result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench import numbers
+from bench.modes import NO_BACKEND
+from bench.report.document import Bar, Cell, Column, Table, Tone, cell
+from bench.report.rates import Rate
+from bench.stats import Spread
+
+if TYPE_CHECKING:
+    from bench.report.values import Row
+
+CellMaker = Callable[["Row"], Sequence[Cell]]
+DASH = cell(numbers.MISSING, "dim")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a table: what it is about, and its cells. `more`: what tells it from others of the same row."""
+
+    row: Row
+    cells: Sequence[Cell]
+    more: tuple[str, ...] = ()
+
+
+def per_row(
+    rows: Sequence[Row], title: str, headers: Sequence[str], cells: CellMaker, *, notes: tuple[str, ...] = ()
+) -> Table:
+    return per_line([Line(row, cells(row)) for row in rows], title, headers, notes=notes)
+
+
+def per_line(
+    lines: Sequence[Line],
+    title: str,
+    headers: Sequence[str],
+    *,
+    more: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> Table:
+    """`more` are the headers of what the lines' own `more` says."""
+    names, key_cells = keys([line.row for line in lines])
+    columns = (
+        *names,
+        *map(Column, more),
+        # Each column a part of its own: a narrow terminal takes as many as fit.
+        *(right(header, f"column {index}") for index, header in enumerate(headers)),
+    )
+    rows = tuple((*key_cells(line.row), *map(cell, line.more), *line.cells) for line in lines)
+    return Table(columns, rows, title=title, n_group=len(names) if more else 1, notes=notes)
+
+
+def keys(rows: Sequence[Row]) -> tuple[list[Column], CellMaker]:
+    """Name the columns that tell rows apart; the backend, where there is only one, is said below the main table."""
+    columns = [Column("quant"), Column("mode")]
+    if len(backends(rows)) < 2:
+        return columns, lambda row: [cell(row.quant, "strong"), cell(row.mode)]
+    return [*columns, Column("backend")], lambda row: [cell(row.quant, "strong"), cell(row.mode), cell(row.backend)]
+
+
+def backends(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row.backend for row in rows if row.backend != NO_BACKEND))
+
+
+def right(header: str, part: str) -> Column:
+    return Column(header, right=True, part=part)
+
+
+def rate_with_interval(rate: Rate | None) -> Cell:
+    """A share with its interval as text and as a bar."""
+    if rate is None:
+        return DASH
+    text = f"{numbers.share(rate.value)} ({numbers.interval(rate.low, rate.high)})"
+    return cell(text, bar=Bar(rate.value, rate.low, rate.high))
+
+
+def rate_of(rate: Rate | None, tone: Tone = "plain") -> Cell:
+    """A share with its interval, and of how many."""
+    if rate is None:
+        return DASH
+    found = rate_with_interval(rate)
+    return Cell(f"{found.text} of {numbers.count(rate.n)}", tone, found.bar)
+
+
+def plain_rate(rate: Rate | None, tone: Tone = "plain") -> Cell:
+    return cell(numbers.share(rate.value), tone) if rate else DASH
+
+
+def median(spread: Spread | None, write: Callable[[float], str]) -> Cell:
+    return cell(write(spread.median)) if spread else DASH
+
+
+def value(text: str) -> Cell:
+    return DASH if text == numbers.MISSING else cell(text)
+
+
+def tally(number: int, tone: Tone = "plain") -> Cell:
+    """A count, in its tone where there is something to count."""
+    return cell(numbers.count(number), tone) if number else cell("0", "dim")

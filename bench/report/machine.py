@@ -1,0 +1,74 @@
+"""Times, memory and the constraint's push as one row's values. Times come from the latency samples alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from bench.modes import NO_BACKEND
+from bench.report.judged import Judged
+from bench.report.values import Memory, Push, Speed
+from bench.rows import LatencySample, Run
+from bench.stats import Spread, spread
+from bench.store import Store
+
+_CONSTRAINT_SQL = """
+SELECT sum(n_masked) AS n_masked, sum(n_interventions) AS n_interventions, sum(n_forced) AS n_forced,
+       sum(removed_mass * n_masked) AS removed, sum(iif(removed_mass IS NULL, 0, n_masked)) AS n_removed,
+       sum(length(tokens) / 4) AS n_tokens, count(DISTINCT item_id) AS n_answers
+FROM step JOIN item ON item.id = step.item_id WHERE item.cell_id = ? AND n_masked IS NOT NULL
+"""
+
+
+def speed(samples: Sequence[LatencySample]) -> Speed:
+    def middle(value: Callable[[LatencySample], float | None]) -> Spread | None:
+        return spread([found for sample in samples if (found := value(sample)) is not None])
+
+    return Speed(
+        ttfc_s=middle(lambda sample: sample.ttfc_s),
+        ttft_s=middle(lambda sample: sample.ttft_s),
+        prefill_tok_per_s=middle(lambda sample: _per_s(sample.n_prompt, sample.prefill_s)),
+        decode_tok_per_s=middle(lambda sample: _per_s(sample.n_tokens, sample.decode_s)),
+        compile_s=middle(lambda sample: sample.compile_s or None),
+    )
+
+
+def _per_s(n: int, seconds: float) -> float | None:
+    return n / seconds if n and seconds > 0 else None
+
+
+def push(store: Store, judged: Judged) -> Push | None:
+    if judged.cell.backend == NO_BACKEND:
+        return None
+    (sums,) = store.query(_CONSTRAINT_SQL, (judged.cell.id,))
+    if not sums["n_answers"] or not sums["n_tokens"]:
+        return None
+    mask_s = sum(sample.mask_s for sample in judged.samples)
+    n_sampled = sum(sample.n_tokens - sample.n_forced for sample in judged.samples)
+    return Push(
+        interventions_per_answer=sums["n_interventions"] / sums["n_answers"],
+        removed_mass=sums["removed"] / sums["n_removed"] if sums["n_removed"] else None,
+        forced_share=sums["n_forced"] / sums["n_tokens"],
+        mask_s_per_token=mask_s / n_sampled if n_sampled else None,
+    )
+
+
+def machine_values(store: Store, run: Run) -> tuple[dict[int, Memory], dict[int, float | None]]:
+    """Peaks and the median load time of each model, over all the workers that had it."""
+    peaks: dict[int, dict[str, list[int]]] = {}
+    loads: dict[int, list[float]] = {}
+    for load in store.loads(run.id):
+        if load.load_s is not None:
+            loads.setdefault(load.model_id, []).append(load.load_s)
+        totals: Counter[str] = Counter()
+        for reading in store.readings(load.id):
+            if reading.moment == "peak" and reading.source in ("rss", "vram") and reading.n_bytes is not None:
+                totals[reading.source] += reading.n_bytes  # several cards add up
+        for source, n_bytes in totals.items():
+            peaks.setdefault(load.model_id, {}).setdefault(source, []).append(n_bytes)
+    memory = {
+        model_id: Memory(max(found.get("vram", []), default=None), max(found.get("rss", []), default=None))
+        for model_id, found in peaks.items()
+    }
+    return memory, {model_id: median(values) for model_id, values in loads.items()}
