@@ -1,7 +1,7 @@
 """Cases whose official answer cannot be given: found by rule from the data, so that accuracy can be told without them.
 
     impossible(case)       # no answer passes the official check
-    contradictory(case)    # some do, and all of them break the function's own schema
+    contradictory(case)    # some do, and all of them break the function's own schema, or are no Java or JavaScript
 
 The official check looks at each argument by itself, so it is enough to find for each one a value that passes: among the
 reference's alternatives, the same in the schema's spelling, what the schema lists, and what the check takes for
@@ -18,6 +18,8 @@ from bench.score.bfcl.parameter import Parameter
 from bench.score.bfcl.values import LEFT_OUT, fold
 from bench.suites.bfcl.categories import Language
 from bench.suites.bfcl.expected import values_of
+from bench.suites.bfcl.multi_turn import is_multi_turn
+from bench.suites.bfcl.spelling import spellings
 from bench.suites.case import Case
 from grammars.validation import validator
 
@@ -33,42 +35,55 @@ class _Argument:
     written: Mapping[str, Any] | None
     schema: Mapping[str, Any]
     is_required: bool
+    language: Language
 
     @property
     def may_be_left_out(self) -> bool:
         return not self.is_required and LEFT_OUT in self.alternatives
 
-    def accepted(self) -> Iterator[Any]:
-        """Values that pass the official check."""
+    def accepted(self) -> Iterator[bool]:
+        """Of each value found that passes the official check, whether it is valid besides."""
         if self.written is None or not self.alternatives:
             return
-        parameter = Parameter(self.name, self.written, self.alternatives, Language.PYTHON)
-        yield from (value for value in self._candidates() if parameter.problem(value) is None)
+        parameter = Parameter(self.name, self.written, self.alternatives, self.language)
+        candidates = self._values() if self.language is Language.PYTHON else self._sources(self.written)
+        yield from (is_valid for value, is_valid in candidates if parameter.problem(value) is None)
 
-    def _candidates(self) -> Iterator[Any]:
+    def _values(self) -> Iterator[tuple[Any, bool]]:
+        valid = validator(self.schema)
+        given = [value for alternative in self.alternatives for value in values_of(alternative)]
+        respelled = [_respelled(value, self.schema) for value in given]
+        for value in (*given, *respelled, *self.schema.get("enum", ()), *_ALSO):
+            yield value, valid.is_valid(value)
+
+    def _sources(self, written: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+        """Source code; without the quotes of its texts, as the official reading of some arrays wants it, it is none."""
         for alternative in self.alternatives:
             for value in values_of(alternative):
-                yield value
-                yield _respelled(value, self.schema)
-        yield from self.schema.get("enum", ())
-        yield from _ALSO
+                for text in spellings(value, written, self.language):
+                    yield text, True
+                    yield text.replace('"', ""), False
+                for text in spellings(_by_letter(value), written, self.language):
+                    yield text, False
 
 
 def impossible(case: Case) -> bool:
     """Whether no output whatever passes the official check."""
-    return any(not a.may_be_left_out and next(a.accepted(), a) is a for a in _arguments(case))
+    return any(next(argument.accepted(), None) is None for argument in _needed(case))
 
 
 def contradictory(case: Case) -> bool:
-    """Whether some answers pass and each of them breaks the schema, so that a constrained model can give none."""
-    return not impossible(case) and any(
-        not a.may_be_left_out and not any(map(validator(a.schema).is_valid, a.accepted())) for a in _arguments(case)
-    )
+    """Whether some answers pass and none of them is valid, so that a model held to the schema can give none."""
+    return not impossible(case) and any(not any(argument.accepted()) for argument in _needed(case))
+
+
+def _needed(case: Case) -> Iterator[_Argument]:
+    """The arguments of all reference calls that may not be left out."""
+    return (argument for argument in _arguments(case) if not argument.may_be_left_out)
 
 
 def _arguments(case: Case) -> Iterator[_Argument]:
-    """Of all reference calls in Python; to the schemas of other languages every argument is a string."""
-    if case.official is None or case.official.data.get("language") != Language.PYTHON:
+    if case.official is None or case.official.checker != "bfcl" or is_multi_turn(case):
         return
     data = case.official.data
     documents = {document["name"]: document["parameters"] for document in data["functions"]}
@@ -85,6 +100,7 @@ def _arguments(case: Case) -> Iterator[_Argument]:
                     written.get(name),
                     schemas.get(name, {}),
                     is_required=name in required,
+                    language=Language(data["language"]),
                 )
 
 
@@ -93,9 +109,8 @@ def _respelled(value: Any, schema: Any) -> Any:
     if not isinstance(schema, Mapping):
         return value
     if isinstance(value, str):
-        return next(
-            (text for text in schema.get("enum", ()) if isinstance(text, str) and fold(text) == fold(value)), value
-        )
+        texts = (text for text in schema.get("enum", ()) if isinstance(text, str))
+        return next((text for text in texts if fold(text) == fold(value)), value)
     if isinstance(value, list):
         return [_respelled(item, schema.get("items", {})) for item in value]
     if isinstance(value, dict):
@@ -104,3 +119,10 @@ def _respelled(value: Any, schema: Any) -> Any:
     if isinstance(value, float) and schema.get("type") == "integer" and value.is_integer():
         return int(value)
     return value
+
+
+def _by_letter(value: Any) -> Any:
+    """Where a text stands in place of a list of alternatives, the official check takes each letter for one."""
+    if not isinstance(value, dict):
+        return value
+    return {key: inner[:1] if isinstance(inner, str) else inner for key, inner in value.items()}
