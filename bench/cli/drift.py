@@ -207,7 +207,7 @@ def _kl_table(found: Drift, figures: Sequence[Figures]) -> Table:
     for role in roles:
         columns.append(_role_column(role, figures[0].roles[role]))
         if role == "all":
-            columns.append(Column("95% interval", right=True, part=role))
+            columns.append(Column("95% interval", right=True, part=f"role {role}"))
     rows = []
     for each in figures:
         cells = [cell(each.model.quant, "strong")]
@@ -228,7 +228,7 @@ def _kl_table(found: Drift, figures: Sequence[Figures]) -> Table:
 def _role_column(role: str, drift: RoleDrift) -> Column:
     from bench.report.document import Column
 
-    return Column(f"{role}\nn={drift.n_tokens:,}", right=True, part=role)
+    return Column(f"{role}\nn={drift.n_tokens:,}", right=True, part=f"role {role}")
 
 
 def _agreement_table(found: Drift, figures: Sequence[Figures]) -> Table:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench import drift
-from bench.cli.drift import nats
+from bench.cli.drift import document, nats
 from bench.cli.main import main
 from bench.cli.shell import Exit
+from bench.drift_values import summarise
+from bench.report.document import Table
 from engine.quantize import quantize
 from tests.tiny_gguf import write_tiny_model
 
@@ -32,7 +35,17 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_the_page_says_how_far_each_level_is_and_where(files: list[str], tmp_path: Path, capsys: Captured) -> None:
+def test_the_page_says_how_far_each_level_is_and_where(
+    files: list[str], tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[drift.Drift] = []
+    measure = drift.measure
+
+    def kept(*asked: Any) -> drift.Drift:
+        measured.append(measure(*asked))
+        return measured[0]
+
+    monkeypatch.setattr(drift, "measure", kept)
     copy, broken = tmp_path / "copy.gguf", tmp_path / "broken-Q8_0.gguf"
     copy.write_bytes(Path(files[0]).read_bytes())
     bytes_ = bytearray(Path(files[1]).read_bytes())
@@ -49,6 +62,10 @@ def test_the_page_says_how_far_each_level_is_and_where(files: list[str], tmp_pat
     for column in ("marker n=", "name n=", "key n=", "value n=", "punctuation n=", "95% interval", "turn wrong"):
         assert column in captured.out
     assert "**Where it is worst**" in captured.out
+    figures = summarise(measured[0])
+    tables = [block for block in document(measured[0], figures) if isinstance(block, Table)]
+    repeated = [[column.header for column in table.columns if column.part == "key"] for table in tables[:2]]
+    assert repeated == [["quant"], ["quant"]], "a table that is cut for a narrow terminal repeats nothing else"
     assert "F16 (copy): no drift at all; every distribution is the same." in captured.out
     for text in (captured.out, captured.err):
         assert "(broken-Q8_0) was not measured: " in text
