@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from bench.apart import apart
 from bench.latency import answer
@@ -26,8 +25,6 @@ from bench.score.adherence import violations
 from bench.suites.case import FOLDER, Case, Suite
 from engine.runtime import Limits
 from engine.types import Finding, Generation, Message, Parsed, Tool
-from grammars.errors import InvalidSchema, ToolgaugeError
-from grammars.schema import normalise_tools
 
 DEFAULT_TOOLS = FOLDER / "quick_tools.json"
 
@@ -49,25 +46,6 @@ class Answers:
 
     attempts: tuple[Attempt, ...]
     findings: tuple[Finding, ...]
-
-
-def read_tools(path: Path = DEFAULT_TOOLS) -> tuple[Tool, ...]:
-    """Tools as OpenAI, MCP or a bare JSON list write them."""
-    try:
-        raw: Any = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ToolgaugeError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-    except ValueError as error:
-        raise ToolgaugeError(f"{path} is not JSON: {error}") from error
-    if isinstance(raw, Mapping):
-        raw = raw.get("tools", [raw])
-    if not isinstance(raw, list) or not raw:
-        raise ToolgaugeError(f"{path} holds no tools; write a JSON list of them")
-    try:
-        found = normalise_tools(raw)
-    except InvalidSchema as error:
-        raise ToolgaugeError(f"{path}: {error}") from error
-    return tuple(Tool(tool.name, tool.description, tool.parameters, tool.written) for tool in found)
 
 
 def suite_of(sentence: str, tools: Sequence[Tool], system: str = "") -> Suite:

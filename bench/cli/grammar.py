@@ -101,15 +101,16 @@ def grammar(
         return
     if model is None:
         raise ToolgaugeError("name a model whose grammar is wanted, or a suite to audit with --audit SUITE")
-    from bench.attempt import DEFAULT_TOOLS, read_tools
+    from bench.attempt import DEFAULT_TOOLS
     from bench.checkup import look_at
     from bench.modes import check_backend
+    from bench.suites.sources.tools import tools_from
     from bench.trial import Trial, tried
 
     text = _answer(answer, answer_file)
     _check_mode(mode)
     backend = check_backend(backend or _DEFAULT_BACKEND)
-    offered = read_tools(tools or DEFAULT_TOOLS)
+    offered = tools_from(tools or DEFAULT_TOOLS)
     found = look_at(model, format_id=format_id, chat_template=chat_template)
     native = found.needed_format() if mode.startswith("native.") else found.format_id
     outcome = tried(Trial(found.path, native, offered, mode, backend, required, text))
@@ -133,7 +134,7 @@ def _backends(names: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(check_backend(name) for name in comma_list(names))) or BACKENDS
 
 
-def _check_audit(tools: Path | None, answer: str | None, answer_file: Path | None, *, required: bool) -> None:
+def _check_audit(tools: str | None, answer: str | None, answer_file: Path | None, *, required: bool) -> None:
     given = {"--tools": tools, "--answer": answer, "--answer-file": answer_file, "--required": required or None}
     extra = [name for name, value in given.items() if value is not None]
     if extra:

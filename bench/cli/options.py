@@ -52,10 +52,10 @@ Backend = Annotated[
     str, typer.Option(help="Who computes a constraint's masks: llguidance, gbnf, outlines.", rich_help_panel=WHAT)
 ]
 Tools = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        metavar="FILE",
-        help="Your tools: a JSON list as OpenAI, MCP or nobody in particular writes them.",
+        metavar="FILE|MODULE:NAMES",
+        help="Your tools: JSON as OpenAI or MCP write it, or typed Python functions (which imports the module).",
         show_default="eight everyday tools",
         rich_help_panel=WHAT,
     ),

@@ -47,17 +47,18 @@ def try_(
 ) -> None:
     """Answer one sentence in every mode, side by side."""
     from bench import settings
-    from bench.attempt import DEFAULT_TOOLS, answers, read_tools, suite_of
+    from bench.attempt import DEFAULT_TOOLS, answers, suite_of
     from bench.cli.person import Terminal
     from bench.config import LatencySettings, RunConfig
     from bench.modes import DEFAULT_MODES
     from bench.plan import make_plan
     from bench.prepare import models_for
+    from bench.suites.sources.tools import tools_from
     from engine.llama.params import LoadParams
     from engine.runtime import Limits
     from engine.types import Sampling
 
-    suite = suite_of(sentence, read_tools(tools or DEFAULT_TOOLS), system)
+    suite = suite_of(sentence, tools_from(tools or DEFAULT_TOOLS), system)
     config = RunConfig(
         models=(model,),
         quants=comma_list(quant),

@@ -1,6 +1,7 @@
 """A tool's definition from a plain Python function: its name, its docstring and its typed parameters.
 
-    definition(book_room)   # {"name": "book_room", "description": ..., "parameters": {...JSON Schema...}}
+    definition(book_room)        # {"name": "book_room", "description": ..., "parameters": {...JSON Schema...}}
+    model_definition(BookRoom)   # the same from a pydantic model of the arguments
 
 The parameters' schema is pydantic's, without the titles that say a name twice; what a parameter means comes from
 `Annotated[..., Field(description=...)]` or from the lines below `Args:` in the docstring. Parameters keep the order of
@@ -41,15 +42,29 @@ def definition(function: Callable[..., Any], *, without: Collection[str] = ()) -
     return {"name": function.__name__, "description": summary, "parameters": written}
 
 
+def model_definition(model: type[BaseModel]) -> dict[str, Any]:
+    """The tool that a pydantic model of its arguments describes: the model's name, docstring and fields."""
+    try:
+        schema = model.model_json_schema()
+    except PydanticUserError as error:
+        raise _wrong(model, f"a field's type has no JSON Schema ({str(error).splitlines()[0]})") from error
+    written = {key: value for key, value in _untitled(schema).items() if key != "description"}
+    inherited = model.__doc__ == BaseModel.__doc__
+    return {"name": model.__name__, "description": "" if inherited else _docstring(model)[0], "parameters": written}
+
+
 def arguments_model(function: Callable[..., Any], *, without: Collection[str] = ()) -> type[BaseModel]:
     """A pydantic model with one field for each parameter; it reads a call's arguments into what the function takes."""
     try:
         hints = get_type_hints(function, include_extras=True)
+        parameters = inspect.signature(function).parameters
     except NameError as error:
         raise _wrong(function, f"a type hint cannot be resolved ({error})") from error
+    except (TypeError, ValueError) as error:
+        raise _wrong(function, f"it is not written in Python ({error})") from error
     _, meanings = _docstring(function)
     fields: dict[str, Any] = {}
-    for name, parameter in inspect.signature(function).parameters.items():
+    for name, parameter in parameters.items():
         if name in without:
             continue
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
@@ -78,9 +93,9 @@ def _field(hint: Any, default: Any, meaning: str | None) -> Any:
     return Field(default, description=meaning) if meaning and not said else Field(default)
 
 
-def _docstring(function: Callable[..., Any]) -> tuple[str, Mapping[str, str]]:
+def _docstring(documented: Callable[..., Any]) -> tuple[str, Mapping[str, str]]:
     """What stands before the first section, on one line for each paragraph, and what is said of each argument."""
-    text = inspect.getdoc(function) or ""
+    text = inspect.getdoc(documented) or ""
     places = [match.start() for match in _SECTION.finditer(text)] + [len(text)]
     paragraphs = re.split(r"\n\s*\n", text[: places[0]].strip())
     summary = "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)

@@ -1,7 +1,10 @@
 """Reads suites: a JSON Lines file, or a folder of them with a `suite.json`.
 
-Whatever is wrong is one sentence with file, line and place. Knows the layout of files; what stands in one case is known
-to `bench.suites.build`.
+    read_suite(path)          # the suite; the first thing that is wrong is an error
+    look_through(path)        # everything that is wrong, and the cases that are not
+
+Whatever is wrong has file, line and place. Knows the layout of files; what stands in one case is known to
+`bench.suites.build`.
 """
 
 from __future__ import annotations
@@ -15,112 +18,225 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from bench.suites.build import Misfit, Offer, cases_of, offer_of
+from bench.suites.build import Misfits, Offer, cases_of, offer_of
 from bench.suites.case import HEADER_FILE, Case, Suite, SuiteError, bundled, load
+from bench.suites.json_text import parse, read_text
 from bench.suites.schema import CaseLine, HeaderLine
+from bench.suites.sources.tools import read_document
+from bench.suites.wording import told
+from grammars.errors import InvalidSchema
+
+COMMENT = "//"
+"""Begins a line that is for people only."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-@dataclass(slots=True)
-class _Place:
-    """Where in which file something is wrong; `line` None: the file is one document."""
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that is wrong; `line` None: the file is one document, or it is about the whole of it."""
 
     path: Path
-    line: int | None = None
+    line: int | None
+    place: str  # within the line
+    problem: str
 
-    def wrong(self, place: str, problem: str) -> SuiteError:
+    def __str__(self) -> str:
         where = f"{self.path}:{self.line}" if self.line else str(self.path)
-        return SuiteError(f"{where}: {place}: {problem}")
+        return f"{where}: {self.place}: {self.problem}"
 
-    def json(self, text: str) -> Any:
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise self.wrong("line" if self.line else "document", f"not a JSON document ({error})") from error
 
-    def checked(self, model: type[_Model], raw: Any) -> _Model:
-        try:
-            return model.model_validate(raw)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"]) or "line"
-            raise self.wrong(place, first["msg"].removeprefix("Value error, ")) from error
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A case and where it stands; `written` is the line's JSON value. A twin stands where its case does."""
+
+    case: Case
+    path: Path
+    line: int
+    written: Mapping[str, Any]
 
 
 @dataclass(slots=True)
-class _Cases:
-    """The cases read so far, by id."""
+class Reading:
+    """What a file or a folder holds. Where there are troubles, cases may be missing."""
 
-    shared: Mapping[str, Offer]
-    cases: dict[str, Case] = field(default_factory=dict)
+    path: Path
+    header: HeaderLine | None = None
+    included: list[Case] = field(default_factory=list)
+    found: list[Found] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    shared: Mapping[str, Offer] = field(default_factory=dict)  # the header's tools, by name
 
-    def add(self, case: Case, place: _Place) -> None:
-        if case.id in self.cases:
-            raise place.wrong("id", f"'{case.id}' is used twice")
-        self.cases[case.id] = case
-
-    def read(self, place: _Place, lines: Sequence[tuple[int, str]]) -> None:
-        for place.line, text in lines:
-            line = place.checked(CaseLine, place.json(text))
-            try:
-                found = cases_of(line, self.shared)
-            except Misfit as error:
-                raise place.wrong(error.place, error.problem) from error
-            for case in found:
-                self.add(case, place)
+    def suite(self) -> Suite:
+        """Raises `SuiteError` with the first trouble."""
+        if self.troubles or self.header is None:
+            n_more = len(self.troubles) - 1
+            rest = f" ({n_more} more: toolgauge suite check {self.path})" if n_more else ""
+            raise SuiteError(f"{self.troubles[0]}{rest}")
+        cases = (*self.included, *(each.case for each in self.found))
+        # of the value, not of its spelling
+        written = [self.header.suite, self.header.version, *(case.content_hash for case in cases)]
+        digest = hashlib.sha256(json.dumps(written, separators=(",", ":")).encode()).hexdigest()
+        return Suite(self.header.suite, self.header.version, self.header.description, cases, digest, self.path)
 
 
 def read_suite(path: Path) -> Suite:
     """The suite in a file or a folder; `SuiteError` says what is wrong with it."""
-    return _from_folder(path) if path.is_dir() else _from_file(path)
+    return look_through(path).suite()
 
 
-def _from_file(path: Path) -> Suite:
-    lines = list(_lines(_text(path)))
-    if not lines:
-        raise SuiteError(f"{path} is empty; its first line has to be the suite's header")
-    place = _Place(path, lines[0][0])
-    header = place.checked(HeaderLine, place.json(lines[0][1]))
-    if header.includes:
-        raise place.wrong("includes", f"only a folder with a {HEADER_FILE} can include other suites")
-    cases = _Cases(_shared_tools(place, header))
-    cases.read(place, lines[1:])
-    return _suite(place, header, cases)
+def look_through(path: Path) -> Reading:
+    """Read all of it, whatever is wrong; `SuiteError` where there is nothing to read."""
+    reader = _Reader(Reading(path))
+    if path.is_dir():
+        reader.folder(path)
+    else:
+        reader.file(path)
+    return reader.reading
 
 
-def _from_folder(folder: Path) -> Suite:
-    place = _Place(folder / HEADER_FILE)
-    if not place.path.exists():
-        raise SuiteError(f"{folder} is a folder without a {HEADER_FILE}, which would make it a suite")
-    header = place.checked(HeaderLine, place.json(_text(place.path)))
-    cases = _Cases(_shared_tools(place, header))
-    for name in header.includes:
-        if name not in bundled() or name == folder.name:
-            raise place.wrong("includes", f"there is no bundled suite '{name}' to include")
-        for case in load(name).cases:
-            cases.add(case, place)
-    for file in sorted(folder.glob("*.jsonl")):
-        cases.read(_Place(file), list(_lines(_text(file))))
-    return _suite(place, header, cases)
+class _Reader:
+    """Goes through the lines; notes what is wrong and goes on with the next."""
 
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self._lines_of_ids: dict[str, str] = {}  # id -> where it was first used
+        self._knows_tools = True
 
-def _suite(place: _Place, header: HeaderLine, read: _Cases) -> Suite:
-    cases = tuple(read.cases.values())
-    if not cases:
-        raise place.wrong("suite", "there is no case after the header")
-    # of the value, not of its spelling
-    written = json.dumps([header.suite, header.version, *(case.content_hash for case in cases)], separators=(",", ":"))
-    digest = hashlib.sha256(written.encode()).hexdigest()
-    path = place.path.parent if place.path.name == HEADER_FILE else place.path
-    return Suite(header.suite, header.version, header.description, cases, digest, path)
+    def file(self, path: Path) -> None:
+        lines = list(_lines(_text(path)))
+        if not lines:
+            raise SuiteError(f"{path} is empty; its first line has to be the suite's header")
+        self._header(path, *lines[0])
+        if self.reading.header and self.reading.header.includes:
+            self._note(path, lines[0][0], "includes", f"only a folder with a {HEADER_FILE} can include other suites")
+        self._cases(path, lines[1:])
+        self._has_cases(path, lines[0][0])
+
+    def folder(self, folder: Path) -> None:
+        path = folder / HEADER_FILE
+        if not path.exists():
+            raise SuiteError(f"{folder} is a folder without a {HEADER_FILE}, which would make it a suite")
+        self._header(path, None, _text(path))
+        for name in self.reading.header.includes if self.reading.header else ():
+            if name not in bundled() or name == folder.name:
+                self._note(path, None, "includes", f"there is no bundled suite '{name}' to include")
+                continue
+            for case in load(name).cases:
+                if self._is_new(case, path, None, f"{name}'s"):
+                    self.reading.included.append(case)
+        for file in sorted(folder.glob("*.jsonl")):
+            try:
+                lines = list(_lines(_text(file)))
+            except SuiteError as error:
+                self._note(file, None, "file", str(error))
+                continue
+            self._cases(file, lines)
+        self._has_cases(path, None)
+
+    def _header(self, path: Path, line: int | None, text: str) -> None:
+        raw = self._json(path, line, text)
+        if raw is None:
+            return
+        if line and isinstance(raw, Mapping) and "suite" not in raw and "messages" in raw:
+            self._note(path, line, "header", 'this is a case; a header comes first: {"suite": "NAME", "version": "1"}')
+            return
+        header = self._checked(path, line, HeaderLine, raw)
+        if header:
+            self.reading.header = header
+            self._shared_tools(path, line, header)
+
+    def _shared_tools(self, path: Path, line: int | None, header: HeaderLine) -> None:
+        """The header's tools by name, from the files that it names and from the header itself."""
+        offers: dict[str, Offer] = {}
+        origins: dict[str, str] = {}
+        n_troubles = len(self.reading.troubles)
+        for position, written in enumerate([header.tools] if isinstance(header.tools, str) else header.tools or []):
+            try:
+                found = read_document(path.parent / written) if isinstance(written, str) else [written]
+            except ValueError as error:
+                self._note(path, line, "tools", str(error))
+                continue
+            origin = str(path.parent / written) if isinstance(written, str) else "the header itself"
+            for raw in found:
+                try:
+                    offer = offer_of(raw)
+                except InvalidSchema as error:
+                    told_of = f"{origin}: {error}" if isinstance(written, str) else str(error)
+                    self._note(path, line, f"tools.{position}", told_of)
+                    continue
+                name = offer.tool.name
+                if name in offers:
+                    both = f"twice in {origin}" if origins[name] == origin else f"in {origins[name]} and in {origin}"
+                    self._note(path, line, "tools", f"the tool '{name}' is defined {both}; keep one, or rename one")
+                    continue
+                offers[name], origins[name] = offer, origin
+        self.reading.shared = offers
+        self._knows_tools = len(self.reading.troubles) == n_troubles
+
+    def _cases(self, path: Path, lines: Sequence[tuple[int, str]]) -> None:
+        for number, text in lines:
+            raw = self._json(path, number, text)
+            if raw is None:
+                continue
+            if isinstance(raw, Mapping) and "suite" in raw and "messages" not in raw:
+                self._note(path, number, "line", "this is a header, where a case has to be; a suite has one header")
+                continue
+            line = self._checked(path, number, CaseLine, raw)
+            if line and self._knows_tools and self.reading.header:
+                self._add(path, number, line, raw)
+
+    def _add(self, path: Path, number: int, line: CaseLine, raw: Mapping[str, Any]) -> None:
+        try:
+            cases = cases_of(line, self.reading.shared)
+        except Misfits as error:
+            for each in error.found:
+                self._note(path, number, each.place, each.problem)
+            return
+        for case in cases:
+            if self._is_new(case, path, number, f"{path.name}:{number}"):
+                self.reading.found.append(Found(case, path, number, raw))
+
+    def _is_new(self, case: Case, path: Path, line: int | None, where: str) -> bool:
+        if case.id in self._lines_of_ids:
+            self._note(path, line, "id", f"'{case.id}' is used twice; the first is {self._lines_of_ids[case.id]}")
+            return False
+        self._lines_of_ids[case.id] = where
+        return True
+
+    def _has_cases(self, path: Path, line: int | None) -> None:
+        if not (self.reading.found or self.reading.included or self.reading.troubles):
+            self._note(path, line, "suite", "there is no case after the header")
+
+    def _json(self, path: Path, line: int | None, text: str) -> Any:
+        """None where there is none: null is no line of a suite either."""
+        try:
+            value = parse(text)
+        except ValueError as error:
+            self._note(path, line, "line" if line else "document", f"not a JSON document ({error})")
+            return None
+        if not isinstance(value, Mapping):
+            self._note(path, line, "line" if line else "document", "has to be a JSON object")
+            return None
+        return value
+
+    def _checked(self, path: Path, line: int | None, model: type[_Model], raw: Any) -> _Model | None:
+        try:
+            return model.model_validate(raw)
+        except ValidationError as error:
+            for place, problem in told(error, model):
+                self._note(path, line, place, problem)
+            return None
+
+    def _note(self, path: Path, line: int | None, place: str, problem: str) -> None:
+        self.reading.troubles.append(Trouble(path, line, place, problem))
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise SuiteError(f"{path} is not a UTF-8 text file; a suite is a JSON Lines file") from error
+        return read_text(path)
+    except ValueError as error:
+        raise SuiteError(f"{path} is not a UTF-8 text file; a suite is a JSON Lines file ({error})") from error
     except OSError as error:
         known = ", ".join(bundled())
         raise SuiteError(f"cannot read suite '{path}' ({error.strerror}); give a path or one of: {known}") from error
@@ -129,30 +245,5 @@ def _text(path: Path) -> str:
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     # not str.splitlines: JSON strings may hold U+2028 and its like
     for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
+        if line.strip() and not line.lstrip().startswith(COMMENT):
             yield number, line
-
-
-def _shared_tools(place: _Place, header: HeaderLine) -> Mapping[str, Offer]:
-    """The header's tools by name, from the files that it names and from the header itself."""
-    written = [header.tools] if isinstance(header.tools, str) else header.tools or []
-    offers: dict[str, Offer] = {}
-    for source in written:
-        for raw in _tools_in(place, source) if isinstance(source, str) else [source]:
-            try:
-                offer = offer_of(f"tools.{len(offers)}", raw)
-            except Misfit as error:
-                raise place.wrong(error.place, error.problem) from error
-            offers[offer.tool.name] = offer
-    return offers
-
-
-def _tools_in(place: _Place, name: str) -> Sequence[Mapping[str, Any]]:
-    path = place.path.parent / name
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise place.wrong("tools", f"cannot read {path} ({error})") from error
-    if not isinstance(raw, list) or not all(isinstance(tool, dict) for tool in raw):
-        raise place.wrong("tools", f"{path} has to be a list of tools")
-    return raw

@@ -1,4 +1,4 @@
-"""`toolgauge try`: one sentence in every mode; and reading tools as people have them."""
+"""`toolgauge try`: one sentence in every mode."""
 
 from __future__ import annotations
 
@@ -7,58 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from bench.attempt import Attempt, read_tools
+from bench.attempt import Attempt
 from bench.cli.main import main
 from bench.cli.shell import Exit
 from bench.cli.try_ import document
 from bench.report import markdown
 from engine.types import Call, Fragment, Generation, Parsed, StopReason, Timings
-from grammars.errors import ToolgaugeError
 from tests.tiny_gguf import CHAT_TEMPLATE, write_tiny_model
 
 Captured = pytest.CaptureFixture[str]
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        [{"name": "weather", "description": "d", "parameters": PARAMETERS}],
-        [{"type": "function", "function": {"name": "weather", "description": "d", "parameters": PARAMETERS}}],
-        [{"name": "weather", "description": "d", "inputSchema": PARAMETERS}],
-        {"tools": [{"name": "weather", "description": "d", "input_schema": PARAMETERS}]},
-        {"name": "weather", "description": "d", "parameters": PARAMETERS},
-    ],
-)
-def test_tools_are_read_as_people_have_them(raw: object, tmp_path: Path) -> None:
-    path = tmp_path / "tools.json"
-    path.write_text(json.dumps(raw))
-    (tool,) = read_tools(path)
-    assert (tool.name, tool.description) == ("weather", "d")
-    assert tool.parameters["properties"] == {"city": {"type": "string"}}
-
-
-def test_without_a_file_there_are_the_everyday_tools() -> None:
-    assert {"get_weather", "send_email"} <= {tool.name for tool in read_tools()}
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        (None, "cannot read"),
-        ("{", "is not JSON"),
-        ("[]", "holds no tools"),
-        ('"tools"', "holds no tools"),
-        ('[{"description": "nameless"}]', "no name"),
-    ],
-)
-def test_tools_that_cannot_be_used_are_a_sentence(text: str | None, sentence: str, tmp_path: Path) -> None:
-    path = tmp_path / "tools.json"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(ToolgaugeError, match=sentence) as caught:
-        read_tools(path)
-    assert "tools.json" in str(caught.value)
 
 
 def generation(text: str, ttfc_s: float | None = None, stop: StopReason = StopReason.EOG) -> Generation:
