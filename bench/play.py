@@ -188,7 +188,7 @@ class Player:
             self._constraints.move_to_end(key)
             return self._constraints[key]
         try:
-            spec = _spec(mode, fmt, tools, required=required, several=several)
+            spec = spec_of(mode, fmt, tools, required=required, several=several)
             started_s = time.perf_counter()
             compiled = self.model.backend(backend).compile(spec.root)
             compile_s = time.perf_counter() - started_s
@@ -212,7 +212,8 @@ def opened(prompt: Prompt) -> bool:
     return prompt.reasoning is not None and prompt.reasoning.opened
 
 
-def _spec(mode: Mode, fmt: ToolFormat, tools: Sequence[Tool], *, required: bool, several: bool) -> ConstraintSpec:
+def spec_of(mode: Mode, fmt: ToolFormat, tools: Sequence[Tool], *, required: bool, several: bool) -> ConstraintSpec:
+    """What a constrained mode asks for with these tools."""
     if mode.constraint == "syntax":
         assert isinstance(fmt, EnvelopeFormat), "only a json.* mode asks for syntax alone"
         return fmt.syntax_constraint()

@@ -17,7 +17,22 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import doctor, drift, export, formats, grammar, ls, pull, quantize, report, run, score, show, try_
+from bench.cli import (
+    doctor,
+    drift,
+    export,
+    formats,
+    grammar,
+    ls,
+    pull,
+    quantize,
+    report,
+    run,
+    score,
+    show,
+    truncation,
+    try_,
+)
 from bench.cli.shell import FORMATS, MACHINE, MEASURE, READ, Exit, examples, say
 from grammars.errors import ToolgaugeError
 
@@ -58,6 +73,7 @@ def _root(
 app.command("run", rich_help_panel=MEASURE, epilog=run.EXAMPLES)(run.run)
 app.command("try", rich_help_panel=MEASURE, epilog=try_.EXAMPLES)(try_.try_)
 app.command("drift", rich_help_panel=MEASURE, epilog=drift.EXAMPLES)(drift.drift)
+app.command("truncation", rich_help_panel=MEASURE, epilog=truncation.EXAMPLES)(truncation.truncation)
 app.command("quantize", rich_help_panel=MEASURE, epilog=quantize.EXAMPLES)(quantize.quantize)
 app.command("pull", rich_help_panel=MEASURE, epilog=pull.EXAMPLES)(pull.pull)
 app.command("report", rich_help_panel=READ, epilog=report.EXAMPLES)(report.report)

@@ -143,14 +143,15 @@ def _run(config: RunConfig, asked: Asked) -> None:
         _show_plan(plan, as_json=asked.as_json)
         return
     with Store.open(asked.db) as store:
-        done = _execute(store, plan, which)
+        done = execute_plan(store, plan, which)
         n_errors = store.n_errors(done.id)
         _finish(store, done, asked)
     if n_errors:
         raise typer.Exit(Exit.ERRORED_ITEMS)
 
 
-def _execute(store: Store, plan: Plan, which: Which) -> Run:
+def execute_plan(store: Store, plan: Plan, which: Which) -> Run:
+    """Run or resume it with progress for a person; an interruption says how to go on."""
     from bench.cli.progress import RunProgress
     from bench.judge import verdict
     from bench.loading import open_model

@@ -1,0 +1,299 @@
+"""Where and why output breaks off, and what smaller budgets leave of stored answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import writer
+from bench.cuts import Cutter
+from bench.judge import verdict
+from bench.loading import open_model
+from bench.messages import ItemFinished
+from bench.plan import Plan
+from bench.play import Player
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
+from bench.rows import Stored
+from bench.run import model_spec
+from bench.score import score
+from bench.score.outcome import CutAt, Outcome
+from bench.score.truncation import Truncation, TruncationCause, ends_in_repetition, truncation
+from bench.store import Store
+from bench.suites.case import Case
+from bench.todo import todo
+from bench.truncation import CellSweep, Level, sweep
+from engine.fake import VOCABULARY, FakeModel
+from engine.formats.hermes import HermesFormat
+from engine.runtime import Limits, Reasoning, Request
+from engine.types import Call, Fragment, Generation, Parsed, StopReason
+from grammars.errors import ToolgaugeError
+from tests.bench.episodes import case_from, raw_case
+from tests.bench.scripted import PROVENANCE, fake, plan_of
+from tests.engine.test_answer import Desk
+
+CALL = Call("add", {"a": 1, "b": 2})
+VARIED = tuple(range(40))
+LOOP = (*range(40), *(7, 8, 9) * 9)
+ONCE_MORE = (*range(40), 7, 8, 9, 7, 8, 9)
+THINK = Reasoning("<think>", "</think>")
+HERMES = HermesFormat()
+
+
+def step(parsed: Parsed, stop: StopReason, tokens: Sequence[int] = VARIED) -> StepRecord:
+    return StepRecord(Generation(tokens=tuple(tokens), text="", stop=stop, n_prompt=1, n_cached=0), parsed)
+
+
+def record(*steps: StepRecord) -> ItemRecord:
+    return ItemRecord("mine/1", steps, EpisodeEnd.CUT)
+
+
+@pytest.mark.parametrize(
+    ("parsed", "stop", "tokens", "position", "cause"),
+    [
+        (Parsed(open_block=True), StopReason.LENGTH, VARIED, "in_call", "budget"),
+        (Parsed(calls=(CALL,)), StopReason.LENGTH, VARIED, "after_call", "budget"),
+        (Parsed(calls=(CALL,), open_block=True), StopReason.LENGTH, VARIED, "in_call", "budget"),
+        (Parsed(content="I think"), StopReason.LENGTH, VARIED, "prose", "budget"),
+        (Parsed(), StopReason.LENGTH, VARIED, "prose", "budget"),
+        (Parsed(reasoning="Hm"), StopReason.LENGTH, VARIED, "reasoning", "budget"),
+        (Parsed(reasoning="Hm"), StopReason.REASONING_LENGTH, VARIED, "reasoning", "reasoning_budget"),
+        (Parsed(open_block=True), StopReason.CONTEXT, VARIED, "in_call", "context"),
+        (Parsed(content="a a"), StopReason.REPETITION, VARIED, "prose", "repetition"),
+        (Parsed(open_block=True), StopReason.LENGTH, LOOP, "in_call", "repetition"),
+        (Parsed(open_block=True), StopReason.LENGTH, ONCE_MORE, "in_call", "budget"),
+        (Parsed(reasoning="Hm"), StopReason.REASONING_LENGTH, LOOP, "reasoning", "repetition"),
+        (Parsed(content="a"), StopReason.CONTEXT, LOOP, "prose", "repetition"),
+        (Parsed(open_block=True), StopReason.EOG, LOOP, "in_call", "early_end"),
+    ],
+)
+def test_where_and_by_what(parsed: Parsed, stop: StopReason, tokens: Sequence[int], position: str, cause: str) -> None:
+    found = truncation(record(step(parsed, stop, tokens)))
+    assert found == Truncation(0, CutAt(position), TruncationCause(cause))
+
+
+@pytest.mark.parametrize(
+    ("parsed", "stop"),
+    [
+        (Parsed(calls=(CALL,)), StopReason.EOG),
+        (Parsed(), StopReason.EOG),
+        (Parsed(fragments=(Fragment("{", "not JSON", 0),)), StopReason.EOG),
+        (Parsed(open_block=True), StopReason.CONSTRAINT),
+    ],
+)
+def test_what_is_finished_or_the_constraints_fault_is_not_truncated(parsed: Parsed, stop: StopReason) -> None:
+    assert truncation(record(step(parsed, stop))) is None
+
+
+def test_the_first_step_that_broke_off_counts() -> None:
+    fine = step(Parsed(calls=(CALL,)), StopReason.EOG)
+    cut = step(Parsed(content="a"), StopReason.CONTEXT)
+    assert truncation(record(fine, cut, step(Parsed(), StopReason.LENGTH))) == Truncation(
+        1, CutAt.PROSE, TruncationCause.CONTEXT
+    )
+
+
+@pytest.mark.parametrize(
+    ("tokens", "repeats"),
+    [
+        ([5] * 24, True),
+        ([5] * 23, False),
+        ([1, *[5] * 24], True),
+        ([*[5] * 24, 1], False),
+        (list(range(8)) * 3, True),
+        (list(range(9)) * 3, True),
+        (list(range(9)) * 2, False),
+        (list(range(32)) * 3, True),
+        (list(range(33)) * 3, False),  # longer blocks are what tables and lists have
+        ([*list(range(30)) * 2, *range(29), 99], False),
+        ([], False),
+    ],
+)
+def test_what_counts_as_repetition(tokens: list[int], repeats: bool) -> None:
+    assert ends_in_repetition(tokens) == repeats
+
+
+def test_the_score_names_the_cause(tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_case())
+    cut = score(case, record(step(Parsed(open_block=True), StopReason.LENGTH, LOOP)))
+    assert (cut.outcome, cut.cut_at, cut.truncated_by) == (Outcome.TRUNCATED, CutAt.IN_CALL, TruncationCause.REPETITION)
+    early = score(case, record(step(Parsed(open_block=True), StopReason.EOG)))
+    assert (early.outcome, early.cut_at, early.truncated_by) == (Outcome.UNPARSEABLE, None, TruncationCause.EARLY_END)
+    assert score(case, record(step(Parsed(calls=(CALL,)), StopReason.EOG))).truncated_by is None
+
+
+# Cutting one answer: against the engine's own answer with that budget
+
+PARTS = st.sampled_from(
+    [
+        "<think>",
+        "</think>",
+        " ",
+        "\n",
+        "Hm. ",
+        "<thin",
+        "<tool_call>\n",
+        '{"name": "add"',
+        "</tool_call>",
+        "ab" * 40,
+        "é😀",
+    ]
+)
+
+
+@settings(max_examples=150)
+@given(
+    parts=st.lists(PARTS, max_size=8),
+    spelled=st.booleans(),
+    reasoning=st.sampled_from([None, THINK, replace(THINK, opened=True)]),
+    budget=st.integers(1, 40),
+    n_reasoning=st.integers(1, 60),
+    n_ctx=st.integers(20, 300),
+)
+def test_a_cut_answer_is_the_engines_own_with_that_budget(
+    parts: list[str], spelled: bool, reasoning: Reasoning | None, budget: int, n_reasoning: int, n_ctx: int
+) -> None:
+    desk = Desk(FakeModel("fake:test", lambda request, prompt: ""))  # type: ignore[arg-type]
+    text = "".join(parts)
+    wish = desk.spelled(text) if spelled else desk.tokenize(text)
+    prompt = "<|im_start|>assistant\n" + ("<think>" if reasoning and reasoning.opened else "")
+
+    def answer(n_answer: int) -> StepRecord:
+        request = Request("key", (1, 2, 3), limits=Limits(n_answer, n_reasoning), reasoning=reasoning)
+        generation = desk.run(request, wish, n_ctx=n_ctx)
+        parsed = HERMES.parse(generation.text, (), reasoning_opened=bool(reasoning and reasoning.opened))
+        return StepRecord(generation, parsed, prompt=prompt)
+
+    case = _any_case()
+    long, real = answer(200), answer(budget)
+    cutter = Cutter(HERMES, VOCABULARY, "native.free", "none", frozenset())
+    (cut,) = cutter.cut(case, ItemRecord(case.id, (long,), EpisodeEnd.SINGLE), budget).steps
+    for name in ("tokens", "text", "stop", "n_reasoning", "n_prompt"):
+        assert getattr(cut.generation, name) == getattr(real.generation, name), name
+    assert cut.parsed == real.parsed
+
+
+def _any_case() -> Case:
+    return Case("mine/1", "any", (), (), "auto", (), {}, None, (), 1, "")
+
+
+# Whole runs of scripted models, whose answers are a token a byte
+
+
+def filled(store: Store, plan: Plan) -> int:
+    """Play the plan in this process and store it; its run."""
+    run_id = writer.begin_run(store, plan, PROVENANCE)
+    cells = {(cell.model.name, cell.mode): cell.id for cell in store.cells(run_id)}
+    items = {item.key: (cell, item) for cell in plan.cells for item in cell.items}
+    for model in plan.models:
+        left = todo(plan, model, Stored({}, frozenset(), frozenset()))
+        spec = model_spec(plan, model, open_model)
+        loaded = open_model(spec, left.work())
+
+        def keep(message: Any) -> None:
+            if isinstance(message, ItemFinished):
+                cell, item = items[message.key]
+                place = cells[cell.model.name, cell.mode.id]
+                writer.put_item(store, run_id, place, item, message.record, scores=[verdict(item.case, message.record)])
+
+        with loaded.runtime(single=False) as opened:
+            Player(loaded, spec, keep).play(opened.runtime, left.work().items)
+    writer.release(store, run_id, finished=True)
+    return run_id
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "results.db") as opened:
+        yield opened
+
+
+MODELS = ("fake:perfect", "fake:rude", "fake:broken-json", "fake:silent")
+
+
+def plan_at(folder: Path, budget: int) -> Plan:
+    return plan_of(
+        folder,
+        [fake(name) for name in MODELS],
+        with_episode=True,
+        modes=("native.free", "json.schema"),
+        limits=Limits(budget),
+        suites=(str(folder / "mine.jsonl"),),
+    )
+
+
+def test_a_sweep_counts_as_real_runs_do(store: Store, tmp_path: Path) -> None:
+    long = store.run(str(filled(store, plan_at(tmp_path, 300))))
+    budgets = (1, 8, 20, 48, 58, 59, 60, 120, 300)
+    found = sweep(store, long, budgets)
+    assert found.budgets == budgets
+    for place, budget in enumerate(budgets):
+        real = sweep(store, store.run(str(filled(store, plan_at(tmp_path, budget)))), [budget])
+        assert [cell.levels[place] for cell in found.cells] == [cell.levels[0] for cell in real.cells], budget
+    right = {(cell.model, cell.mode): [level.n_correct for level in cell.levels] for cell in found.cells}
+    assert right["fake:perfect", "native.free"][0] == 0
+    assert right["fake:perfect", "native.free"][-1] == 4
+
+
+def test_what_is_left_at_each_budget(store: Store, tmp_path: Path) -> None:
+    run = store.run(str(filled(store, plan_at(tmp_path, 300))))
+    cells = {(cell.model, cell.mode): cell for cell in sweep(store, run, (4, 30, 300)).cells}
+    small, middle, large = cells["fake:perfect", "native.free"].levels
+    assert (small.n_scored, small.n_correct, small.n_truncated) == (4, 0, 4)
+    assert small.truncated == {("in_call", "budget"): 4}
+    assert middle.truncated == {("in_call", "budget"): 4}
+    assert (large.n_correct, large.truncated) == (4, {})
+    assert cells["fake:perfect", "native.free"].enough == 300
+    broken = cells["fake:broken-json", "native.free"].levels[-1]
+    assert broken.truncated == {("in_call", "early_end"): 4}
+    assert cells["fake:silent", "native.free"].enough is None
+
+
+def test_an_error_after_a_cut_never_happens(tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_case())
+    tokens = tuple(b"some words")
+    generation = Generation(tokens, "some words", StopReason.EOG, n_prompt=1, n_cached=0)
+    failed = ItemRecord(
+        case.id,
+        (StepRecord(generation, Parsed(content="some words")),),
+        EpisodeEnd.ERROR,
+        ItemError(ErrorKind.CONTEXT, "the prompt does not fit"),
+    )
+    cutter = Cutter(HERMES, VOCABULARY, "native.free", "none", frozenset())
+    cut = cutter.cut(case, failed, 4)
+    assert (cut.error, cut.end, cut.steps[0].generation.text) == (None, EpisodeEnd.SINGLE, "some")
+    assert cutter.cut(case, failed, 11) is failed
+
+
+def test_a_larger_budget_than_the_runs_is_a_sentence(store: Store, tmp_path: Path) -> None:
+    run = store.run(str(filled(store, plan_at(tmp_path, 50))))
+    with pytest.raises(ToolgaugeError, match=r"run 1 had 50 tokens for an answer, so nobody .* leave 64"):
+        sweep(store, run, (32, 64))
+
+
+def test_answers_without_a_verdict_are_counted_apart(store: Store, tmp_path: Path) -> None:
+    run = store.run(str(filled(store, plan_at(tmp_path, 50))))
+    with store.transaction() as sql:
+        sql.execute("DELETE FROM score WHERE item_id = 1")
+    first = sweep(store, run, (50,)).cells[0]
+    assert (first.n_left_out, first.levels[0].n_scored) == (1, 3)
+
+
+def test_a_sweep_as_json_is_whole(store: Store, tmp_path: Path) -> None:
+    run = store.run(str(filled(store, plan_at(tmp_path, 50))))
+    values = sweep(store, run, (8, 50)).to_json()
+    assert (values["run_id"], values["budgets"], values["generated_at"]) == (1, (8, 50), 50)
+    level = values["cells"][0]["levels"][0]
+    assert level["truncated"] == [{"position": "in_call", "cause": "budget", "n": 4}]
+    assert level["n_truncated"] == 4
+
+
+def test_enough_is_the_smallest_budget_without_a_loss() -> None:
+    levels = tuple(Level(budget, 10, 0, right, {}) for budget, right in ((32, 4), (64, 7), (128, 7)))
+    cell = CellSweep("m", "Q4_K_M", "quick", "native.free", "none", 0, levels)
+    assert cell.enough == 64
