@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 CellMaker = Callable[["Row"], Sequence[Cell]]
 DASH = cell(numbers.MISSING, "dim")
+_WIDE = 0.1  # an interval wider than this makes decimals of what is inside meaningless
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,22 @@ def rate_of(rate: Rate | None, tone: Tone = "plain") -> Cell:
         return DASH
     found = rate_with_interval(rate)
     return Cell(f"{found.text} of {numbers.count(rate.n)}", tone, found.bar)
+
+
+def rate_in_short(rate: Rate | None) -> Cell:
+    """A share with its interval, without decimals where they would say nothing."""
+    if rate is None:
+        return DASH
+    found = rate_with_interval(rate)
+    rounded = round(rate.value * 100)
+    if rate.high - rate.low < _WIDE or (rounded in (0, 100) and rate.hits not in (0, rate.n)):
+        return found
+    return Cell(f"{rounded}% ({numbers.interval(rate.low, rate.high)})", bar=found.bar)
+
+
+def hits_of(rate: Rate | None, tone: Tone = "plain") -> Cell:
+    """Counts alone, where there are too few for a share."""
+    return cell(f"{numbers.count(rate.hits)} of {numbers.count(rate.n)}", tone) if rate else DASH
 
 
 def plain_rate(rate: Rate | None, tone: Tone = "plain") -> Cell:

@@ -25,7 +25,7 @@ def document(report: Report, wanted: Collection[str] = ()) -> Document:
     """Build the whole report; `wanted` asks for closer looks (see `DETAILS`)."""
     blocks: list[Block] = [Heading(_title(report)), Text(_facts(report), "dim")]
     blocks += [Text(warning, "warn") for warning in report.warnings]
-    more: dict[str, None] = {}  # an ordered set
+    more: set[str] = set()
     for section in report.sections:
         blocks.append(Heading(f"{section.model} on {section.suite}, {numbers.plural(section.n_cases, 'case')}", 2))
         blocks += _section(section)
@@ -34,12 +34,13 @@ def document(report: Report, wanted: Collection[str] = ()) -> Document:
             if found and name in wanted:
                 blocks.append(Fold(title, tuple(found)))
             elif found:
-                more[name] = None
+                more.add(name)
     if averages := bfcl.table_of_groups(report.bfcl_groups):
         blocks += [Heading("BFCL", 2), averages]
     blocks += _disagreements(report.disagreements)
     if more:
-        blocks.append(Text(f"More with --section NAME: {', '.join(more)}; with --details: all.", "dim"))
+        names = ", ".join(name for name in DETAILS if name in more)
+        blocks.append(Text(f"Closer looks: {names}. `toolgauge report {report.run_id} --details` has all.", "dim"))
     return blocks
 
 

@@ -90,9 +90,9 @@ def test_more_tables_come_when_asked_for() -> None:
     folds = [block for block in asked if isinstance(block, Fold)]
     assert [fold.title for fold in folds] == ["What was not scored", "The constraint's push"]
     assert not any(isinstance(block, Fold) for block in plain)
-    (hint,) = [block.text for block in plain if isinstance(block, Text) and "--section" in block.text]
-    assert hint == "More with --section NAME: not-scored, constraint; with --details: all."
-    assert "--section" not in markdown.render(asked)
+    (hint,) = [block.text for block in plain if isinstance(block, Text) and "--details" in block.text]
+    assert hint == "Closer looks: not-scored, constraint. `toolgauge report 3 --details` has all."
+    assert "--details" not in markdown.render(asked)
 
 
 def test_every_suite_has_a_section_of_its_own() -> None:

@@ -126,6 +126,8 @@ def tables(rows: Sequence[Row]) -> list[Table]:
         lines = [Line(line.row, line.cells[:4], line.more) for line in lines]
     without = ["known\napart", "official\nwithout", "strict\nwithout"]
     notes = ["official: BFCL's rules; strict: ours, which hold each value against the tool's own schema"]
+    if any(_has_errors(found) for row in rows for found in row.bfcl):
+        notes.append("BFCL's rules judge answers that ended in an error, too; ours leave them out, as not scored")
     if has_known:
         notes.append("known apart: cases that nobody can pass, or only against the tool's schema; then without them")
     table = per_line(
@@ -148,6 +150,10 @@ def _cells(found: Bfcl) -> list[Cell]:
         rate_with_interval(found.official_without_known),
         rate_with_interval(found.strict_without_known),
     ]
+
+
+def _has_errors(found: Bfcl) -> bool:
+    return found.official is not None and (found.strict is None or found.strict.n < found.official.n)
 
 
 def tables_of_reasons(rows: Sequence[Row]) -> list[Table]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench import numbers
 from bench.report.document import Cell, Table, cell
 from bench.report.judged import Judged, is_right, is_scored
-from bench.report.layout import DASH, Line, per_line, per_row, rate_with_interval, tally
+from bench.report.layout import DASH, Line, per_line, per_row, rate_in_short, tally
 from bench.report.rates import Rate, rate
 
 if TYPE_CHECKING:
@@ -124,6 +124,6 @@ def _of(row: Row, name: str) -> Category | None:
 def _cell(category: Category | None, usual: int) -> Cell:
     if category is None or category.accuracy is None:
         return DASH
-    found = rate_with_interval(category.accuracy)
+    found = rate_in_short(category.accuracy)
     text = found.text if category.n_scored == usual else f"{found.text} n {numbers.count(category.n_scored)}"
     return Cell(text, found.tone, found.bar)

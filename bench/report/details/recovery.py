@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from bench import numbers
 from bench.report.document import Cell, Table, cell
 from bench.report.judged import Judged, Scored, is_right
-from bench.report.layout import DASH, Line, per_line, plain_rate, rate_of
+from bench.report.layout import DASH, Line, hits_of, per_line, rate_of
 from bench.report.rates import Rate, mean, rate
 from bench.rows import Score as Verdict
 from bench.score.twins import twins
+from bench.suites.case import FaultKind
 
 if TYPE_CHECKING:
     from bench.report.values import Row
@@ -68,7 +69,8 @@ def measure(judged: Judged) -> tuple[Recovery, ...]:
     ]
     if not fired:
         return ()
-    kinds = dict.fromkeys(each.found["kind"] for each in fired)
+    there = {each.found["kind"] for each in fired}
+    kinds = [kind.value for kind in FaultKind if kind in there]
     return (
         _count(ALL, fired, _n_cases(judged, None)),
         *(_count(kind, [f for f in fired if f.found["kind"] == kind], _n_cases(judged, kind)) for kind in kinds),
@@ -157,19 +159,13 @@ def table(rows: Sequence[Row]) -> Table | None:
 
 def _cells(found: Recovery) -> list[Cell]:
     n_cases = "" if found.n_cases is None else f" of {numbers.count(found.n_cases)}"
+    write = rate_of if found.kind == ALL else hits_of  # of one kind there are few
+    rates = (found.accuracy, found.twin_accuracy, found.within_1, found.within_3)
     return [
         cell(f"{numbers.count(found.n_fired)}{n_cases}"),
-        rate_of(found.accuracy),
-        rate_of(found.twin_accuracy),
-        rate_of(found.within_1),
-        rate_of(found.within_3),
-        _of(found.identical_retry),
-        _of(found.loop, is_bad=True),
-        _of(found.fabricated_success, is_bad=True),
-        _of(found.honest_stop),
+        *map(write, rates),
+        hits_of(found.identical_retry),
+        *(hits_of(rate, "warn" if rate and rate.hits else "plain") for rate in (found.loop, found.fabricated_success)),
+        hits_of(found.honest_stop),
         DASH if found.extra_calls is None else cell(f"{found.extra_calls:+.1f}"),
     ]
-
-
-def _of(found: Rate | None, *, is_bad: bool = False) -> Cell:
-    return plain_rate(found, "warn" if is_bad and found and found.hits else "plain")
