@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +80,11 @@ class Sameness:
 def read_gguf(path: str | Path) -> GgufFile:
     """Raises `ModelFileError` for anything but a whole, readable GGUF model."""
     path = Path(path)
-    header = read_header(path)
-    paths, headers = _parts(path, header)
+    return described(*_parts(path, read_header(path)))
+
+
+def described(paths: tuple[Path, ...], headers: Sequence[Header]) -> GgufFile:
+    """The model that these files, whole or the parts of a split, are."""
     metadata = headers[0].metadata
     arch = metadata.get("general.architecture")
     if not isinstance(arch, str):

@@ -22,6 +22,7 @@ from engine.errors import ModelFileError
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 KEPT_ARRAY_LENGTH = 64  # longer arrays are hashed
+_KEPT_NUMBERS = 512  # of numbers more is kept: one for each layer, and llama.cpp knows no deeper model
 _MAX_DEPTH = 4
 _MAX_DIMENSIONS = 8
 
@@ -73,15 +74,37 @@ class Header:
 def read_header(path: Path) -> Header:
     """Raises `ModelFileError` if this is no GGUF file, a damaged one, or one that ends early."""
     with _mapped(path) as (buffer, n_bytes):
-        cursor = _Cursor(buffer, n_bytes, path)
-        _check_magic(cursor)
-        n_tensors, n_keys = cursor.u64(), cursor.u64()
-        metadata = {}
-        for _ in range(cursor.count(n_keys, at_least_bytes=13)):
-            key = cursor.string()
-            metadata[key] = cursor.value(cursor.u32())
-        entries = [_tensor_entry(cursor) for _ in range(cursor.count(n_tensors, at_least_bytes=24))]
-        position = cursor.position
+        return _header(_Cursor(buffer, n_bytes, path), n_bytes)
+
+
+def header_from_start(start: bytes, n_bytes: int, path: Path) -> Header | None:
+    """The header of a file of `n_bytes` whose beginning is `start`; None if its header goes on behind that.
+
+    `path` is only named in errors. Raises `ModelFileError` as `read_header` does.
+    """
+    try:
+        return _header(_Cursor(start, len(start), path), n_bytes)
+    except _EndsEarly:
+        if len(start) < n_bytes:
+            return None
+        raise
+
+
+class _EndsEarly(ModelFileError):
+    """More bytes are announced than there are."""
+
+
+def _header(cursor: _Cursor, n_bytes: int) -> Header:
+    """`n_bytes`: of the whole file, of which the cursor may have only the beginning."""
+    path = cursor.path
+    _check_magic(cursor)
+    n_tensors, n_keys = cursor.u64(), cursor.u64()
+    metadata = {}
+    for _ in range(cursor.count(n_keys, at_least_bytes=13)):
+        key = cursor.string()
+        metadata[key] = cursor.value(cursor.u32())
+    entries = [_tensor_entry(cursor) for _ in range(cursor.count(n_tensors, at_least_bytes=24))]
+    position = cursor.position
     sizes = _type_sizes() if entries else {}
     tensors = tuple(Tensor(*entry, n_bytes=_tensor_bytes(entry[1], sizes.get(entry[2]))) for entry in entries)
     alignment = metadata.get("general.alignment", 32)
@@ -128,7 +151,7 @@ class _Cursor:
         """Move on by `n_bytes` and return where they began."""
         start = self.position
         if n_bytes > self.n_bytes - start:
-            raise ModelFileError(f"{self.path} is cut short inside its header; download it again")
+            raise _EndsEarly(f"{self.path} is cut short inside its header; download it again")
         self.position = start + n_bytes
         return start
 
@@ -147,7 +170,7 @@ class _Cursor:
     def count(self, n: int, *, at_least_bytes: int) -> int:
         """`n` entries, refused where the rest of the file could not hold them: a damaged count must not loop."""
         if n * at_least_bytes > self.n_bytes - self.position:
-            raise ModelFileError(f"{self.path} is cut short or damaged inside its header; download it again")
+            raise _EndsEarly(f"{self.path} is cut short or damaged inside its header; download it again")
         return n
 
     def value(self, kind: int, depth: int = 0) -> Any:
@@ -165,7 +188,7 @@ class _Cursor:
         start = self.position
         scalar = _SCALARS.get(kind)
         n = self.count(n, at_least_bytes=scalar.size if scalar else 8)
-        if n <= KEPT_ARRAY_LENGTH:
+        if n <= (_KEPT_NUMBERS if scalar else KEPT_ARRAY_LENGTH):
             return [self.value(kind, depth + 1) for _ in range(n)]
         if scalar:
             self.take(n * scalar.size)
