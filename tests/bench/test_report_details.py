@@ -335,7 +335,17 @@ def test_truncation_is_told_by_place_and_cause_and_an_early_end_too(case: Case) 
         ("prose", "context", 1),
     ]
     assert (found.n_at("in_call"), found.n_by("context")) == (3, 1)
-    assert truncation.measure(judged(answers[4:])) is None
+    whole = truncation.measure(judged(answers[4:]))
+    assert whole is not None
+    assert (counts(whole.rate), whole.broken_off) == ((0, 1), ())
+    rows = [
+        replace(samples.row("F16", mode, 9), truncation=t)
+        for mode, t in zip(samples.MODES[:2], (whole, found), strict=True)
+    ]
+    table = truncation.table(rows)
+    assert table is not None
+    assert [[cell.text for cell in row[3:]] for row in table.rows] == [["0"] * 6, ["3", "1", "1", "1", "1", "1"]]
+    assert truncation.table(rows[:1]) is None
 
 
 # ------------------------------------------------------------------------------------------------------ whole reports

@@ -149,7 +149,8 @@ def table(rows: Sequence[Row]) -> Table | None:
         ],
         more=("fault",),
         notes=(
-            "all of the answers in which the fault fired; right without fault: the same cases with a tool that works",
+            "all of the answers in which the fault fired; right without fault: the same cases with a tool"
+            " that works, as far as the suite has them",
             "recovered: within so many further calls, where recovering is possible; extra calls: mean, against the same"
             " case without its fault, where both are right",
             "fabricated success, honest stop: proxies, from patterns for the last reply that the cases bring",

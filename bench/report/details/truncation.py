@@ -45,24 +45,25 @@ class Truncation:
 
 
 def measure(judged: Judged) -> Truncation | None:
-    """None where nothing broke off."""
+    """None where nothing was scored."""
     explained = judged.explained
+    if not explained:
+        return None
     found: Counter[tuple[str, str]] = Counter()
     for _, verdict in explained:
         cause = verdict.details["truncated_by"]
         if cause is not None:
             # Nothing was cut where the model ended its output itself, and that is said of ends within a call alone.
             found[verdict.details["cut_at"] or CutAt.IN_CALL.value, cause] += 1
-    if not found:
-        return None
     kinds = sorted(found.items(), key=lambda each: (_POSITIONS.index(each[0][0]), _CAUSES.index(each[0][1])))
     broken_off = tuple(BrokenOff(position, cause, n) for (position, cause), n in kinds)
     return Truncation(share(sum(found.values()), len(explained)), broken_off)
 
 
 def table(rows: Sequence[Row]) -> Table | None:
+    """None where nothing broke off."""
     found = [(row, row.truncation) for row in rows if row.truncation]
-    if not found:
+    if not any(truncation.broken_off for _, truncation in found):
         return None
     positions = [name for name in _POSITIONS if any(truncation.n_at(name) for _, truncation in found)]
     causes = [name for name in _CAUSES if any(truncation.n_by(name) for _, truncation in found)]
