@@ -9,14 +9,24 @@ from pathlib import Path
 import pytest
 
 from bench.perf import random_model
-from bench.perf.random_model import Shape, default_model, main, write_random_model
-from bench.perf.vocabulary import byte_letters, synthesise
+from bench.perf.random_model import default_model, main, write_random_model
 from engine.decoder import LlamaRuntime
 from engine.llama import ContextParams, LoadParams, Model, load_model
 from engine.runtime import Limits, Request
+from engine.shapes import blocks
+from engine.shapes.vocabulary import byte_letters, synthesise
 from engine.types import StopReason
 
-SHAPE = Shape(width=64, n_layers=2, n_heads=2, n_kv_heads=1, feed_forward=128)
+SHAPE = random_model.SHAPE.model_copy(
+    update={
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+        "intermediate_size": 128,
+    }
+)
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +124,7 @@ def test_the_tokens_that_end_a_text_have_no_logit(model: Model) -> None:
 
 
 def test_the_same_command_writes_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random_model, "Shape", lambda: SHAPE)
+    monkeypatch.setattr(random_model, "write_random_model", lambda *args, seed: write_random_model(*args, SHAPE, seed))
     files = [tmp_path / "new folder" / name for name in ("a.gguf", "b.gguf", "c.gguf")]
     for file, seed in zip(files, ("1", "1", "2"), strict=True):
         main(["--vocab", "1000", "--seed", seed, "--out", str(file)])
@@ -128,7 +138,7 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
     def fail(*_arguments: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(random_model, "_values", fail)
+    monkeypatch.setattr(blocks, "random_rows", fail)
     with pytest.raises(OSError, match="no space left"):
         write_random_model(tmp_path / "model.gguf", 1000, SHAPE)
     assert not list(tmp_path.iterdir())

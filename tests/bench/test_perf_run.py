@@ -13,14 +13,23 @@ from bench.perf import random_model
 from bench.perf.__main__ import main
 from bench.perf.measure import Session, measure, open_session
 from bench.perf.methods import BINDING_FREE, BINDING_GRAMMAR, FORCED, FREE, GBNF, OUTLINES, UNFORCED, Prompted, Run
-from bench.perf.random_model import Shape, write_random_model
+from bench.perf.random_model import write_random_model
 from bench.perf.texts import compare, is_canonical
 from bench.perf.workload import Case, load_workload
 from engine.errors import ConstraintError, ToolgaugeError
 from engine.llama.reference import ReferenceLoop
 from engine.types import StopReason
 
-SHAPE = Shape(width=64, n_layers=2, n_heads=2, n_kv_heads=1, feed_forward=128)
+SHAPE = random_model.SHAPE.model_copy(
+    update={
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+        "intermediate_size": 128,
+    }
+)
 METHODS = [FREE, BINDING_FREE, FORCED, UNFORCED, GBNF, OUTLINES, BINDING_GRAMMAR]
 WORKLOAD = load_workload()
 
