@@ -88,14 +88,20 @@ def _section(section: Section) -> Iterable[Block]:
             " That is a fault of the constraint, not of the model; please report it.",
             "bad",
         )
-    yield from bfcl.tables(section.rows)
-    if by_category := categories.table(section.rows):
-        yield by_category
+    yield from _by_category(section.rows)
     if section.paired:
         yield _paired(section.paired)
     if section.ladder:
         yield _ladder(section.ladder)
     yield _outcomes(section.rows)
+
+
+def _by_category(rows: Sequence[Row]) -> Iterable[Block]:
+    """For BFCL's suites its verdict and ours in one table."""
+    if beside := bfcl.tables(rows):
+        yield from beside
+    elif found := categories.table(rows):
+        yield found
 
 
 def in_short(section: Section) -> str:

@@ -20,7 +20,7 @@ from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
 from bench.report import csv, html, markdown, tables, terminal
 from bench.report.build import build
 from bench.report.details import adherence, bfcl, categories, no_call, order, recovery, repairs, truncation
-from bench.report.document import Fold
+from bench.report.document import Fold, Table
 from bench.report.judged import Judged, is_complete
 from bench.report.rates import Rate
 from bench.report.values import Report
@@ -190,6 +190,21 @@ def test_bfcl_and_our_verdict_are_counted_by_direction_and_known_cases_apart(cas
     assert (counts(found.official_without_known), counts(found.strict_without_known)) == ((4, 4), (2, 3))
     (gone,) = bfcl.measure(replace(of_scores(pairs), cases=None), {})
     assert (gone.n_known, gone.official_without_known) == (None, None)
+
+
+def test_a_bfcl_suite_has_both_verdicts_in_one_table_and_the_reasons_in_a_closer_look() -> None:
+    known = bfcl.Bfcl("live_simple", Rate(6, 9, 0.3, 0.9), Rate(5, 8, 0.3, 0.9), {"truncated": 2}, {}, 1, None, None)
+    none = replace(known, category="irrelevance", official_only={}, n_known=0)
+    report = samples.report()
+    (section,) = report.sections
+    rows = tuple(replace(row, bfcl=(known, none)) for row in section.rows[:2])
+    document = tables.document(replace(report, sections=(replace(section, rows=rows, ladder=(), paired=()),)), ["bfcl"])
+    titles = [block.title for block in document if isinstance(block, Table)]
+    assert titles == ["", "BFCL's verdict and ours", "Outcomes"]
+    text = markdown.render(document)
+    assert "| live_simple | 66.7% (30-90) of 9 | 62.5% (30-90) |             2 |           0 |           1 |" in text
+    assert "live_simple | official only | truncated |       2 |" in text
+    assert "BFCL's rules judge answers that ended in an error, too" in text
 
 
 def test_bfcl_averages_are_only_those_of_whole_groups() -> None:

@@ -141,14 +141,14 @@ def tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def _cells(found: Bfcl) -> list[Cell]:
+    without = (found.official_without_known, found.strict_without_known) if found.n_known else (None, None)
     return [
         rate_of(found.official),
         rate_with_interval(found.strict),
         tally(sum(found.official_only.values())),
         tally(sum(found.strict_only.values())),
-        DASH if found.n_known is None else cell(numbers.count(found.n_known)),
-        rate_with_interval(found.official_without_known),
-        rate_with_interval(found.strict_without_known),
+        DASH if found.n_known is None else tally(found.n_known),
+        *map(rate_with_interval, without),
     ]
 
 

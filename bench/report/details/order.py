@@ -63,7 +63,7 @@ def table(rows: Sequence[Row]) -> Table | None:
     return per_line(
         lines,
         "Order: independent calls together, dependent ones after what they need",
-        ["cases", "parallel\nrecall", "over-\nserialised", "premature", "placeholder", "threaded"],
+        ["cases", "parallel\nrecall", "over-serialised", "premature", "placeholder", "threaded"],
         notes=(
             "parallel recall, over-serialised: of pairs of independent calls, made in one step, or needlessly in two;"
             " premature, placeholder: of dependent calls, made before what they need was there, and with a made-up"
