@@ -80,7 +80,7 @@ class Hub:
 
         if constants.HF_HUB_OFFLINE:
             return self._downloaded(repo, "HF_HUB_OFFLINE forbids to; unset it")
-        with _said_plainly(repo):
+        with said_plainly(repo):
             info = HfApi(endpoint=self.endpoint).model_info(repo)
         names = tuple(sibling.rfilename for sibling in info.siblings or ())
         return Listing(info.sha or "main", names)
@@ -89,7 +89,7 @@ class Hub:
         """The file, downloaded unless it is in the cache already."""
         from huggingface_hub import hf_hub_download
 
-        with _said_plainly(repo):
+        with said_plainly(repo):
             path = hf_hub_download(repo, name, revision=revision, cache_dir=self.cache, endpoint=self.endpoint)
         return Path(str(path))
 
@@ -151,20 +151,17 @@ def resolve(
     it, because its other levels can be made (`engine.quantize`). Raises `ModelNotFound` or `RegistryError`.
     """
     hub = hub or Hub()
-    if not from_hub and _is_path(argument):
+    if not from_hub and is_path(argument):
         path = Path(argument).expanduser()
         return tuple(Resolved(path.stem, path, quant) for quant in quants or (None,))
     name = _HUB_PREFIX.sub("", argument)
     if from_hub or "/" in name:
-        match = _HUB_NAME.fullmatch(name)
-        if not match:
-            raise ModelNotFound(f"'{argument}' is no repository of the Hub; write org/repo or org/repo:{DEFAULT_QUANT}")
-        wanted = _wanted(argument, match["wanted"], quants)
+        repo, wanted = repository(argument, quants)
         if from_hub or name != argument:
-            return _from_repo(match["repo"], wanted, hub)
+            return _from_repo(repo, wanted, hub)
         with _perhaps_a_file(argument):
-            listing = hub.list(match["repo"])
-        return _from_listing(match["repo"], listing, wanted, hub)
+            listing = hub.list(repo)
+        return _from_listing(repo, listing, wanted, hub)
     name, _, own_quant = name.partition(":")
     row = (registry or load()).get(name)
     wanted = _wanted(argument, own_quant, quants)
@@ -174,6 +171,14 @@ def resolve(
         return tuple(Resolved(row.name, row.bundled_path, quant, row) for quant in wanted or (row.default_quant,))
     assert row.repo is not None, "a row has a file or a repository"
     return _from_repo(row.repo, wanted or (row.default_quant,), hub, row)
+
+
+def repository(argument: str, quants: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
+    """The repository that `org/repo`, `org/repo:QUANT` or an address of the Hub names, and the wanted levels."""
+    match = _HUB_NAME.fullmatch(_HUB_PREFIX.sub("", argument))
+    if not match:
+        raise ModelNotFound(f"'{argument}' is no repository of the Hub; write org/repo or org/repo:{DEFAULT_QUANT}")
+    return match["repo"], _wanted(argument, match["wanted"], quants)
 
 
 def models_of(names: Iterable[str]) -> tuple[RepoFile, ...]:
@@ -192,7 +197,8 @@ def quant_of(stem: str) -> str | None:
     return match[1].upper() if match else None
 
 
-def _is_path(argument: str) -> bool:
+def is_path(argument: str) -> bool:
+    """Whether a MODEL argument means a file here rather than a name or a repository."""
     if _HUB_PREFIX.match(argument):
         return False
     if argument.startswith(("/", "./", "../", "~")) or Path(argument).exists():
@@ -222,18 +228,23 @@ def _from_repo(repo: str, wanted: Sequence[str], hub: Hub, row: Model | None = N
 def _from_listing(
     repo: str, listing: Listing, wanted: Sequence[str], hub: Hub, row: Model | None = None
 ) -> tuple[Resolved, ...]:
-    models = models_of(listing.names)
-    if not models:
-        raise ModelNotFound(f"{repo} has no GGUF files; look for a repository whose name ends in -GGUF")
-    chosen: dict[RepoFile, None] = {}
-    for quant in wanted or (None,):
-        chosen |= dict.fromkeys(_choose(repo, models, quant, row))
     resolved = []
-    for model in chosen:
+    for model in chosen(repo, listing, wanted, row):
         paths = [hub.fetch(repo, name, listing.revision) for name in model.names]
         name = row.name if row else repo
         resolved.append(Resolved(name, paths[0], model.quant, row, repo, listing.revision))
     return tuple(resolved)
+
+
+def chosen(repo: str, listing: Listing, wanted: Sequence[str], row: Model | None = None) -> tuple[RepoFile, ...]:
+    """The models of a repository that are wanted, nothing fetched yet; raises `ModelNotFound` with what it has."""
+    models = models_of(listing.names)
+    if not models:
+        raise ModelNotFound(f"{repo} has no GGUF files; look for a repository whose name ends in -GGUF")
+    found: dict[RepoFile, None] = {}
+    for quant in wanted or (None,):
+        found |= dict.fromkeys(_choose(repo, models, quant, row))
+    return tuple(found)
 
 
 def _choose(repo: str, models: Sequence[RepoFile], wanted: str | None, row: Model | None) -> Sequence[RepoFile]:
@@ -259,7 +270,7 @@ def _choose(repo: str, models: Sequence[RepoFile], wanted: str | None, row: Mode
 
 
 @contextmanager
-def _said_plainly(repo: str) -> Iterator[None]:
+def said_plainly(repo: str) -> Iterator[None]:
     """The Hub's many errors as one sentence each."""
     from huggingface_hub import errors
 

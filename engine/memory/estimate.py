@@ -26,6 +26,7 @@ class Settings:
     n_ctx: int
     n_slots: int = 1
     n_spare: int = 0
+    n_cells: int = 0  # of all sequences together; 0: `n_ctx` for each slot
     type_k: str = "f16"
     type_v: str = "f16"
     flash_attn: bool = True
@@ -96,7 +97,7 @@ class Predictor:
             self._weights[places] = weight_bytes(layout, self.tensors, places)
         size = cache.room(
             layout,
-            n_cells=settings.n_ctx * settings.n_slots,
+            n_cells=settings.n_cells or settings.n_ctx * settings.n_slots,
             n_sequences=settings.n_sequences,
             n_batch=settings.n_batch,
             n_ubatch=settings.n_ubatch,
