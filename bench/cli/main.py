@@ -30,6 +30,7 @@ from bench.cli import (
     run,
     score,
     show,
+    suite,
     truncation,
     try_,
 )
@@ -81,6 +82,7 @@ app.command("show", rich_help_panel=READ, epilog=show.EXAMPLES)(show.show)
 app.command("ls", rich_help_panel=READ, epilog=ls.EXAMPLES)(ls.ls)
 app.command("score", rich_help_panel=READ, epilog=score.EXAMPLES)(score.score)
 app.command("export", rich_help_panel=READ, epilog=export.EXAMPLES)(export.export)
+app.add_typer(suite.app, name="suite", rich_help_panel=MEASURE)
 app.add_typer(formats.app, name="formats", rich_help_panel=FORMATS)
 app.command("grammar", rich_help_panel=FORMATS, epilog=grammar.EXAMPLES)(grammar.grammar)
 app.command("doctor", rich_help_panel=MACHINE, epilog=doctor.EXAMPLES)(doctor.doctor)

@@ -158,16 +158,25 @@ def bundled() -> tuple[str, ...]:
 
 def load(name_or_path: str | Path) -> Suite:
     """Read a suite: a bundled one by name, one of BFCL's as `bfcl:NAME`, any other by path."""
-    if str(name_or_path).startswith("bfcl:"):
+    if is_bfcl(name_or_path):
         from bench.suites.bfcl.suite import load as load_bfcl
 
         return load_bfcl(str(name_or_path))
     from bench.suites.read import read_suite  # pydantic is loaded with it
 
+    return read_suite(path_of(name_or_path))
+
+
+def is_bfcl(name_or_path: str | Path) -> bool:
+    return str(name_or_path).startswith("bfcl:")
+
+
+def path_of(name_or_path: str | Path) -> Path:
+    """Where a suite's file or folder is, whether it is there or not."""
     if str(name_or_path) not in bundled():
-        return read_suite(Path(name_or_path))
+        return Path(name_or_path)
     file = FOLDER / f"{name_or_path}.jsonl"
-    return read_suite(file if file.exists() else FOLDER / name_or_path)
+    return file if file.exists() else FOLDER / name_or_path
 
 
 def defaults(tool: Tool) -> dict[str, Any]:

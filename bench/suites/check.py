@@ -35,17 +35,20 @@ def problems(case: Case) -> list[str]:
 def _in_ideal(case: Case) -> Iterator[str]:
     steps = reference_steps(case)
     if case.is_episode and len(steps) > case.max_steps:
-        yield f"the ideal answer takes {len(steps)} steps, and max_steps is {case.max_steps}"
+        yield f"the ideal answer takes {len(steps)} steps, and max_steps is {case.max_steps}; allow more"
         return
     record = _played(case, steps)
     failures = list(_failures(case, record))
     yield from failures
     result = score(case, record)
     if result.outcome is not Outcome.CORRECT:
-        yield f"the ideal answer is judged {result.outcome}: {result.explanation}"
+        yield (
+            f"the ideal answer is judged {result.outcome}: {result.explanation};"
+            " change what is expected, or the schema of the tool"
+        )
         return
     if case.fault is not None and result.recovery is None:
-        yield f"the fault on '{case.fault.on}' does not fire in the ideal answer"
+        yield f"the fault on '{case.fault.on}' does not fire in the ideal answer; put it on a call that is made"
     if not failures:
         yield from _missing_values(case, record)
         yield from _order_matters(case, steps)
@@ -64,7 +67,7 @@ def _failures(case: Case, record: ItemRecord) -> Iterator[str]:
         for call, result in zip(step.parsed.calls, step.results, strict=False):
             by_world = result.error not in ("unknown_tool", "no_result") and call.name in awaited and case.world
             if not result.ok and not result.fault and not by_world:
-                yield f"the ideal call {_shown(call)} fails: {result.content}"
+                yield f"the ideal call {_shown(call)} fails: {result.content}; write its result, or change the call"
 
 
 def _missing_values(case: Case, record: ItemRecord) -> Iterator[str]:
@@ -84,7 +87,7 @@ def _missing_values(case: Case, record: ItemRecord) -> Iterator[str]:
             if values and not any(_stands_in(value, text) for value in values for text in texts):
                 yield (
                     f"'{argument}' of '{e.id}' is to be carried over from {' and '.join(producers)},"
-                    f" and its value is not in the result: {'; '.join(texts)}"
+                    f" and its value is not in the result: {'; '.join(texts)}; put it there, or take 'threads' away"
                 )
 
 
@@ -119,7 +122,10 @@ def _order_matters(case: Case, steps: Sequence[Sequence[Call]]) -> Iterator[str]
     backwards = [tuple(reversed(step)) for step in steps]
     result = score(case, _played(case, backwards))
     if result.outcome is not Outcome.CORRECT:
-        yield f"with the calls of each step the other way round it is judged {result.outcome}: {result.explanation}"
+        yield (
+            f"with the calls of each step the other way round it is judged {result.outcome}: {result.explanation};"
+            " say in 'after' which call needs which"
+        )
 
 
 def _in_near_miss(case: Case, number: int, miss: NearMiss) -> Iterator[str]:
@@ -127,12 +133,15 @@ def _in_near_miss(case: Case, number: int, miss: NearMiss) -> Iterator[str]:
     rest = [_REPLY] * (case.is_episode and bool(miss.steps))
     record = played(case, [*steps, *rest])
     if len(record.steps) < len(steps):
-        yield f"near miss {number} goes on after its end: step {len(record.steps)} is the last one ({record.end})"
+        yield (
+            f"near miss {number} goes on after its end: step {len(record.steps)} is the last one ({record.end});"
+            " leave out what comes after it"
+        )
         return
     result = score(case, record)
     if result.outcome != miss.outcome:
         why = f" ({result.explanation})" if result.explanation else ""
-        yield f"near miss {number} is judged {result.outcome}, not {miss.outcome}{why}"
+        yield f"near miss {number} is judged {result.outcome}, not {miss.outcome}{why}; change the one or the other"
 
 
 def _impossible_values(case: Case) -> Iterator[str]:
@@ -142,7 +151,10 @@ def _impossible_values(case: Case) -> Iterator[str]:
         for argument, value in _literal_values(e):
             violation = first_violation(_alone(tools[e.name].parameters, argument), {argument: value})
             if violation is not None:
-                yield f"'{argument}' of '{e.id}' cannot be {describe_value(value)}: {violation[1]}"
+                yield (
+                    f"'{argument}' of '{e.id}' cannot be {describe_value(value)}: {violation[1]};"
+                    " take it out, or allow it in the schema"
+                )
 
 
 def _literal_values(expected: ExpectedCall) -> Iterator[tuple[str, Any]]:

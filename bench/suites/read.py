@@ -238,8 +238,9 @@ def _text(path: Path) -> str:
     except ValueError as error:
         raise SuiteError(f"{path} is not a UTF-8 text file; a suite is a JSON Lines file ({error})") from error
     except OSError as error:
-        known = ", ".join(bundled())
-        raise SuiteError(f"cannot read suite '{path}' ({error.strerror}); give a path or one of: {known}") from error
+        beside = path.with_name(f"{path.name}.jsonl")
+        known = f"did you mean {beside}?" if beside.is_file() else f"give a path or one of: {', '.join(bundled())}"
+        raise SuiteError(f"cannot read suite '{path}' ({error.strerror}); {known}") from error
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

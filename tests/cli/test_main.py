@@ -20,7 +20,7 @@ from grammars.errors import ToolgaugeError
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("llama_cpp", "scipy", "gguf", "huggingface_hub", "jinja2", "numpy", "outlines_core", "llguidance", "psutil")
-COMMANDS = ("run", "try", "quantize", "report", "show", "ls", "score", "formats", "grammar", "doctor")
+COMMANDS = ("run", "try", "suite", "quantize", "report", "show", "ls", "score", "formats", "grammar", "doctor")
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:

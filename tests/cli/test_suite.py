@@ -1,0 +1,329 @@
+"""`toolgauge suite` as a person uses it: write one, check it, read it, make one from a log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli.main import main
+from bench.cli.shell import Exit
+from bench.suites.case import load
+from tests.bench.episodes import ADD, raw_case, raw_episode, write_suite
+
+Captured = pytest.CaptureFixture[str]
+Said = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> Said:
+    """Run `toolgauge suite` in a folder of its own: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = main(["suite", *map(str, arguments)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+# new
+
+
+def test_the_example_is_sound_and_can_be_run(said: Said, tmp_path: Path, capsys: Captured) -> None:
+    code, _, err = said("new")
+    assert (code, "toolgauge run --suite my_suite.jsonl" in err) == (Exit.OK, True)
+    assert said("check", "my_suite.jsonl")[:2] == (Exit.OK, "my_suite: 3 cases read, 0 problems, 0 warnings\n")
+    comments = [line for line in Path("my_suite.jsonl").read_text().splitlines() if line.startswith("//")]
+    assert len(comments) > 8
+    modes = ["--modes", "native.free", "--no-latency", "--json", "--db", str(tmp_path / "r.db")]
+    assert main(["run", "fake:perfect", "--suite", "my_suite.jsonl", *modes]) == Exit.OK
+    assert json.loads(capsys.readouterr().out)
+
+
+def test_nothing_is_written_over(said: Said) -> None:
+    Path("mine.jsonl").write_text("precious")
+    code, _, err = said("new", "mine")
+    assert (code, "mine.jsonl exists already" in err) == (Exit.USAGE, True)
+    assert Path("mine.jsonl").read_text() == "precious"
+
+
+def test_a_suite_to_fill_in_for_own_tools(said: Said) -> None:
+    Path("app.py").write_text(
+        "def book(city: str, nights: int, late: bool = False) -> dict:\n    'Book a room.'\n\ndef ping() -> dict: ..."
+    )
+    assert said("new", "mine.jsonl", "--tools", "app.py:")[0] == Exit.OK
+    assert [tool["name"] for tool in json.loads(Path("mine.tools.json").read_text())] == ["book", "ping"]
+    book, ping, nothing = load("mine.jsonl").cases
+    assert [tool.name for tool in book.tools] == ["book", "ping"]
+    assert set(book.expected[0].arguments) == {"city", "nights"}
+    assert (ping.expected[0].arguments, nothing.expected) == ({}, ())
+    code, out, _ = said("check", "mine.jsonl")
+    assert code == Exit.USAGE
+    unwritten = [line for line in out.splitlines() if "not written yet; replace what says TODO in" in line]
+    assert len(unwritten) == 3
+    assert "messages.0.content, expected.calls.0.arguments.city.0, expected.calls.0.arguments.nights.0, why" in out
+    text = Path("mine.jsonl").read_text()
+    for old, new in (('"city": ["TODO"], "nights": ["TODO"]', '"city": ["Rome"], "nights": [2]'), ("TODO", "done")):
+        text = text.replace(old, new)
+    Path("mine.jsonl").write_text(text)
+    assert said("check", "mine.jsonl")[0] == Exit.OK
+
+
+# check
+
+
+def asking(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+def adding(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {"calls": [{"name": "add", "arguments": arguments}]}
+
+
+def lines_of(path: Path, *values: object) -> Path:
+    texts = [value if isinstance(value, str) else json.dumps(value) for value in values]
+    path.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    return path
+
+
+def test_every_problem_is_told_with_its_line(said: Said, tmp_path: Path) -> None:
+    nameless = raw_case(id="mine/2", messages=[{"role": "user", "contnt": "x"}])
+    del nameless["category"]
+    two_wrong = raw_case(
+        id="mine/3",
+        expected={"calls": [{"name": "ad"}, {"name": "add", "arguments": {"a": [1], "bb": [2]}}, {"name": "store"}]},
+    )
+    path = lines_of(
+        tmp_path / "mine.jsonl",
+        "// a comment",
+        {"suite": "mine", "version": "1"},
+        raw_case(),
+        "",
+        nameless,
+        two_wrong,
+        "{torn",
+        raw_case(messages=asking("another")),
+        '{"id": "mine/5", "id": "mine/6"}',
+        raw_case(
+            id="mine/7", messages=[{"role": "user", "content": "?"}], near_misses=[{"outcome": "correct", "reply": "3"}]
+        ),
+        raw_case(id="mine/8"),
+    )
+    code, out, _ = said("check", path)
+    assert code == Exit.USAGE
+    told = [line.removeprefix(f"{path}:") for line in out.splitlines()]
+    assert told[:-1] == [
+        "5: category: is missing",
+        "5: messages.0.contnt: there is no such field; did you mean 'content'?",
+        "6: expected.calls.0.name: the case offers no tool 'ad'; did you mean 'add'?",
+        "6: expected.calls.1.arguments: add has no parameter 'bb'; did you mean 'b'?",
+        told[4],
+        "8: id: 'mine/1' is used twice; the first is mine.jsonl:3",
+        "9: line: not a JSON document (the key 'id' stands twice in one object)",
+        "10: mine/7: near miss 1 is judged no_call, not correct (it made no call; right was add); "
+        "change the one or the other",
+        "11: mine/8: asks the same of the same tools as mine/1 (mine.jsonl:3); leave one out, or let them differ",
+    ]
+    assert told[4].startswith("7: line: not a JSON document (")
+    assert told[-1] == "mine: 3 cases read, 9 problems, 0 warnings"
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        (raw_case(expected={"calls": [], "reply": {"asks": ["\bwhich\b"]}}), "in JSON a backslash is written twice"),
+        (raw_case(expected={"calls": [], "reply": {"asks": ["which|"]}}), "is found in every text"),
+        (raw_episode(max_steps=2), "the ideal answer takes 3 steps, and max_steps is 2; allow more"),
+        (
+            raw_episode(results=[{"name": "ad", "result": 1}, *raw_episode()["results"]]),
+            "results.0.name: the case offers no tool 'ad'; did you mean 'add'?",
+        ),
+        (
+            raw_episode(results=[{"name": "add", "arguments": {"c": [1]}, "result": 1}, *raw_episode()["results"]]),
+            "results.0.arguments: add has no parameter 'c'",
+        ),
+        (
+            raw_episode(fault={"on": "sum", "kind": "validation", "seed": 0, "field": "aa", "times": 1}),
+            "fault.field: add has no parameter 'aa'",
+        ),
+        (
+            raw_case(messages=[{"role": "user", "content": "x"}, {"role": "tool", "name": "add", "content": "3"}]),
+            "messages.1: the result of 'add' answers no call",
+        ),
+        (raw_case(expected={"calls": [{"name": "add", "arguments": {"a": [1], "b": ["2"]}}]}), "judged schema_invalid"),
+        (
+            raw_case(expected={"calls": [{"name": "add", "arguments": {"a": {"text": ["x"]}, "b": [2]}}]}),
+            "schema_invalid",
+        ),
+        (raw_case(why="TODO: say why"), "not written yet; replace what says TODO in why"),
+    ],
+)
+def test_what_only_playing_the_case_shows(said: Said, tmp_path: Path, raw: dict[str, Any], problem: str) -> None:
+    path = write_suite(tmp_path, raw)
+    code, out, _ = said("check", path)
+    assert code == Exit.USAGE
+    assert any(line.startswith(f"{path}:2: ") and problem in line for line in out.splitlines()), out
+
+
+def test_a_warning_is_no_problem(said: Said, tmp_path: Path) -> None:
+    parameters = {"type": "object", "properties": {"n": {"type": "integer", "not": {"enum": [7]}}}, "required": ["n"]}
+    odd = {"name": "odd", "description": "", "parameters": parameters}
+    right = {"calls": [{"name": "odd", "arguments": {"n": [3]}}]}
+    header = {"suite": "mine", "version": "1", "tools": [odd, ADD]}
+    path = write_suite(tmp_path, raw_case(tools=["odd"], expected=right), header=header)
+    code, out, _ = said("check", path)
+    assert code == Exit.OK
+    assert "warning: mine/1: cannot be answered in native.schema" in out
+    assert "'not' at #/properties/n of the tool 'odd'" in out
+    assert "warning: tools: offered by no case: add" in out
+
+
+def test_a_folder_and_its_files(said: Said, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    assert "without a suite.json" in said("check", folder)[2]
+    lines_of(folder / "suite.json", {"suite": "mine", "version": "1", "tools": ["a.json", "b.json"]})
+    lines_of(folder / "a.json", [ADD])
+    lines_of(folder / "b.json", {"tools": [{"name": "add", "inputSchema": {"type": "object"}}]})
+    lines_of(folder / "one.jsonl", {"suite": "mine", "version": "1"}, raw_case(tools=["ad"]))
+    (folder / "two.jsonl").write_bytes(b"\xff\xfe")
+    code, out, _ = said("check", "mine")
+    assert code == Exit.USAGE
+    assert "mine/suite.json: tools: the tool 'add' is defined in mine/a.json and in mine/b.json; keep one" in out
+    assert "mine/one.jsonl:1: line: this is a header" in out
+    assert "mine/two.jsonl: file: mine/two.jsonl is not a UTF-8 text file" in out
+    assert "names no tool" not in out  # of the header's tools not all are known
+    lines_of(folder / "b.json", [{"name": "keep", "parameters": {"type": "object"}}])
+    lines_of(folder / "one.jsonl", raw_case(tools=["add", "keep"]))
+    (folder / "two.jsonl").write_bytes(
+        b"\xef\xbb\xbf// what Windows writes\r\n\r\n" + json.dumps(raw_episode(id="e")).encode()
+    )
+    assert said("check", "mine")[:2] == (Exit.OK, "mine: 2 cases read, 0 problems, 0 warnings\n")
+
+
+def test_the_check_as_json(said: Said, tmp_path: Path) -> None:
+    path = write_suite(tmp_path, raw_case(colour="red"))
+    code, out, _ = said("check", path, "--json")
+    found = json.loads(out)
+    assert (code, found["n_cases"], found["warnings"]) == (Exit.USAGE, 0, [])
+    (problem,) = found["problems"]
+    assert (problem["path"], problem["line"], problem["place"]) == (str(path), 2, "colour")
+
+
+@pytest.mark.parametrize("name", ["quick", "core"])
+def test_the_bundled_suites_have_no_problems(said: Said, name: str) -> None:
+    code, out, _ = said("check", name)
+    assert (code, out.count("\n")) == (Exit.OK, 1), out
+
+
+def test_what_cannot_be_checked(said: Said) -> None:
+    assert "BFCL's suites are not files to mend" in said("check", "bfcl:simple_python")[2]
+    Path("here.jsonl").write_text("{}")
+    assert "did you mean here.jsonl?" in said("check", "here")[2]
+    Path("empty.jsonl").write_text("// nothing\n")
+    assert "is empty" in said("check", "empty.jsonl")[2]
+    Path("case.jsonl").write_text(json.dumps(raw_case()))
+    assert "case.jsonl:1: header: this is a case; a header comes first" in said("check", "case.jsonl")[1]
+
+
+def test_no_text_of_a_suite_can_steer_the_terminal(said: Said, tmp_path: Path) -> None:
+    path = write_suite(tmp_path, raw_case(id="\x1b[31mred\n", expected={"calls": [{"name": "add"}]}))
+    for out in (said("check", path)[1], said("show", path)[1], said("show", path, "red")[1]):
+        assert "\x1b" not in out
+
+
+# show
+
+
+def test_categories_with_counts(said: Said, tmp_path: Path) -> None:
+    path = write_suite(tmp_path, raw_case(), raw_episode(id="mine/2", category="chains"))
+    code, out, _ = said("show", path)
+    assert code == Exit.OK
+    rows = {line.split("|")[1].strip(): line for line in out.splitlines() if line.startswith("| ")}
+    numbers = [cell.strip() for cell in rows["chains"].split("|")[2:-1]]
+    assert numbers == ["1", "0", "1", "1", "0", "mine/2"]
+    values = json.loads(said("show", path, "--json")[1])
+    assert [row["cases"] for row in values["categories"]] == [["mine/1"], ["mine/2"]]
+
+
+def test_a_case_in_words(said: Said, tmp_path: Path) -> None:
+    fault = {"on": "keep", "kind": "transient", "times": 1, "content": "503"}
+    miss = {"outcome": "wrong_order", "calls": [{"name": "add", "arguments": {"a": 1}}, {"name": "store"}]}
+    raw = raw_episode(fault=fault, near_misses=[miss], why="The sum comes first.")
+    code, out, _ = said("show", write_suite(tmp_path, raw), "mine/1")
+    assert code == Exit.OK
+    for text in (
+        "user: What is 1 and 2?",
+        "keep: store  after sum",
+        "value = 3  (from sum)",
+        "fails once (transient): 503",
+        "The sum comes first.",
+        'add(a=[1], b=[2]): {"sum": 3}'.replace("[1]", "1").replace("[2]", "2"),
+        "add(a=1) and store()",
+        "wrong order",
+        "the reply claims success: stored",
+    ):
+        assert text in out
+    values = json.loads(said("show", tmp_path / "mine.jsonl", "mine/1", "--json")[1])
+    assert values["expected"][1]["threads"] == {"value": ["sum"]}
+
+
+def test_a_case_is_found_by_a_part_of_its_id(said: Said) -> None:
+    assert "### " not in said("show", "quick", "no-such-case")[1]
+    assert "has no case 'no-such-case'" in said("show", "quick", "no-such-case")[2]
+    assert "cases of quick have 'quick/' in their id" in said("show", "quick", "quick/")[2]
+
+
+# tools
+
+
+def test_tools_are_printed_as_json(said: Said) -> None:
+    Path("app.py").write_text("print('hello')\ndef book(city: str) -> dict:\n    'Book a room.'")
+    code, out, _ = said("tools", "app.py:book")
+    assert code == Exit.OK
+    assert json.loads(out)[0]["parameters"]["properties"] == {"city": {"type": "string"}}
+    Path("tools.json").write_text(out)
+    assert json.loads(said("tools", "tools.json")[1]) == json.loads(out)
+
+
+# import
+
+
+def test_a_log_becomes_a_suite_that_can_be_checked(said: Said) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
+    body = {
+        "messages": [{"role": "user", "content": "1 and 2?"}, {"role": "assistant", "tool_calls": [call]}],
+        "tools": [{"type": "function", "function": ADD}],
+    }
+    lines_of(Path("log.jsonl"), body, {"prompt": "old"})
+    code, out, _ = said("import", "log.jsonl", "-o", "mine.jsonl")
+    assert code == Exit.OK
+    assert "1 case from 2 lines of log.jsonl" in out
+    assert "A log is not the truth" in out
+    assert "| 2    | it has no " in out
+    assert said("check", "mine.jsonl")[:2] == (Exit.OK, "mine: 1 case read, 0 problems, 0 warnings\n")
+    assert "exists already" in said("import", "log.jsonl", "-o", "mine.jsonl")[2]
+    values = json.loads(said("import", "log.jsonl", "-o", "again.jsonl", "--json")[1])
+    assert [case["id"] for case in values["cases"]] == ["again/1"]
+    assert values["left_out"][0]["line"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("log.jsonl", "-o", "x.jsonl", "--turns", "some"), "--turns some is not known"),
+        (("none.jsonl", "-o", "x.jsonl"), "cannot read none.jsonl"),
+        (("log.jsonl", "-o", "x.jsonl"), "log.jsonl: nothing in it can be made a case; line 1: it is not JSON"),
+        (("log.jsonl", "-o", "x.jsonl", "--tools", "none.json"), "cannot read none.json"),
+    ],
+)
+def test_a_log_that_is_none(said: Said, arguments: tuple[str, ...], sentence: str) -> None:
+    Path("log.jsonl").write_text("hello\n")
+    code, out, err = said("import", *arguments)
+    assert (code, out, sentence in err) == (Exit.USAGE, "", True), err
+    assert not Path("x.jsonl").exists()
