@@ -10,14 +10,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from bench import numbers
 from bench.modes import NO_BACKEND
-from bench.report.details import adherence, bfcl, categories, no_call, order, recovery, repairs, truncation
+from bench.report import comparisons
+from bench.report.details import adherence, bfcl, categories, constraint, no_call, order, recovery, repairs, truncation
 from bench.report.details.categories import STALE
-from bench.report.document import Block, Cell, Code, Column, Document, Fold, Heading, Table, Text, Tone, cell
-from bench.report.layout import DASH, backends, keys, median, per_row, plain_rate, rate_with_interval, right, value
-from bench.report.values import Disagreement, Paired, Report, Row, Rung, Section, Verdict
+from bench.report.document import Block, Cell, Code, Document, Fold, Heading, Table, Text, cell
+from bench.report.layout import backends, keys, median, per_row, plain_rate, rate_with_interval, right, value
+from bench.report.values import Disagreement, Report, Row, Section, Verdict
 
-_VERDICT_TONES: dict[Verdict, Tone] = {"not worse": "good", "cannot tell": "warn", "worse": "bad"}
-_SIGNIFICANT = 0.05
 _LONGEST_TEXT = 600  # characters of a prompt or a call that is shown
 
 
@@ -90,9 +89,9 @@ def _section(section: Section) -> Iterable[Block]:
         )
     yield from _by_category(section.rows)
     if section.paired:
-        yield _paired(section.paired)
+        yield comparisons.paired(section.paired)
     if section.ladder:
-        yield _ladder(section.ladder)
+        yield comparisons.ladder(section.ladder)
     yield _outcomes(section.rows)
 
 
@@ -232,78 +231,6 @@ def _main_notes(rows: Sequence[Row], *, timed: bool) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _paired(pairs: Sequence[Paired]) -> Table:
-    backends = {pair.backend for pair in pairs}
-    rows = []
-    for pair in pairs:
-        label = f"{pair.free} -> {pair.constrained.partition('.')[2]}"
-        if len(backends) > 1:
-            label += f" ({pair.backend})"
-        rows.append(
-            (
-                cell(pair.quant),
-                cell(label),
-                cell(numbers.count(pair.n)),
-                cell(numbers.count(pair.rescued), "good" if pair.rescued else "dim"),
-                cell(numbers.count(pair.broken), "bad" if pair.broken else "dim"),
-                cell(numbers.count(pair.same_right)),
-                cell(numbers.count(pair.same_wrong)),
-                cell(numbers.points(pair.difference), "strong" if pair.p < _SIGNIFICANT else "plain"),
-                cell(numbers.p_value(pair.p)),
-            )
-        )
-    return Table(
-        (
-            Column("quant"),
-            Column("free -> constrained"),
-            *(
-                right(name, "counts")
-                for name in ("n", "rescued", "broken", "same,\nright", "same,\nwrong", "points", "p")
-            ),
-        ),
-        tuple(rows),
-        title="Does constraining help? The same cases, free and constrained",
-        n_group=1,
-        notes=("rescued: wrong when free, right when constrained; p: exact McNemar test",),
-    )
-
-
-def _ladder(rungs: Sequence[Rung]) -> Table:
-    rows = tuple(
-        (
-            cell(rung.mode),
-            cell(rung.quant),
-            cell(numbers.count(rung.n)),
-            cell(numbers.count(rung.gained)),
-            cell(numbers.count(rung.lost)),
-            cell(f"{numbers.points(rung.difference)} ({numbers.points_interval(rung.low, rung.high)})"),
-            cell(numbers.p_value(rung.p)),
-            cell(rung.verdict, _VERDICT_TONES[rung.verdict]),
-        )
-        for rung in rungs
-    )
-    reference, margin = rungs[0].reference, rungs[0].margin
-    notes = [
-        f"gained: wrong at {reference}, right here; verdict: worse by more than"
-        f" {margin * 100:g} points or not; p: exact McNemar test, Holm-adjusted over the ladder"
-    ]
-    needed = [rung.n_to_settle for rung in rungs if rung.n_to_settle]
-    if needed:
-        notes.append(f"about {numbers.count(max(needed))} cases would settle what cannot be told here")
-    return Table(
-        (
-            Column("mode"),
-            Column("quant"),
-            *(right(name, "counts") for name in ("n", "gained", "lost", "points", "p")),
-            Column("verdict", part="counts"),
-        ),
-        rows,
-        title=f"What does a smaller level cost? Each against {reference}, on the same cases",
-        n_group=1,
-        notes=tuple(notes),
-    )
-
-
 def _outcomes(rows: Sequence[Row]) -> Table:
     names = list(dict.fromkeys(name for row in rows for name in row.outcomes))
     names.sort(key=lambda name: -sum(row.outcomes.get(name, 0) for row in rows))
@@ -315,24 +242,6 @@ def _outcomes(rows: Sequence[Row]) -> Table:
             cell(numbers.count(row.outcomes[name])) if row.outcomes.get(name) else cell("0", "dim") for name in names
         ],
     )
-
-
-def _push(rows: Sequence[Row]) -> Table | None:
-    def cells(row: Row) -> list[Cell]:
-        push = row.push
-        if push is None:
-            return [DASH] * 5
-        return [
-            cell(numbers.significant(push.interventions_per_answer)),
-            value(numbers.share(push.removed_mass)),
-            cell(numbers.share(push.forced_share)),
-            value(numbers.duration(push.mask_s_per_token)),
-            median(row.speed.compile_s, numbers.duration),
-        ]
-
-    headers = ["interventions\nper answer", "removed\nmass", "forced\ntokens", "mask\nper token", "compile"]
-    pushed = [row for row in rows if row.push]
-    return per_row(pushed, "How hard the constraint had to push", headers, cells) if pushed else None
 
 
 def _only(table: Callable[[Sequence[Row]], Table | None]) -> Callable[[Sequence[Row]], list[Table]]:
@@ -349,6 +258,6 @@ DETAILS: Mapping[str, tuple[str, Callable[[Sequence[Row]], list[Table]]]] = {
     "truncation": ("Truncation", _only(truncation.table)),
     "repairs": ("Hygiene and repairs", repairs.tables),
     "adherence": ("Schema adherence", _only(adherence.table)),
-    "constraint": ("The constraint's push", _only(_push)),
+    "constraint": ("The constraint's push", _only(constraint.table)),
 }
 """The closer looks: name -> title and the tables that there are."""
