@@ -82,8 +82,8 @@ def cases_of(line: CaseLine, shared: Mapping[str, Offer]) -> tuple[Case, ...]:
     if line.without_fault is None or notes:
         return (_sound(case, notes),)
     expected = line.expected if line.without_fault is True else line.without_fault.expected
-    changes: dict[str, Any] = {"id": line.id + TWIN_SUFFIX, "expected": expected, "fault": None}
-    changes |= {"without_fault": None, "near_misses": []}
+    changes: dict[str, Any] = {"id": line.id + TWIN_SUFFIX, "category": line.category + TWIN_SUFFIX}
+    changes |= {"expected": expected, "fault": None, "without_fault": None, "near_misses": []}
     of_twin = _Notes()
     twin = _case(line.model_copy(update=changes), shared, of_twin)
     twin = _sound(twin, [Misfit(f"without_fault.{each.place}", each.problem) for each in of_twin])

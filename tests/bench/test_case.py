@@ -294,7 +294,7 @@ def test_the_twin_is_the_case_without_its_fault(tmp_path: Path) -> None:
     assert (case.twin_of, twin.twin_of, twin.id) == (None, "mine/1", "mine/1~no-fault")
     assert (twin.fault, twin.category, twin.expected, twin.results) == (
         None,
-        case.category,
+        f"{case.category}~no-fault",
         case.expected,
         case.results,
     )
