@@ -16,7 +16,7 @@ import pytest
 
 from bench.audit import audit
 from bench.score import Outcome, score
-from bench.suites.case import Case, ExpectedCall, load
+from bench.suites.case import TWIN_SUFFIX, Case, ExpectedCall, load
 from bench.suites.check import problems
 from bench.suites.reference import reference_steps
 from bench.suites.simulate import Simulation
@@ -26,7 +26,7 @@ from tests.bench.episodes import Answer, play
 
 LEAST = {"parallel": 26, "sequential": 34, "recovery": 36}
 SUITE = load("core")
-ALL = [case for case in SUITE.cases if case.id.startswith("core/") and case.category in LEAST]
+ALL = [case for case in SUITE.cases if case.id.startswith("core/") and case.category.removesuffix(TWIN_SUFFIX) in LEAST]
 CASES = [case for case in ALL if case.twin_of is None]
 TWINS = {case.twin_of: case for case in ALL if case.twin_of is not None}
 BY_ID = {case.id.removeprefix("core/"): case for case in CASES}
