@@ -48,7 +48,8 @@ def _read_header(hub: Hub, repo: str, name: str, revision: str) -> Header:
 
 def _range(url: str, first: int, end: int) -> tuple[bytes, int]:
     """The bytes from `first` up to `end`, or to the end of the file, and the length of the file."""
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+    from huggingface_hub import get_session, hf_raise_for_status
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented, not declared
 
     headers = {**build_hf_headers(), "Range": f"bytes={first}-{end - 1}", "Accept-Encoding": "identity"}
     with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=_TIMEOUT_S) as response:

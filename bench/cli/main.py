@@ -21,6 +21,7 @@ from bench.cli import (
     doctor,
     drift,
     export,
+    fit,
     formats,
     grammar,
     ls,
@@ -85,6 +86,7 @@ app.command("export", rich_help_panel=READ, epilog=export.EXAMPLES)(export.expor
 app.add_typer(suite.app, name="suite", rich_help_panel=MEASURE)
 app.add_typer(formats.app, name="formats", rich_help_panel=FORMATS)
 app.command("grammar", rich_help_panel=FORMATS, epilog=grammar.EXAMPLES)(grammar.grammar)
+app.command("fit", rich_help_panel=MACHINE, epilog=fit.EXAMPLES)(fit.fit)
 app.command("doctor", rich_help_panel=MACHINE, epilog=doctor.EXAMPLES)(doctor.doctor)
 
 

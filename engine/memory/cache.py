@@ -56,6 +56,7 @@ def room(
 
 def kv_bytes(layout: Layout, size: Room, *, type_k: str, type_v: str, flash_attn: bool) -> dict[int, int]:
     """By layer. Without flash attention the values are kept transposed, all layers padded to the widest."""
+    _check(layout, type_k, type_v, flash_attn)
     found: dict[int, int] = {}
     for layer in layout.attention:
         n_value = layer.n_value if flash_attn or not layer.n_value else layout.n_value_max
@@ -79,12 +80,23 @@ def output_bytes(layout: Layout, n_sequences: int) -> int:
 
 def row_bytes(type_name: str, n_values: int) -> int:
     n_in_block, n_bytes = _BLOCKS[type_name]
-    if n_values % n_in_block:
-        raise CannotPredict(
-            f"a KV cache of {type_name} holds multiples of {n_in_block} values, and this model has {n_values}:"
-            " llama.cpp refuses it; use --kv-type f16"
-        )
-    return n_values // n_in_block * n_bytes
+    return -(-n_values // n_in_block) * n_bytes
+
+
+def _check(layout: Layout, type_k: str, type_v: str, flash_attn: bool) -> None:
+    """What llama.cpp refuses has no size."""
+    if layout.is_latent and type_k != type_v:
+        raise CannotPredict("this model keeps keys and values as one, so both have to have the same --kv-type")
+    for name in (type_k, type_v):
+        n_in_block = _BLOCKS[name][0]
+        for size in layout.head_sizes:
+            if n_in_block > 1 and size % n_in_block:
+                raise CannotPredict(
+                    f"a KV cache of {name} needs heads whose size divides by {n_in_block}, and this model's have"
+                    f" {size}; use --kv-type f16"
+                )
+    if _BLOCKS[type_v][0] > 1 and not flash_attn:
+        raise CannotPredict(f"values of type {type_v} need flash attention; use --flash-attn on, or --kv-type f16")
 
 
 def padded(n_cells: int, step: int = CELL_STEP) -> int:

@@ -22,7 +22,7 @@ class Scratch:
     results_bytes: int
 
 
-def compute_bytes(layout: Layout, size: Room, flash_attn: bool, n_rows: int) -> Scratch:
+def compute_bytes(layout: Layout, size: Room, *, n_sequences: int, n_rows: int, flash_attn: bool) -> Scratch:
     """For one batch of `size.n_ubatch` tokens with `n_rows` rows of logits."""
     n_tokens = size.n_ubatch
     width = n_tokens * layout.n_embd * _FLOAT_BYTES
@@ -32,10 +32,14 @@ def compute_bytes(layout: Layout, size: Room, flash_attn: bool, n_rows: int) -> 
     masks = n_tokens * mask_bytes * (has_full * size.n_cells + has_sliding * size.n_cells_sliding)
     feed_forward = n_tokens * layout.n_ff * _FLOAT_BYTES * 2
     experts = n_tokens * layout.n_experts_used * _FLOAT_BYTES * (2 * layout.n_ff_expert + layout.n_embd)
+    queries = n_tokens * layout.n_query * _FLOAT_BYTES
+    indexed = n_tokens * size.n_cells * (mask_bytes + _FLOAT_BYTES) if layout.is_indexed else 0
     scores = 0 if flash_attn else n_tokens * layout.n_heads * size.n_cells * _FLOAT_BYTES
     logits = min(n_rows, n_tokens) * layout.n_vocab * _FLOAT_BYTES
-    recurrent = n_tokens * layout.n_inner * _FLOAT_BYTES * 6
-    return Scratch(width + masks, 2 * width + max(feed_forward, experts, scores, recurrent, logits))
+    states = n_sequences * max((layer.n_state for layer in layout.recurrent), default=0)  # read, and written anew
+    recurrent = (6 * n_tokens * layout.n_inner + 2 * states) * _FLOAT_BYTES
+    largest = max(queries + indexed, queries + scores, feed_forward, experts, recurrent, logits)
+    return Scratch(width + masks, 2 * width + largest)
 
 
 def split(scratch: Scratch, places: Sequence[int]) -> tuple[int, int]:

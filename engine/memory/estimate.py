@@ -108,7 +108,13 @@ class Predictor:
             layout, size, type_k=settings.type_k, type_v=settings.type_v, flash_attn=settings.flash_attn
         )
         state = cache.state_bytes(layout, settings.n_sequences)
-        scratch = compute.compute_bytes(layout, size, settings.flash_attn, settings.n_rows or settings.n_sequences)
+        scratch = compute.compute_bytes(
+            layout,
+            size,
+            n_sequences=settings.n_sequences,
+            n_rows=settings.n_rows or settings.n_sequences,
+            flash_attn=settings.flash_attn,
+        )
         on_device, on_host = compute.split(scratch, places)
         cached = places if settings.offload_kv else (HOST,) * len(places)
 

@@ -48,12 +48,20 @@ class Layout:
     attention: tuple[Attention, ...]
     recurrent: tuple[Recurrent, ...]
     window: int  # of the sliding layers; 0: there are none
+    head_sizes: tuple[int, ...]  # of keys and of values; a quantized cache must divide them
     n_heads: int  # of the layer with most
+    n_query: int  # numbers in the queries of one token and in what attention makes of them
     n_value_max: int  # what every layer's values are padded to without flash attention
     n_ff: int  # numbers between the two halves of the widest feed-forward block
     n_experts_used: int = 0
     n_ff_expert: int = 0
     n_inner: int = 0  # width of the recurrent layers
+    is_indexed: bool = False  # scores every token before it attends to a few
+
+    @property
+    def is_latent(self) -> bool:
+        """Whether keys and values are one vector."""
+        return bool(self.attention) and not any(layer.n_value for layer in self.attention)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +144,15 @@ class _Reader:
             attention=attention,
             recurrent=tuple(self._recurrent(is_recurrent)),
             window=window if any(layer.sliding for layer in attention) else 0,
+            head_sizes=tuple(sorted({*self._head_sizes(slides=False), *self._head_sizes(slides=window > 0)})),
             n_heads=max(self.heads),
+            n_query=max(self.heads) * sum(self._head_sizes(slides=False)),
             n_value_max=self._n_value_max(slides),
             n_ff=max(self.ff),
             n_experts_used=max(self.each("expert_used_count", 0)),
             n_ff_expert=max(self.each("expert_feed_forward_length", 0)),
             n_inner=self.number("ssm.inner_size", 0),
+            is_indexed=self.arch in _INDEXED,
         )
 
     def _refuse_what_is_unknown(self) -> None:
@@ -209,7 +220,7 @@ class _Reader:
                 continue
             if self.arch in _NEMOTRON and self.ff[layer] != 0:
                 continue
-            key, value = self._head_sizes(slides(layer))
+            key, value = self._head_sizes(slides=slides(layer))
             n_heads = self.kv_heads[layer]
             yield Attention(layer, key * n_heads, 0 if is_latent else value * n_heads, slides(layer))
             if self.arch in _INDEXED:  # the keys by which it chooses the tokens to look at, in a cache of their own
@@ -221,7 +232,7 @@ class _Reader:
             return 20
         return self.n_blocks - (self.number("attention.shared_kv_layers", 0) if self.arch == "gemma4" else 0)
 
-    def _head_sizes(self, slides: bool) -> tuple[int, int]:
+    def _head_sizes(self, *, slides: bool) -> tuple[int, int]:
         default = self.n_embd // self.heads[0] if self.heads[0] else 0
         key, value = self.number("attention.key_length", default), self.number("attention.value_length", default)
         if slides:
@@ -229,7 +240,7 @@ class _Reader:
         return key, value
 
     def _n_value_max(self, slides: Callable[[int], bool]) -> int:
-        return max(self.kv_heads[layer] * self._head_sizes(slides(layer))[1] for layer in range(self.n_blocks))
+        return max(self.kv_heads[layer] * self._head_sizes(slides=slides(layer))[1] for layer in range(self.n_blocks))
 
     def _recurrent(self, is_recurrent: Callable[[int], bool]) -> Iterable[Recurrent]:
         if self.arch not in _HYBRID | _RECURRENT:
