@@ -42,6 +42,7 @@ class RunConfig:
     sampling: Sampling = field(default_factory=Sampling)  # its seed is the run's seed
     thinking: bool | None = None  # None: as the model's template has it
     reasoning_effort: str | None = None  # None: as the model's template has it
+    tools: tuple[Mapping[str, Any], ...] = ()  # in place of those that own suites' headers name; as written
     format: str | None = None  # a format's id in place of the detected ones
     chat_template: str | None = None  # a file to use in place of the models' own templates
     trials: int = 1
@@ -76,6 +77,7 @@ class RunConfig:
         values = dict(raw)
         for name in ("models", "quants", "suites", "modes"):
             values[name] = tuple(raw[name])
+        values["tools"] = tuple(raw.get("tools", ()))  # runs of before had none
         values["load"] = LoadParams(**raw["load"] | {"tensor_split": tuple(raw["load"]["tensor_split"])})
         values["context"] = ContextParams(**raw["context"])
         values["limits"] = Limits(**raw["limits"])

@@ -41,7 +41,8 @@ def verdict(case: Case, record: ItemRecord, *, stale: bool = False) -> NewScore:
 
 def rescore(store: Store, run: Run, *, on_item: Callable[[], None] = lambda: None) -> Rescored:
     """Judge all stored items of a run again and keep the verdicts beside the old ones."""
-    suites = {suite.name: suite for suite in map(load, run.config["suites"])}
+    read = (load(name, run.config.get("tools", ())) for name in run.config["suites"])
+    suites = {suite.name: suite for suite in read}
     cells = store.cells(run.id)
     for cell in cells:
         check_suite(run, cell, suites.get(cell.suite))

@@ -113,7 +113,7 @@ class Found:
 
 def plan_for(config: RunConfig, person: Person) -> Plan:
     """Find everything that the settings name; whatever is missing or unusable is one error that says what to do."""
-    suites = tuple(load(suite) for suite in config.suites)
+    suites = tuple(load(suite, config.tools) for suite in config.suites)
     return make_plan(config, models_for(config, person), suites)
 
 

@@ -114,7 +114,8 @@ def sweep(store: Store, run: Run, budgets: Sequence[int]) -> Sweep:
             f"run {run.id} had {largest} tokens for an answer, so nobody knows what follows; leave {ordered[-1]} out,"
             " or run anew with it"
         )
-    suites = {suite.name: suite for suite in map(load, run.config["suites"])}
+    read = (load(name, run.config.get("tools", ())) for name in run.config["suites"])
+    suites = {suite.name: suite for suite in read}
     by_model: dict[int, list[tuple[Cell, list[Answered], int]]] = {}
     for cell in store.cells(run.id):
         check_suite(run, cell, suites.get(cell.suite))

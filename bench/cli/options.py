@@ -60,6 +60,16 @@ Tools = Annotated[
         rich_help_panel=WHAT,
     ),
 ]
+SuiteTools = Annotated[
+    str | None,
+    typer.Option(
+        "--tools",
+        metavar="FILE|MODULE:NAMES",
+        help="For your own suites: these tools in place of those of the same names that a header names.",
+        show_default="the suite's",
+        rich_help_panel=WHAT,
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Only N cases of each suite: for trying out.", rich_help_panel=WHAT),

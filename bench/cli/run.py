@@ -40,6 +40,7 @@ def run(
     hf: options.HubModel = None,
     quants: options.Quants = "",
     suite: options.Suites = None,
+    tools: options.SuiteTools = None,
     modes: options.Modes = "",
     backend: options.Backend = "llguidance",
     limit: options.Limit = None,
@@ -72,6 +73,7 @@ def run(
 ) -> None:
     """Measure models: accuracy, constraint, speed and memory for each level and mode."""
     from bench import settings
+    from bench.cli.suite import known_anywhere, tools_for
     from bench.config import LatencySettings, RunConfig
     from bench.modes import DEFAULT_MODES
     from bench.prepare import BUNDLED, BUNDLED_QUANTS, BUNDLED_SUITES
@@ -83,7 +85,8 @@ def run(
     config = RunConfig(
         models=named or (BUNDLED,),
         quants=comma_list(quants) or (() if named else BUNDLED_QUANTS),
-        suites=tuple(suite or (("quick",) if named else BUNDLED_SUITES)),
+        suites=tuple(map(known_anywhere, suite or (("quick",) if named else BUNDLED_SUITES))),
+        tools=tools_for(suite or (), tools),
         modes=comma_list(modes) or DEFAULT_MODES,
         backend=backend,
         load=LoadParams(n_gpu_layers=ngl),

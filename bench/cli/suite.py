@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli import options
 from bench.cli.shell import OUTPUT, WHAT, Exit, Json, emit, emit_json, emit_text, examples, say
 from grammars.errors import ToolgaugeError
 
@@ -41,7 +43,7 @@ def _suite() -> None: ...
 
 
 @app.command(epilog=_CHECK)
-def check(suite: SuiteName, as_json: Json = False) -> None:
+def check(suite: SuiteName, tools: options.SuiteTools = None, as_json: Json = False) -> None:
     """Say everything that is wrong with a suite, line by line.
 
     Every ideal answer and near miss is played. Exit code 0: nothing is wrong;
@@ -52,7 +54,7 @@ def check(suite: SuiteName, as_json: Json = False) -> None:
 
     if is_bfcl(suite):
         raise ToolgaugeError("BFCL's suites are not files to mend; what is known to be wrong there: docs/bfcl.md")
-    found = examine(path_of(suite))
+    found = examine(path_of(suite), tools_for((suite,), tools))
     if as_json:
         emit_json(found.to_json())
     else:
@@ -88,13 +90,14 @@ def show(
     case_id: Annotated[
         str | None, typer.Argument(metavar="CASE", show_default=False, help="A case's id, or a part that only it has.")
     ] = None,
+    tools: options.SuiteTools = None,
     as_json: Json = False,
 ) -> None:
     """Show a suite's categories, or one case in words."""
     from bench.cli import suite_pages as pages
     from bench.suites.case import load
 
-    found = load(suite)
+    found = load(suite, tools_for((suite,), tools))
     if case_id is None:
         if as_json:
             emit_json(pages.overview_values(found))
@@ -190,6 +193,34 @@ def tools_(
     from bench.suites.sources.tools import definitions_from
 
     emit_text(_as_text(definitions_from(source)))
+
+
+def known_anywhere(suite: str) -> str:
+    """A path as it is found from any folder, since a run is also scored and reported from others."""
+    from bench.suites.case import is_own
+
+    return str(Path(suite).resolve()) if is_own(suite) and Path(suite).exists() else suite
+
+
+def tools_for(suites: Sequence[str], source: str | None) -> tuple[Mapping[str, Any], ...]:
+    """The tools that stand in place of the suites' own; each has to be named by a suite."""
+    if source is None:
+        return ()
+    from bench.suites.build import offer_of
+    from bench.suites.case import is_own
+    from bench.suites.read import look_through
+    from bench.suites.sources.tools import definitions_from
+
+    own = [suite for suite in suites if is_own(suite)]
+    if not own:
+        raise ToolgaugeError("--tools is for suites of your own, which are named by their path")
+    definitions = definitions_from(source)
+    readings = [look_through(Path(suite), definitions) for suite in own]
+    offered = {name for reading in readings for found in reading.found for name in found.named_tools}
+    unused = [name for name in (offer_of(raw).tool.name for raw in definitions) if name not in offered]
+    if unused and not any(reading.troubles for reading in readings):
+        say(f"warning: of --tools no case of {', '.join(own)} names: {', '.join(unused)}", "yellow")
+    return definitions
 
 
 def _as_text(value: Any) -> str:

@@ -89,7 +89,7 @@ def suites_of(run: Run) -> dict[str, Suite]:
     found = {}
     for name in run.config["suites"]:
         try:
-            suite = load(name)
+            suite = load(name, run.config.get("tools", ()))
         except (ToolgaugeError, OSError):  # moved, changed or never pulled on this machine: told by `left_out`
             continue
         found[suite.name] = suite

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -156,19 +156,27 @@ def bundled() -> tuple[str, ...]:
     return tuple(sorted([*files, *folders]))
 
 
-def load(name_or_path: str | Path) -> Suite:
-    """Read a suite: a bundled one by name, one of BFCL's as `bfcl:NAME`, any other by path."""
+def load(name_or_path: str | Path, tools: Sequence[Mapping[str, Any]] = ()) -> Suite:
+    """Read a suite: a bundled one by name, one of BFCL's as `bfcl:NAME`, any other by path.
+
+    `tools` stand in place of the header's tools of the same names, in suites by path.
+    """
     if is_bfcl(name_or_path):
         from bench.suites.bfcl.suite import load as load_bfcl
 
         return load_bfcl(str(name_or_path))
     from bench.suites.read import read_suite  # pydantic is loaded with it
 
-    return read_suite(path_of(name_or_path))
+    return read_suite(path_of(name_or_path), tools if is_own(name_or_path) else ())
 
 
 def is_bfcl(name_or_path: str | Path) -> bool:
     return str(name_or_path).startswith("bfcl:")
+
+
+def is_own(name_or_path: str | Path) -> bool:
+    """Whether it is a person's own suite, given by path."""
+    return not is_bfcl(name_or_path) and str(name_or_path) not in bundled()
 
 
 def path_of(name_or_path: str | Path) -> Path:

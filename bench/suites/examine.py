@@ -43,9 +43,9 @@ class Examined:
         return json.loads(json.dumps(asdict(self), default=str))  # type: ignore[no-any-return]
 
 
-def examine(path: Path) -> Examined:
-    """Read and play every case; `SuiteError` where there is nothing to read."""
-    reading = look_through(path)
+def examine(path: Path, tools: Sequence[Mapping[str, Any]] = ()) -> Examined:
+    """Read and play every case, with `tools` for the header's; `SuiteError` where there is nothing to read."""
+    reading = look_through(path, tools)
     found = list(reading.troubles)
     sound: list[Found] = []
     for each in reading.found:

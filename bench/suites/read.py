@@ -55,6 +55,11 @@ class Found:
     line: int
     written: Mapping[str, Any]
 
+    @property
+    def named_tools(self) -> list[str]:
+        """Those that it offers by name."""
+        return [tool for tool in self.written.get("tools") or () if isinstance(tool, str)]
+
 
 @dataclass(slots=True)
 class Reading:
@@ -80,14 +85,17 @@ class Reading:
         return Suite(self.header.suite, self.header.version, self.header.description, cases, digest, self.path)
 
 
-def read_suite(path: Path) -> Suite:
+def read_suite(path: Path, tools: Sequence[Mapping[str, Any]] = ()) -> Suite:
     """The suite in a file or a folder; `SuiteError` says what is wrong with it."""
-    return look_through(path).suite()
+    return look_through(path, tools).suite()
 
 
-def look_through(path: Path) -> Reading:
-    """Read all of it, whatever is wrong; `SuiteError` where there is nothing to read."""
-    reader = _Reader(Reading(path))
+def look_through(path: Path, tools: Sequence[Mapping[str, Any]] = ()) -> Reading:
+    """Read all of it, whatever is wrong; `SuiteError` where there is nothing to read.
+
+    `tools` are known to be usable, and stand in place of the header's of the same names.
+    """
+    reader = _Reader(Reading(path), tools)
     if path.is_dir():
         reader.folder(path)
     else:
@@ -98,8 +106,9 @@ def look_through(path: Path) -> Reading:
 class _Reader:
     """Goes through the lines; notes what is wrong and goes on with the next."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, tools: Sequence[Mapping[str, Any]]) -> None:
         self.reading = reading
+        self._given = {offer.tool.name: offer for offer in map(offer_of, tools)}
         self._lines_of_ids: dict[str, str] = {}  # id -> where it was first used
         self._knows_tools = True
 
@@ -171,7 +180,7 @@ class _Reader:
                     self._note(path, line, "tools", f"the tool '{name}' is defined {both}; keep one, or rename one")
                     continue
                 offers[name], origins[name] = offer, origin
-        self.reading.shared = offers
+        self.reading.shared = offers | self._given
         self._knows_tools = len(self.reading.troubles) == n_troubles
 
     def _cases(self, path: Path, lines: Sequence[tuple[int, str]]) -> None:

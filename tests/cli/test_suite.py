@@ -327,3 +327,38 @@ def test_a_log_that_is_none(said: Said, arguments: tuple[str, ...], sentence: st
     code, out, err = said("import", *arguments)
     assert (code, out, sentence in err) == (Exit.USAGE, "", True), err
     assert not Path("x.jsonl").exists()
+
+
+# run, with tools of one's own
+
+
+def test_tools_of_today_stand_in_place_of_the_suites(said: Said, tmp_path: Path, capsys: Captured) -> None:
+    header = {"suite": "mine", "version": "1", "tools": [ADD]}
+    write_suite(tmp_path, raw_case(tools=["add", "keep"]), header=header)
+    assert "names no tool 'keep'" in said("check", "mine.jsonl")[1]
+    Path("app.py").write_text(
+        "def add(a: int, b: int) -> dict:\n    'Add, in new words.'\n\n"
+        "def keep(value: int) -> dict: ...\n\ndef spare() -> dict: ..."
+    )
+    code, out, err = said("check", "mine.jsonl", "--tools", "app.py:")
+    assert (code, "0 problems" in out) == (Exit.OK, True), out
+    assert err.strip() == "warning: of --tools no case of mine.jsonl names: spare"
+    assert "Add, in new words." in said("show", "mine.jsonl", "mine/1", "--tools", "app.py:add,keep")[1]
+
+    where = ["--db", str(tmp_path / "r.db")]
+    asked = ["run", "fake:perfect", "--suite", "mine.jsonl", "--modes", "native.free", "--no-latency", *where]
+    assert main([*asked, "--tools", "app.py:add,keep"]) == Exit.OK
+    Path("app.py").write_text("raise SystemExit('imported again')")
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path / "elsewhere")
+        capsys.readouterr()
+        assert main(["score", "last", *where]) == Exit.OK
+        assert "Judged 1 answer" in capsys.readouterr().out
+        assert main(["report", "last", *where, "--json"]) == Exit.OK
+    capsys.readouterr()
+
+
+def test_own_tools_are_for_own_suites(capsys: Captured) -> None:
+    assert main(["run", "fake:perfect", "--suite", "quick", "--tools", "app.py:"]) == Exit.USAGE
+    assert "--tools is for suites of your own" in capsys.readouterr().err
