@@ -1,0 +1,299 @@
+"""Cases out of logs: which shapes are read, what becomes of a turn, and what is said of the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.suites.case import Case, load
+from bench.suites.check import problems
+from bench.suites.sources.chat_log import conversation_in
+from bench.suites.sources.import_log import Imported, Turns, cases_from
+from bench.suites.sources.turns import turns_of
+
+WEATHER = {
+    "name": "weather",
+    "description": "",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+FIND = {
+    "name": "find",
+    "description": "",
+    "parameters": {"type": "object", "properties": {"who": {"type": "string"}, "n": {"type": "integer"}}},
+}
+MAIL = {
+    "name": "mail",
+    "description": "",
+    "parameters": {"type": "object", "properties": {"to": {"type": "string"}, "text": {"type": "string"}}},
+}
+TOOLS = [{"type": "function", "function": tool} for tool in (WEATHER, FIND, MAIL)]
+
+
+def user(text: Any) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def said(text: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": text}
+
+
+def calls(*wanted: tuple[str, str, dict[str, Any]]) -> dict[str, Any]:
+    written = [
+        {"id": id_, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+        for id_, name, arguments in wanted
+    ]
+    return {"role": "assistant", "content": None, "tool_calls": written}
+
+
+def result(id_: str, content: str) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": id_, "content": content}
+
+
+def body(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": list(messages), "tools": TOOLS, **more}
+
+
+OSLO = calls(("c1", "weather", {"city": "Oslo"}))
+ANSWERED = {"choices": [{"index": 0, "message": OSLO}]}
+ASKED = body(user("Weather in Oslo?"), OSLO)
+
+
+def imported(folder: Path, *entries: Any, turns: Turns = Turns.ALL, tools: Any = ()) -> Imported:
+    log = folder / "log.jsonl"
+    lines = [entry if isinstance(entry, str) else json.dumps(entry) for entry in entries]
+    log.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return cases_from(log, suite="mine", tools=tools, turns=turns, tools_file="mine.tools.json")
+
+
+def suite_of(folder: Path, found: Imported) -> tuple[Case, ...]:
+    """The cases as they are read from the file that was made."""
+    (folder / "mine.jsonl").write_text(found.text, encoding="utf-8")
+    (folder / "mine.tools.json").write_text(json.dumps(found.tools), encoding="utf-8")
+    return load(folder / "mine.jsonl").cases
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ASKED,
+        ASKED | {"messages": [user([{"type": "text", "text": "Weather in Oslo?"}]), OSLO]},
+        body(user("Weather in Oslo?")) | ANSWERED,
+        {"request": body(user("Weather in Oslo?")), "response": ANSWERED},
+        {
+            "custom_id": "1",
+            "body": body(user("Weather in Oslo?")),
+            "response": {"body": {"choices": [{"message": OSLO}]}},
+        },
+        {
+            "messages": [
+                user("Weather in Oslo?"),
+                {"role": "assistant", "function_call": {"name": "weather", "arguments": '{"city": "Oslo"}'}},
+            ],
+            "functions": [WEATHER],
+        },
+        {
+            "messages": [
+                user("Weather in Oslo?"),
+                {
+                    "role": "assistant",
+                    "tool_calls": [{"function": {"name": "weather", "arguments": {"city": "Oslo"}}}],
+                },
+            ],
+            "tools": [WEATHER],
+        },
+    ],
+)
+def test_the_shapes_that_are_read(tmp_path: Path, entry: dict[str, Any]) -> None:
+    (case,) = suite_of(tmp_path, imported(tmp_path, entry))
+    assert [message.content for message in case.messages] == ["Weather in Oslo?"]
+    assert [call.name for call in case.expected] == ["weather"]
+    assert (case.category, case.is_episode, case.id) == ("one call", False, "mine/1")
+    assert problems(case) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ("{", "it is not JSON ("),
+        ([1], "it is no JSON object"),
+        ({"prompt": "x"}, 'it has no "messages"; a line is'),
+        ({"input": "x", "tools": TOOLS}, "as the Responses API writes it"),
+        (body(user("x"), {"role": "robot"}), "messages.1: the role 'robot' is not known"),
+        (body(7), "messages.0: it is no JSON object"),
+        (
+            body(user([{"type": "image_url", "image_url": {}}])),
+            "messages.0: its content has a part of type 'image_url'",
+        ),
+        (body(user(5)), "messages.0: its content is neither text"),
+        (body(user("x"), {"role": "assistant", "content": [{"type": "tool_use"}]}), "a part of type 'tool_use'"),
+        (body(user("x"), {"role": "assistant", "tool_calls": [{}]}), "messages.1: a call has no function with a name"),
+        (
+            body(user("x"), {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}),
+            "messages.1: the arguments of f are not JSON",
+        ),
+        (
+            body(user("x"), {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[]"}}]}),
+            "messages.1: the arguments of f are no JSON object",
+        ),
+        (body(user("x"), OSLO, result("c9", "")), "messages.2: it answers the call 'c9', which is not there"),
+        (body(user("x"), OSLO, {"role": "tool", "content": "x"}), "messages.2: a result has to say"),
+        (body(user("x") | {"tool_calls": [{}]}), "messages.0: only the assistant calls tools"),
+        (body(user("x"), said("y"), tool_choice="none"), '"tool_choice" is "none"'),
+        (body(user("x"), OSLO, tool_choice={"function": {"name": "weather"}}), '"tool_choice" names the tool'),
+        (body(user("x")) | {"choices": [{"text": "old"}]}, 'the answer\'s "choices" hold no "message"'),
+        (body(user("x"), said("y"), tools="all"), 'its "tools" are no list'),
+        (body(user("x")), "it has no answer of the assistant"),
+        ({"messages": [user("x"), said("y")]}, "it names no tools; give --tools"),
+        (body(user("x"), calls(("c", "fly", {}))), "expected.calls.0.name: the case offers no tool 'fly'"),
+        (body(user("x"), calls(("c", "weather", {"town": "Oslo"}))), "weather has no parameter 'town'"),
+        (body(user("x"), calls(("c", "weather", {"city": 5}))), "cannot be 5: "),
+        (body(user("x"), calls(("c", "weather", {}))), "judged schema_invalid"),
+        (
+            body(
+                user("x"), calls(("a", "find", {"n": 1}), ("b", "find", {"n": 1})), result("a", "1"), result("b", "2")
+            ),
+            "find was called twice with the same arguments",
+        ),
+        (
+            body(user("x"), calls(("a", "find", {"n": 1}), ("b", "find", {"n": 2})), result("a", "1")),
+            "the log has no result of find",
+        ),
+        (
+            body(user("x"), OSLO, tools=[{"name": "weather", "parameters": {"type": "colour"}}]),
+            "tools.0: tool 'weather'",
+        ),
+    ],
+)
+def test_what_is_left_out_is_said_with_its_line(tmp_path: Path, entry: Any, reason: str) -> None:
+    found = imported(tmp_path, ASKED, entry)
+    assert len(found.cases) == 1
+    ((line, said_of),) = [(each.line, each.reason) for each in found.left_out]
+    assert line == 2
+    assert reason in said_of
+    assert "\n" not in said_of
+
+
+CHAIN = body(
+    {"role": "developer", "content": "Be brief."},
+    user("Write to Mia about her order 4711."),
+    calls(("a", "find", {"who": "Mia"})),
+    result("a", '{"address": "mia@x.org", "last": 88231}'),
+    calls(("b", "mail", {"to": "mia@x.org", "text": "Order 4711"}), ("c", "find", {"n": 88231})),
+    result("b", "sent"),
+    result("c", '{"error": "gone"}'),
+    said("Done."),
+    user("Thanks!"),
+    said("Welcome."),
+)
+
+
+def test_a_turn_of_several_steps_with_its_results_and_what_was_carried_over(tmp_path: Path) -> None:
+    found = imported(tmp_path, CHAIN)
+    chain, thanks = suite_of(tmp_path, found)
+    assert [(e.name, e.after, dict(e.threads)) for e in chain.expected] == [
+        ("find", (), {}),
+        ("mail", ("call-1",), {"to": ("call-1",)}),
+        ("find", ("call-1",), {"n": ("call-1",)}),
+    ]
+    assert [rule.content for rule in chain.results if rule.name == "mail"] == ["sent"]
+    assert chain.messages[0].role == "system"
+    assert (thanks.id, thanks.category, thanks.expected, len(thanks.messages)) == ("mine/1-2", "no call", (), 9)
+    assert [problems(case) for case in (chain, thanks)] == [[], []]
+    look = {case.id: case.look for case in found.cases}
+    assert look["mine/1-1"] == ("find answered with an error; should it have been called so?",)
+    assert look["mine/1-2"] == ("no tool was called; is that right, or should one have been?",)
+    assert found.text.count("// look: ") == 2
+
+
+def test_a_later_call_without_a_value_from_a_result_is_pointed_out(tmp_path: Path) -> None:
+    long = "Dear Mia, it was good to see you at the fair the other day."
+    entry = body(
+        user("Find Mia, then say hello to mia@x.org."),
+        calls(("a", "find", {"who": "Mia"})),
+        result("a", "found mia@x.org"),
+        calls(("b", "mail", {"to": "mia@x.org", "text": long})),
+        result("b", "sent"),
+    )
+    (case,) = (found := imported(tmp_path, entry)).cases
+    assert "text of mail: only this very text is right" in case.look[0]
+    assert "mail came after results and has no value from them" in case.look[1]
+    assert suite_of(tmp_path, found)[0].expected[1].after == ()
+
+
+def test_the_most_particular_result_answers_first(tmp_path: Path) -> None:
+    both = calls(("a", "find", {"n": 1}), ("b", "find", {"n": 1, "who": "Mia"}))
+    (case,) = suite_of(tmp_path, imported(tmp_path, body(user("x"), both, result("a", "all"), result("b", "Mia"))))
+    assert [rule.content for rule in case.results] == ["Mia", "all"]
+
+
+def test_what_the_application_allowed_is_kept(tmp_path: Path) -> None:
+    asked = ASKED | {"tool_choice": "required", "parallel_tool_calls": False}
+    (case,) = suite_of(tmp_path, imported(tmp_path, asked))
+    assert (case.tool_choice, case.parallel_tool_calls) == ("required", False)
+
+
+@pytest.mark.parametrize(("turns", "ids"), [(Turns.FIRST, ["1-1"]), (Turns.LAST, ["1-2"]), (Turns.ALL, ["1-1", "1-2"])])
+def test_first_last_or_all(tmp_path: Path, turns: Turns, ids: list[str]) -> None:
+    assert [case.id for case in imported(tmp_path, CHAIN, turns=turns).cases] == [f"mine/{id_}" for id_ in ids]
+
+
+def test_a_log_of_requests_tells_a_turn_again_and_again(tmp_path: Path) -> None:
+    whole = CHAIN["messages"]
+    growing = [CHAIN | {"messages": whole[:n]} for n in (3, 4, 8, 10)]
+    found = imported(tmp_path, *growing)
+    assert (len(found.cases), found.n_repeated) == (2, 3)
+    assert [len(case.expected) for case in suite_of(tmp_path, found)] == [3, 0]
+
+
+def test_two_answers_to_one_request_do_not_both_count(tmp_path: Path) -> None:
+    found = imported(tmp_path, ASKED, body(user("Weather in Oslo?"), said("Sunny.")))
+    assert [case.line for case in found.cases] == [1]
+    assert found.left_out[0].reason.startswith("line 1 asks the same and was answered otherwise")
+
+
+def test_a_tool_that_changed_within_the_log_stays_with_its_case(tmp_path: Path) -> None:
+    changed = WEATHER | {"description": "New words."}
+    found = imported(
+        tmp_path, ASKED, body(user("And in Rome?"), calls(("c", "weather", {"city": "Rome"})), tools=[changed])
+    )
+    first, second = suite_of(tmp_path, found)
+    assert (first.tools[0].description, second.tools[0].description) == ("", "New words.")
+
+
+def test_tools_from_elsewhere_where_the_log_names_none(tmp_path: Path) -> None:
+    bare = {"messages": ASKED["messages"]}
+    (case,) = suite_of(tmp_path, imported(tmp_path, bare, tools=[WEATHER]))
+    assert [tool.name for tool in case.tools] == ["weather"]
+
+
+MESSAGES = st.one_of(
+    st.builds(user, st.sampled_from(["a", "b mia@x.org", ""])),
+    st.builds(said, st.sampled_from(["yes", ""])),
+    st.just({"role": "system", "content": "s"}),
+    st.builds(
+        lambda ids, values: calls(*((id_, "find", {"who": value}) for id_, value in zip(ids, values, strict=False))),
+        st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=2, unique=True),
+        st.lists(st.sampled_from(["Mia", "mia@x.org", "4711"]), min_size=2, max_size=2),
+    ),
+    st.builds(result, st.sampled_from(["a", "b"]), st.sampled_from(["mia@x.org", '{"n": 4711}', "error"])),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(MESSAGES, min_size=1, max_size=8))
+def test_whatever_a_log_holds_the_suite_is_sound_and_nothing_is_lost(
+    tmp_path: Path, messages: list[dict[str, Any]]
+) -> None:
+    found = imported(tmp_path, body(*messages))
+    try:
+        n_turns = len(turns_of(conversation_in(body(*messages)).messages))
+    except ValueError:
+        n_turns = 0
+    assert len(found.cases) + len(found.left_out) == max(n_turns, 1)
+    if found.cases:
+        assert [problems(case) for case in suite_of(tmp_path, found)] == [[]] * len(found.cases)
