@@ -11,9 +11,9 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent  # the checkout, or the folder tha
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Repo = Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
 Text = Annotated[str, StringConstraints(min_length=1)]
+Rows = TypeVar("Rows", bound=BaseModel)
 
 
 class RegistryError(ToolgaugeError):
@@ -130,6 +131,13 @@ def default_path() -> Path:
 def load(path: Path | None = None) -> Registry:
     """Raises `RegistryError` with file, line and reason."""
     path = path or default_path()
+    registry, text = read_rows(path, Registry, "model", f"check {ENVIRONMENT}")
+    check_names(path, text, "model", [model.name for model in registry.model])
+    return registry
+
+
+def read_rows(path: Path, kind: type[Rows], table: str, advice: str) -> tuple[Rows, str]:
+    """A TOML file of `[[table]]` rows, checked, and its text; raises `RegistryError` with file, line and reason."""
     try:
         text = path.read_text(encoding="utf-8")
         raw = tomllib.loads(text)
@@ -138,25 +146,28 @@ def load(path: Path | None = None) -> Registry:
     except UnicodeDecodeError as error:
         raise RegistryError(f"{path} is not UTF-8 text; save it as such") from error
     except OSError as error:
-        raise RegistryError(f"{path} cannot be read ({error.strerror}); check {ENVIRONMENT}") from error
+        raise RegistryError(f"{path} cannot be read ({error.strerror}); {advice}") from error
     try:
-        registry = Registry.model_validate(raw)
+        return kind.model_validate(raw), text
     except ValidationError as error:
-        raise RegistryError(_sentence(path, text, error)) from error
+        raise RegistryError(_sentence(path, text, error, table)) from error
+
+
+def check_names(path: Path, text: str, table: str, names: Sequence[str]) -> None:
+    """Raises `RegistryError` where a name stands twice."""
     seen: set[str] = set()
-    for index, model in enumerate(registry.model):
-        if model.name in seen:
-            line = _line(text, ("model", index, "name"))
-            raise RegistryError(f"{path}:{line}: the name '{model.name}' is taken by an earlier model")
-        seen.add(model.name)
-    return registry
+    for index, name in enumerate(names):
+        if name in seen:
+            line = _line(text, (table, index, "name"))
+            raise RegistryError(f"{path}:{line}: the name '{name}' is taken by an earlier {table}")
+        seen.add(name)
 
 
-def _sentence(path: Path, text: str, error: ValidationError) -> str:
+def _sentence(path: Path, text: str, error: ValidationError, table: str) -> str:
     """The first problem, where it is and what is wrong; how many more there are."""
     problems = error.errors(include_url=False)
     first = min(problems, key=lambda problem: len(problem["loc"]) > 1 or problem["type"] != "extra_forbidden")
-    place = ".".join(str(part) for part in first["loc"][2:] or first["loc"][:1] if part != "model")
+    place = ".".join(str(part) for part in first["loc"][2:] or first["loc"][:1] if part != table)
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -177,7 +188,7 @@ def _line(text: str, location: tuple[str | int, ...]) -> int:
     row, table, best = -1, "", 1
     for number, line in enumerate(text.splitlines(), start=1):
         if header := _HEADER.match(line) or _TABLE.match(line):
-            row, table = row + bool(_HEADER.match(line) and header[1] == "model"), header[1]
+            row, table = row + bool(_HEADER.match(line) and header[1] == keys[0]), header[1]
         is_here = index is None or row == index
         if header:
             if is_here and table in (keys[0], ".".join(keys[:2])):

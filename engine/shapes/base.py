@@ -72,18 +72,19 @@ class Shape(BaseModel):
 
     def tiny(self) -> Self:
         """The same architecture a few layers deep and a few heads wide, for tests; vocabulary and context are kept."""
-        return self._changed(self._tiny())
+        return self.changed(self._tiny())
 
     def first(self, n_layers: int) -> Self:
         """Only the first layers."""
         if not 1 <= n_layers <= self.num_hidden_layers:
             raise ValueError(f"the model has {self.num_hidden_layers} layers")
-        return self._changed({"num_hidden_layers": n_layers})
+        return self.changed({"num_hidden_layers": n_layers})
 
     def with_vocabulary(self, n_tokens: int) -> Self:
-        return self._changed({"vocab_size": n_tokens})
+        return self.changed({"vocab_size": n_tokens})
 
-    def _changed(self, changes: Mapping[str, Any]) -> Self:
+    def changed(self, changes: Mapping[str, Any]) -> Self:
+        """The same with other sizes, checked again."""
         return type(self).model_validate(self.model_dump() | dict(changes))
 
     # What the families say

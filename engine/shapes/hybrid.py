@@ -159,7 +159,7 @@ class NemotronH(Grouped):
         pattern = self.hybrid_override_pattern[:n_layers]
         if self.arch == "nemotron_h_moe" and "E" not in pattern:
             raise ValueError(f"the first {n_layers} layers have no experts; take more")
-        return self._changed({"num_hidden_layers": n_layers, "hybrid_override_pattern": pattern})
+        return self.changed({"num_hidden_layers": n_layers, "hybrid_override_pattern": pattern})
 
     def _keys(self) -> dict[str, Value]:
         pattern = self.hybrid_override_pattern
