@@ -84,7 +84,7 @@ def example(name: str) -> str:
 
 def skeleton(name: str, tools: Sequence[Tool], file: str) -> str:
     """One case for each tool; `file` holds their definitions."""
-    header = {"suite": name, "version": "1", "description": f"{TODO}: what it is about", "tools": file}
+    header = {"suite": name, "version": "1", "description": "Cases for tools of our own", "tools": file}
     how = (
         f"One case for each tool. Write a request in place of {TODO}, and for each argument what is right: a list of"
         '\nvalues, {"text": [...]}, {"contains": [...]} or {"any": true}. Arguments that are not listed must not be'

@@ -39,7 +39,7 @@ def test_the_readme_has_a_line_for_every_command(command: str) -> None:
     assert f"| `{command}` |" in README
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/your-tools.md"])
 def test_every_command_line_in_the_documents_can_be_typed(document: str) -> None:
     lines = command_lines((ROOT / document).read_text(encoding="utf-8"))
     assert lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -362,3 +363,23 @@ def test_tools_of_today_stand_in_place_of_the_suites(said: Said, tmp_path: Path,
 def test_own_tools_are_for_own_suites(capsys: Captured) -> None:
     assert main(["run", "fake:perfect", "--suite", "quick", "--tools", "app.py:"]) == Exit.USAGE
     assert "--tools is for suites of your own" in capsys.readouterr().err
+
+
+def test_the_function_in_the_documentation_becomes_a_tool(said: Said) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "your-tools.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    Path("tools.py").write_text(block)
+    (tool,) = json.loads(said("tools", "tools.py:book_table")[1])
+    assert tool == {
+        "name": "book_table",
+        "description": "Book a table for today.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "guests": {"type": "integer", "minimum": 1, "maximum": 12},
+                "time": {"type": "string", "description": "In 24 hours, HH:MM."},
+                "area": {"type": "string", "enum": ["inside", "terrace"], "default": "inside"},
+            },
+            "required": ["guests", "time"],
+        },
+    }
