@@ -1,0 +1,114 @@
+"""Every architecture of shapes.toml, tiny and with random weights: written, loaded, decoded, and run to a report.
+
+What is held here is that nothing between the header and the report depends on how a model is built inside.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.judge import verdict
+from bench.loading import open_model
+from bench.plan import PlannedModel
+from bench.report.build import build
+from bench.run import execute
+from bench.score import Outcome
+from bench.store import Store
+from engine.gguf_file import read_gguf, sha256_of
+from engine.llama import ContextParams, LoadParams, load_model
+from engine.llama.params import ContextParams as Settings
+from engine.runtime import Limits
+from engine.shapes.mix import header
+from engine.shapes.tokens import made_up_tokens
+from engine.shapes.writer import write
+from tests.bench.scripted import PROVENANCE, plan_of
+from tests.engine.shapes.every import N_TOKENS, TINY
+from tests.tiny_gguf import CHAT_TEMPLATE
+
+TOKENS = made_up_tokens(N_TOKENS, chat_template=CHAT_TEMPLATE)
+TEXT = "What is the weather in Paris today, and in the other city of which you know?"
+HYBRID = {"qwen35", "qwen35moe", "qwen3next", "nemotron_h", "nemotron_h_moe"}
+SLIDING = {"gpt-oss", "gemma4"}
+
+
+def test_these_are_the_architectures_there_are() -> None:
+    attention = {"llama", "mistral3", "qwen2", "qwen3", "qwen3moe", "deepseek2", "deepseek32"}
+    assert {*TINY} == attention | HYBRID | SLIDING
+
+
+@pytest.mark.parametrize("arch", TINY)
+def test_a_tiny_one_is_written_loaded_and_decoded(arch: str, tmp_path: Path) -> None:
+    started = time.process_time()  # not the clock: other programs must not make this fail
+    path = write(tmp_path / "model.gguf", TINY[arch], "F16", TOKENS)
+    assert time.process_time() - started < 0.5
+    with load_model(path, LoadParams(n_gpu_layers=0)) as model:
+        assert model.n_params == TINY[arch].n_params
+        assert model.size_bytes == sum(tensor.n_bytes or 0 for tensor in header(TINY[arch], "F16").tensors)
+        assert model.is_hybrid == (arch in HYBRID)
+        assert bool(model.n_swa) == (arch in SLIDING)
+        with model.context(ContextParams(n_ctx=256, n_threads=1)) as context:
+            prompt = model.tokenize(TEXT)
+            batch = context.batch()
+            row = batch.add(prompt, position=0, sequence=0, n_outputs=1)
+            for position in range(len(prompt), len(prompt) + 8):
+                context.decode(batch)
+                logits = context.logits(row)
+                assert np.isfinite(logits).all()
+                assert logits.std() > 0.01
+                assert not logits[TOKENS.silent].any()
+                batch = context.batch()
+                row = batch.add([int(logits.argmax())], position=position, sequence=0, n_outputs=1)
+
+
+@pytest.mark.parametrize("level", ["Q8_0", "Q4_K_M", "IQ4_XS", "Q3_K_M", "MXFP4"])
+def test_quantized_blocks_decode_as_well(level: str, tmp_path: Path) -> None:
+    shape = TINY["gpt-oss"].changed({"hidden_size": 256, "moe_intermediate_size": 256})
+    path = write(tmp_path / "model.gguf", shape, level, TOKENS)
+    with load_model(path, LoadParams(n_gpu_layers=0, check_tensors=True)) as model:
+        assert model.size_bytes == sum(tensor.n_bytes or 0 for tensor in header(shape, level).tensors)
+        with model.context(ContextParams(n_ctx=256, n_threads=1)) as context:
+            batch = context.batch()
+            row = batch.add(model.tokenize(TEXT), position=0, sequence=0, n_outputs=1)
+            context.decode(batch)
+            logits = context.logits(row)
+            assert np.isfinite(logits).all()
+            assert logits.std() > 0.01
+
+
+@pytest.mark.parametrize("arch", ["qwen35", "nemotron_h_moe", "qwen3moe", "gemma4", "deepseek2"])
+def test_the_whole_way_to_a_report(arch: str, tmp_path: Path) -> None:
+    path = write(tmp_path / f"{arch}.gguf", TINY[arch], "F16", TOKENS)
+    facts = read_gguf(path)
+    model = PlannedModel(
+        name=arch,
+        quant=facts.quant,
+        path=str(path),
+        gguf_sha256=sha256_of(facts, cache=tmp_path / "hashes.json"),
+        gguf_bytes=facts.n_bytes,
+        template=facts.template(tools=True),
+        architecture=facts.arch,
+        format_id="hermes",
+        n_ctx_train=facts.n_ctx_train or 0,
+    )
+    plan = plan_of(
+        tmp_path,
+        [model],
+        n_cases=2,
+        modes=("native.free", "native.schema"),
+        limits=Limits(answer=48, reasoning=8),
+        context=Settings(n_ctx=1024, n_threads=1),
+        parallel=2,
+    )
+    with Store.open(tmp_path / "results.db") as store:
+        done = execute(store, plan, PROVENANCE, opener=open_model, scorer=verdict)
+        assert store.n_errors(done.id) == 0
+        report = build(store, done, with_failures=True)
+    (section,) = report.sections
+    assert [row.mode for row in section.rows] == ["native.free", "native.schema"]
+    assert section.n_cases == 2
+    not_scored = {Outcome.RUNTIME_ERROR, Outcome.CONSTRAINT_ERROR, Outcome.TEMPLATE_ERROR, Outcome.CONTEXT_EXCEEDED}
+    assert not {failure.outcome for failure in report.failures} & {outcome.value for outcome in not_scored}
