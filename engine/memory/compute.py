@@ -23,23 +23,39 @@ class Scratch:
 
 
 def compute_bytes(layout: Layout, size: Room, *, n_sequences: int, n_rows: int, flash_attn: bool) -> Scratch:
-    """For one batch of `size.n_ubatch` tokens with `n_rows` rows of logits."""
+    """For a batch of `size.n_ubatch` tokens with `n_rows` rows of logits: its inputs and its most expensive stage."""
     n_tokens = size.n_ubatch
-    width = n_tokens * layout.n_embd * _FLOAT_BYTES
+    width = n_tokens * layout.n_embd
     mask_bytes = 2 if flash_attn else 4
     has_full = any(not layer.sliding for layer in layout.attention)
     has_sliding = any(layer.sliding for layer in layout.attention)
     masks = n_tokens * mask_bytes * (has_full * size.n_cells + has_sliding * size.n_cells_sliding)
-    feed_forward = n_tokens * layout.n_ff * _FLOAT_BYTES * 2
-    experts = n_tokens * layout.n_experts_used * _FLOAT_BYTES * (2 * layout.n_ff_expert + layout.n_embd)
-    queries = n_tokens * layout.n_query * _FLOAT_BYTES
-    indexed = n_tokens * size.n_cells * (mask_bytes + _FLOAT_BYTES) if layout.is_indexed else 0
-    scores = 0 if flash_attn else n_tokens * layout.n_heads * size.n_cells * _FLOAT_BYTES
-    logits = min(n_rows, n_tokens) * layout.n_vocab * _FLOAT_BYTES
-    states = n_sequences * max((layer.n_state for layer in layout.recurrent), default=0)  # read, and written anew
-    recurrent = (6 * n_tokens * layout.n_inner + 2 * states) * _FLOAT_BYTES
-    largest = max(queries + indexed, queries + scores, feed_forward, experts, recurrent, logits)
-    return Scratch(width + masks, 2 * width + largest)
+    stages = (
+        _attention(layout, size, flash_attn) + 3 * width,
+        3 * n_tokens * layout.n_ff + 3 * width,
+        _experts(layout) * n_tokens + 7 * width // 2,
+        6 * n_tokens * layout.n_inner + _states(layout) * n_sequences + 2 * width,
+        min(n_rows, n_tokens) * layout.n_vocab,
+    )
+    return Scratch(width * _FLOAT_BYTES + masks, max(stages) * _FLOAT_BYTES)
+
+
+def _attention(layout: Layout, size: Room, flash_attn: bool) -> int:
+    """Queries and what becomes of them; and without flash attention each one's score for each cell."""
+    scores = 0 if flash_attn else layout.n_heads * size.n_cells
+    indexed = 2 * size.n_cells if layout.is_indexed else 0
+    return size.n_ubatch * (layout.n_query + scores + indexed)
+
+
+def _experts(layout: Layout) -> int:
+    """For a token, all of its experts beside each other: both halves, their product, and the way out."""
+    inner, out = layout.n_experts_used * layout.n_ff_expert, layout.n_experts_used * layout.n_embd
+    return 3 * inner + (out if out > 2 * inner else 0)  # which takes the halves' place where that is large enough
+
+
+def _states(layout: Layout) -> int:
+    """Of one sequence in one layer: as read, and as written anew."""
+    return 2 * max((layer.n_state for layer in layout.recurrent), default=0)
 
 
 def split(scratch: Scratch, places: Sequence[int]) -> tuple[int, int]:

@@ -146,9 +146,9 @@ class _Reader:
             window=window if any(layer.sliding for layer in attention) else 0,
             head_sizes=tuple(sorted({*self._head_sizes(slides=False), *self._head_sizes(slides=window > 0)})),
             n_heads=max(self.heads),
-            n_query=max(self.heads) * sum(self._head_sizes(slides=False)),
+            n_query=max(self.heads) * self._query_size(),
             n_value_max=self._n_value_max(slides),
-            n_ff=max(self.ff),
+            n_ff=self._n_ff(),
             n_experts_used=max(self.each("expert_used_count", 0)),
             n_ff_expert=max(self.each("expert_feed_forward_length", 0)),
             n_inner=self.number("ssm.inner_size", 0),
@@ -239,6 +239,12 @@ class _Reader:
             return self.number("attention.key_length_swa", key), self.number("attention.value_length_swa", value)
         return key, value
 
+    def _query_size(self) -> int:
+        """A query and its result; latent ones are first stretched to the length of the cached vector."""
+        key, value = self._head_sizes(slides=False)
+        latent = self.number("attention.key_length_mla", 0)
+        return key + value + (latent + value if latent else 0)
+
     def _n_value_max(self, slides: Callable[[int], bool]) -> int:
         return max(self.kv_heads[layer] * self._head_sizes(slides=slides(layer))[1] for layer in range(self.n_blocks))
 
@@ -253,6 +259,11 @@ class _Reader:
             n_conv = (self.number("ssm.conv_kernel") - 1) * (inner + 2 * groups * state)
             n_state = inner * state
         yield from (Recurrent(layer, n_conv, n_state) for layer in range(self.n_layers) if is_recurrent(layer))
+
+    def _n_ff(self) -> int:
+        """Of the tensors and not of the metadata: models of experts name a width for layers that they do not have."""
+        ways_out = (tensor for name, tensor in self.tensors.items() if "ffn_down" in name and "_exps" not in name)
+        return max((tensor.shape[0] for tensor in ways_out if len(tensor.shape) == 2), default=0)
 
     def _n_vocab(self) -> int:
         tokens = self.metadata.get("tokenizer.ggml.tokens")
