@@ -15,10 +15,10 @@ from typing import Any, Final, Literal, cast
 
 import psutil
 
-from bench import numbers
+from bench import numbers, shapes
 from bench.registry import Model, Registry, load
 from bench.remote import read_remote
-from bench.resolve import ALL_QUANTS, Hub, ModelNotFound, RepoFile, chosen, is_path, repository, resolve
+from bench.resolve import ALL_QUANTS, DEFAULT_QUANT, Hub, ModelNotFound, RepoFile, chosen, is_path, repository, resolve
 from engine.gguf_file import GgufFile, read_gguf
 from engine.gguf_header import Tensor
 from engine.llama import devices
@@ -29,6 +29,7 @@ from engine.shapes.mix import LEVELS, level, tensors
 from grammars.errors import ToolgaugeError
 
 MOST_SLOTS: Final = 256  # sequences that llama.cpp decodes at a time
+_KNOWN_LEVELS: Final = frozenset(name.upper() for name in (*LEVELS, "MXFP4"))
 Origin = Literal["file", "header", "rules", "shape"]
 ORIGINS: Final[dict[Origin, str]] = {
     "file": "the file's own header",
@@ -89,7 +90,10 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`longest_ctx` with this many slots, and `most_slots` with this context; 0: not even one fits."""
+    """`longest_ctx` with this many slots, and `most_slots` with this context; 0: not even one fits.
+
+    `most_layers`: the largest -ngl that fits the cards with these settings; None where there is no card.
+    """
 
     candidate: Candidate
     settings: Settings
@@ -97,6 +101,7 @@ class Row:
     fits: bool
     longest_ctx: int
     most_slots: int
+    most_layers: int | None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -110,6 +115,7 @@ class Row:
             "fits": self.fits,
             "longest_ctx": self.longest_ctx,
             "most_slots": self.most_slots,
+            "most_layers": self.most_layers,
         }
 
 
@@ -124,6 +130,10 @@ def rows(candidate: Candidate, wanted: Iterable[Settings], budget: Budget) -> It
         def fits_slots(n_slots: int, settings: Settings = settings) -> bool:
             return budget.holds(predict(replace(settings, n_slots=n_slots)))
 
+        def fits_layers(n_layers: int, settings: Settings = settings) -> bool:
+            return budget.holds(predict(replace(settings, n_gpu_layers=n_layers)))
+
+        n_layers = candidate.predictor.layout.n_blocks + 1
         yield Row(
             candidate,
             settings,
@@ -131,6 +141,7 @@ def rows(candidate: Candidate, wanted: Iterable[Settings], budget: Budget) -> It
             fits=budget.holds(estimate),
             longest_ctx=largest(fits_ctx, n_ctx_train),
             most_slots=largest(fits_slots, MOST_SLOTS),
+            most_layers=largest(fits_layers, n_layers) if budget.cards else None,
         )
 
 
@@ -145,32 +156,34 @@ def candidates(
     if "/" in argument:
         repo, wanted = repository(argument, quants)
         return tuple(_of_repository(repo, repo, wanted, hub))
-    registry = registry or load()
     name, _, own = argument.partition(":")
-    row = registry.get(name)
     if own and quants:
         raise ModelNotFound(f"'{argument}' names a quant and --quants does too; give it in one place")
-    wanted = (own,) if own else tuple(quants) or (row.default_quant,)
-    return tuple(_of_row(row, row.quants if wanted == (ALL_QUANTS,) else wanted, hub))
+    return tuple(_of_name(name, (own,) if own else tuple(quants), registry or load(), hub))
 
 
-def _of_row(row: Model, wanted: Sequence[str], hub: Hub) -> Iterator[Candidate]:
-    if row.bundled_path is not None:
+def _of_name(name: str, wanted: Sequence[str], registry: Registry, hub: Hub) -> Iterator[Candidate]:
+    """A model of the registry, or one whose shape is known though nobody has said where its files are."""
+    shape = shapes.load().find(name)
+    row = registry.find(name) if shape else registry.get(name)
+    if row is not None and row.bundled_path is not None:
         yield from _of_file(row.name, read_gguf(row.bundled_path), wanted)
         return
-    shape = shape_of(row)
-    for quant in wanted:
-        if shape is not None and quant.upper() in {known.upper() for known in LEVELS}:
-            yield _of_shape(row, shape, level(quant))
+    if ALL_QUANTS in wanted:
+        wanted = row.quants if row else tuple(LEVELS)
+    for quant in wanted or (row.default_quant if row else DEFAULT_QUANT,):
+        if shape is not None and (row is None or quant.upper() in _KNOWN_LEVELS):
+            yield _of_shape(shape.name, shape.config, level(quant))
         else:  # a mix of the publisher's own, which only the file itself can tell
+            assert row is not None, "a name has a row or a shape"
             assert row.repo is not None, "a row has a file or a repository"
             yield from _of_repository(row.repo, row.name, (quant,), hub, row)
 
 
-def _of_shape(row: Model, shape: Shape, quant: str) -> Candidate:
+def _of_shape(name: str, shape: Shape, quant: str) -> Candidate:
     metadata = {"general.architecture": shape.arch, **shape.metadata()}
     found = tensors(shape, quant)
-    return Candidate(row.name, quant, "shape", Predictor(read_layout(metadata, found), found))
+    return Candidate(name, quant, "shape", Predictor(read_layout(metadata, found), found))
 
 
 def _of_file(name: str, file: GgufFile, quants: Sequence[str]) -> Iterator[Candidate]:
@@ -233,11 +246,6 @@ class _FileShape:
         if not isinstance(value, int):
             raise CannotPredict(f"{self._file.path} does not say its {key}, so other levels of it cannot be predicted")
         return value
-
-
-def shape_of(row: Model) -> Shape | None:
-    """The shape of a registry row; None where nobody has written it down."""
-    return None
 
 
 def _place(place: Any) -> dict[str, int]:

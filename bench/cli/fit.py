@@ -188,6 +188,7 @@ def _table(predicted: Sequence[Row], budget: Budget) -> Table:
         *([Column("in memory", right=True, part="bytes")] if budget.cards else []),
         *(Column("fits", part="limits"), Column("longest context", right=True, part="limits")),
         Column("most slots", right=True, part="limits"),
+        *([Column("-ngl that fits", right=True, part="limits")] if budget.cards else []),
     )
     rows = tuple(tuple(_cells(row, has_state=has_state, has_cards=bool(budget.cards))) for row in predicted)
     return Table(columns, rows, n_group=1)
@@ -214,6 +215,9 @@ def _cells(row: Row, *, has_state: bool, has_cards: bool) -> Iterator[Cell]:
     longest = f"{numbers.count(row.longest_ctx)}{' (all)' if row.longest_ctx == n_ctx_train else ''}"
     yield cell(longest if row.longest_ctx else "none", "plain" if row.longest_ctx else "bad")
     yield cell(numbers.count(row.most_slots) if row.most_slots else "none", "plain" if row.most_slots else "bad")
+    if row.most_layers is not None:
+        is_all = row.most_layers > row.candidate.predictor.layout.n_blocks
+        yield cell("all" if is_all else numbers.count(row.most_layers))
 
 
 def _comparison(measured: Sequence[Comparison]) -> Table:

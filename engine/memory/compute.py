@@ -59,7 +59,8 @@ def _states(layout: Layout) -> int:
 
 
 def split(scratch: Scratch, places: Sequence[int]) -> tuple[int, int]:
-    """Bytes on each device that has layers, and on the host."""
+    """Bytes on each device that has layers, and on the host, which prepares the inputs and has what layers remain."""
+    whole = scratch.inputs_bytes + scratch.results_bytes
     if all(place == HOST for place in places):
-        return 0, scratch.inputs_bytes + scratch.results_bytes
-    return scratch.results_bytes + scratch.inputs_bytes, scratch.inputs_bytes
+        return 0, whole
+    return whole, whole if HOST in places else scratch.inputs_bytes
