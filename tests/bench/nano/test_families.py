@@ -107,3 +107,9 @@ def test_parallel_is_several_calls(families: list[Family]) -> None:
     for conversation in itertools.chain.from_iterable(families):
         if conversation.category == "parallel":
             assert len(conversation.turns[-1].calls) > 1
+
+
+def test_easy_families_have_one_tool() -> None:
+    source = Families(78, TRAIN, exclusions.load(), n_branches=N_BRANCHES, easy=True)
+    for family in itertools.islice(source.families(), 40):
+        assert all(len(conversation.tools) == 1 for conversation in family)
