@@ -119,13 +119,15 @@ def _made_up_param(world: World, name: str) -> Param:
     return Param(name, name, decorate(schema, rng), kind, required)
 
 
-def _styled(words: list[str], rng: random.Random) -> str:
-    draw = rng.random()
-    if draw < 0.7:
+def _styled(words: list[str], world: World) -> str:
+    # Training has more names in camel case: that `Trowel` is `trowel` is hard to learn.
+    snake, camel, dotted = (0.7, 0.85, 0.95) if world.lexicon.held_out else (0.45, 0.75, 0.85)
+    draw = world.rng.random()
+    if draw < snake:
         return "_".join(words)
-    if draw < 0.85:
+    if draw < camel:
         return words[0] + "".join(word.capitalize() for word in words[1:])
-    return f"{words[-1]}.{'_'.join(words[:-1])}" if draw < 0.95 else "".join(word.capitalize() for word in words)
+    return f"{words[-1]}.{'_'.join(words[:-1])}" if draw < dotted else "".join(word.capitalize() for word in words)
 
 
 _OPENINGS = (
@@ -207,7 +209,8 @@ def made_up(world: World, *, like: ConcreteTool | None = None) -> ConcreteTool:
         its_verb, its_noun = like.domain.split(" ")
         verb, noun = (its_verb, noun) if rng.random() < 0.5 else (verb, its_noun)
     shown = f"{lexicon.pick(rng, 'adjectives')} {noun}" if rng.random() < 0.2 else noun
-    wanted = rng.choice((0, 1, 1, 1, 2, 2, 2, 3, 3, 4))
+    counts = (0, 1, 1, 1, 2, 2, 2, 3, 3, 4)
+    wanted = rng.choice(counts if lexicon.held_out else (0, *counts))
     names = [_param_name(world) for _ in range(wanted)]
     if like is not None and rng.random() < 0.5:  # neighbours often take the same things
         names = [rng.choice([*(param.name for param in like.params), name]) for name in names]
@@ -240,7 +243,7 @@ def made_up(world: World, *, like: ConcreteTool | None = None) -> ConcreteTool:
     ]
     return ConcreteTool(
         f"{verb} {noun}",
-        _styled([verb, *shown.split(" ")], rng),
+        _styled([verb, *shown.split(" ")], world),
         description,
         tuple(params),
         _made_up_requests(verb, shown, params, rng),
