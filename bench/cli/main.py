@@ -25,6 +25,7 @@ from bench.cli import (
     formats,
     grammar,
     ls,
+    profile,
     pull,
     quantize,
     report,
@@ -87,6 +88,7 @@ app.add_typer(suite.app, name="suite", rich_help_panel=MEASURE)
 app.add_typer(formats.app, name="formats", rich_help_panel=FORMATS)
 app.command("grammar", rich_help_panel=FORMATS, epilog=grammar.EXAMPLES)(grammar.grammar)
 app.command("fit", rich_help_panel=MACHINE, epilog=fit.EXAMPLES)(fit.fit)
+app.command("profile", rich_help_panel=MACHINE, epilog=profile.EXAMPLES)(profile.profile)
 app.command("doctor", rich_help_panel=MACHINE, epilog=doctor.EXAMPLES)(doctor.doctor)
 
 
