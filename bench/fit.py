@@ -19,16 +19,18 @@ from bench import numbers, shapes
 from bench.registry import Model, Registry, load
 from bench.remote import read_remote
 from bench.resolve import ALL_QUANTS, DEFAULT_QUANT, Hub, ModelNotFound, RepoFile, chosen, is_path, repository, resolve
+from engine.decoder import N_PREFIXES
 from engine.gguf_file import GgufFile, read_gguf
 from engine.gguf_header import Tensor
 from engine.llama import devices
+from engine.llama.context import MAX_SEQUENCES
 from engine.memory import CannotPredict, Estimate, Predictor, Settings, largest, read_layout
 from engine.meter import gpus
 from engine.shapes import Shape, Weight
 from engine.shapes.mix import LEVELS, level, tensors
 from grammars.errors import ToolgaugeError
 
-MOST_SLOTS: Final = 256  # sequences that llama.cpp decodes at a time
+MOST_SLOTS: Final = MAX_SEQUENCES - N_PREFIXES
 _KNOWN_LEVELS: Final = frozenset(name.upper() for name in (*LEVELS, "MXFP4"))
 Origin = Literal["file", "header", "rules", "shape"]
 ORIGINS: Final[dict[Origin, str]] = {
@@ -128,7 +130,7 @@ def rows(candidate: Candidate, wanted: Iterable[Settings], budget: Budget) -> It
             return budget.holds(predict(replace(settings, n_ctx=n_ctx)))
 
         def fits_slots(n_slots: int, settings: Settings = settings) -> bool:
-            return budget.holds(predict(replace(settings, n_slots=n_slots)))
+            return budget.holds(predict(with_slots(settings, n_slots)))
 
         def fits_layers(n_layers: int, settings: Settings = settings) -> bool:
             return budget.holds(predict(replace(settings, n_gpu_layers=n_layers)))
@@ -143,6 +145,13 @@ def rows(candidate: Candidate, wanted: Iterable[Settings], budget: Budget) -> It
             most_slots=largest(fits_slots, MOST_SLOTS),
             most_layers=largest(fits_layers, n_layers) if budget.cards else None,
         )
+
+
+def with_slots(settings: Settings, n_slots: int) -> Settings:
+    """As a run has them: beside several answers it keeps sequences for the prefixes that they share."""
+    if n_slots > MOST_SLOTS:
+        raise ToolgaugeError(f"llama.cpp decodes at most {MOST_SLOTS} answers at a time, not {n_slots:,}")
+    return replace(settings, n_slots=n_slots, n_spare=N_PREFIXES if n_slots > 1 else 0)
 
 
 def candidates(

@@ -133,8 +133,10 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
 
 def _settings(wanted: Settings, contexts: Sequence[int], slots: Sequence[int], layout: Layout) -> list[Settings]:
     """Every context with every number of slots; contexts that nobody asked for stay within what was trained."""
+    from bench.fit import with_slots
+
     lengths = contexts or sorted({min(length, layout.n_ctx_train) for length in _CONTEXTS})
-    return [replace(wanted, n_ctx=length, n_slots=count) for length in lengths for count in slots]
+    return [with_slots(replace(wanted, n_ctx=length), count) for length in lengths for count in slots]
 
 
 def _measured(db: Path | None, candidate: Candidate) -> Iterator[Comparison]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import fit
-from bench.fit import Budget, Candidate, budget_here, candidates, parse_size, rows
+from bench.fit import Budget, Candidate, budget_here, candidates, parse_size, rows, with_slots
 from bench.fit_measured import comparisons
 from bench.resolve import Hub, ModelNotFound
 from bench.store import Store
@@ -169,8 +169,8 @@ def test_the_limits_are_where_one_more_does_not_fit() -> None:
 
     assert fits(n_ctx=row.longest_ctx)
     assert not fits(n_ctx=row.longest_ctx + 256)
-    assert fits(n_slots=row.most_slots)
-    assert not fits(n_slots=row.most_slots + 1)
+    assert budget.holds(predict(with_slots(row.settings, row.most_slots)))
+    assert not budget.holds(predict(with_slots(row.settings, row.most_slots + 1)))
     assert row.most_layers == 37  # 36 and the output
 
 
