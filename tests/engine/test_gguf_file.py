@@ -11,10 +11,12 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from engine.errors import ModelFileError
 from engine.gguf_file import read_gguf, same_model, sha256_of
-from engine.gguf_header import LongArray, read_header
+from engine.gguf_header import LongArray, header_from_start, read_header
 
 TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}"
 
@@ -292,3 +294,42 @@ def test_real_vocabularies(real_data: Path) -> None:
         facts = read_gguf(path)
         sizes[facts.arch] = facts.tokenizer.n_tokens
     assert sizes == {"qwen2": 151_936, "llama": 128_256, "gemma4": 262_144}
+
+
+# The beginning of a file
+
+
+@given(st.data())
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_beginning_of_a_file_is_a_header_or_too_short(model: Path, data: st.DataObject) -> None:
+    whole = model.read_bytes()
+    header = read_header(model)
+    start = whole[: data.draw(st.integers(24, len(whole)))]
+    found = header_from_start(start, len(whole), Path("org/repo/model.gguf"))
+    assert found in (None, header)
+    assert found == header or len(start) < len(whole)
+    longer = header_from_start(whole[: len(start) + 1], len(whole), Path("model.gguf"))
+    assert found is None or longer == header
+
+
+def test_a_file_that_ends_inside_its_header_is_damaged_and_no_beginning(model: Path) -> None:
+    start = model.read_bytes()[:100]
+    assert header_from_start(start, 1000, Path("model.gguf")) is None
+    with pytest.raises(ModelFileError, match="cut short or damaged inside its header"):
+        header_from_start(start, 100, Path("model.gguf"))
+
+
+def test_a_number_for_each_layer_is_kept_and_longer_lists_are_hashed(tmp_path: Path) -> None:
+    path = tmp_path / "deep.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_array("llama.attention.head_count_kv", [index % 8 for index in range(512)])
+    writer.add_array("llama.many", list(range(513)))
+    writer.add_array("llama.words", [str(index) for index in range(65)])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    metadata = read_header(path).metadata
+    assert metadata["llama.attention.head_count_kv"] == [index % 8 for index in range(512)]
+    assert isinstance(metadata["llama.many"], LongArray)
+    assert isinstance(metadata["llama.words"], LongArray)
