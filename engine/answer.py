@@ -23,6 +23,7 @@ from typing import Final
 
 from engine.catch_up import catch_up
 from engine.constraint.protocol import Mask
+from engine.draft import Drafter
 from engine.errors import ConstraintError
 from engine.runtime import Request
 from engine.sampler import CandidateChecker, Logits, Sampler, Workspace
@@ -81,6 +82,10 @@ class Answer:
         self._forced: list[bool] = []  # for each token of the last `advance`
         self._unmeasured = False
         self._first_s = self._last_s = self._name_s = self._call_s = None  # type: float | None
+        self._drafter: Drafter | None = None
+        if request.draft:
+            prompt = b"".join(vocabulary.pieces[token] for token in request.prompt)
+            self._drafter = Drafter(prompt, vocabulary.pieces, spell, self._stop_tokens)
         self._begin()
 
     def _begin(self) -> None:
@@ -151,6 +156,30 @@ class Answer:
         self._unmeasured = self.stop is not None and self._measure and any(self._forced[1:])
         return self.tokens[n_before:]
 
+    def draft(self, n_tokens: int) -> list[list[int]]:
+        """What the next calls of `advance` will return, as far as it can be guessed; at most so many tokens."""
+        if self._drafter is None or self.stop:
+            return []
+        limits = self.request.limits
+        left = limits.answer - self._n_answer
+        if self._phase is _Phase.REASONING:
+            left = limits.reasoning - self._n_reasoning
+        # the last token that there is room for is never decoded
+        n_tokens = min(n_tokens, left - 1, self._room - len(self.tokens) - 1)
+        if self._phase in (_Phase.REASONING, _Phase.FREE):
+            return self._drafter.propose(self.tokens, n_tokens, None, use_forced=False)
+        if self._phase is not _Phase.CONSTRAINED or self._constraint is None:
+            return []
+        ahead = self._constraint.copy()
+        draft = self._drafter.propose(self.tokens, n_tokens, ahead, use_forced=self.request.use_forced)
+        self._constraint.seconds = ahead.seconds
+        return draft
+
+    def drafted(self, n_drafted: int, n_accepted: int) -> None:
+        """What came of the last draft."""
+        if self._drafter:
+            self._drafter.learn(n_drafted, n_accepted)
+
     def generation(self, *, submitted_s: float, prefill_s: float, decoding_s: float, n_cached: int) -> Generation:
         """The finished answer. `decoding_s`: time spent in llama.cpp since the first token was there."""
         first, last = self._first_s, self._last_s
@@ -173,6 +202,8 @@ class Answer:
             n_prompt=len(self.request.prompt),
             n_cached=n_cached,
             n_reasoning=self._n_reasoning,
+            n_drafted=self._drafter.n_drafted if self._drafter else 0,
+            n_accepted=self._drafter.n_accepted if self._drafter else 0,
             timings=timings,
             constraint=self._stats(),
         )

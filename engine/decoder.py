@@ -7,6 +7,10 @@ still fits. While the device works, the masks of the next position are computed 
 With one slot no state is kept from one request to the next: the cache is cleared, nothing is shared, and every prompt
 is cut into the same batches. That is the exact reference. With more slots the shape of the batches, and with it the
 last bits of the logits, depends on what runs beside (`engine.divergence` tells such differences from real ones).
+
+Behind the new tokens of an answer there may be a draft of the next ones (`engine.draft`). The answer is then asked as
+often as its choices are those of the draft, with the logits that stand there; the rest is taken out of the cache again.
+So whatever an answer does at a token, it does under a draft too, in the same order, at the same logits.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from numpy.typing import NDArray
 
 from engine.answer import Answer
 from engine.constraint.protocol import Mask
+from engine.draft import LONGEST
 from engine.errors import ConstraintError, ToolgaugeError, UnsupportedSchema
 from engine.llama import Context, ContextParams, Model
 from engine.llama.context import DecodeError
@@ -36,6 +41,11 @@ from engine.types import Generation
 N_PREFIXES: Final = 2
 # Rows of logits beside one for each slot, when forced tokens are measured; longer runs are cut into several batches.
 _MEASURED_ROWS: Final = 64
+_DRAFTED_ROWS: Final = 64  # the same for drafts; there are as many as fit
+_CANNOT_DRAFT: Final = (
+    "the answers of this model cannot be drafted: what it has read cannot be taken back "
+    "(it keeps a recurrent state, or a cache of a sliding window only)"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -52,6 +62,7 @@ class _Slot:
     n_past: int = 0
     n_batched: int = 0  # of `pending`, in the current batch
     rows: range = range(0)  # positions in the current batch with logits for this answer
+    draft: list[tuple[list[int], int]] = field(default_factory=list)  # behind `pending`, with the last one's position
     best: list[int] = field(default_factory=list)  # free choices behind the tokens decoded since the last `advance`
     mask: Future[Mask] | None = None
     prefill_s: float = 0.0
@@ -67,7 +78,7 @@ class LlamaRuntime:
 
     `context_params.n_ctx` is the room of each answer, whatever the number of slots; `n_seq_max` is set here. Slots
     wait where `n_cells` is too small for all of them. `measure_constraint` finds the removed mass and looks at forced
-    positions too: for the accuracy pass, never for the latency pass.
+    positions too: for the accuracy pass, never for the latency pass. `drafts`: requests may ask for drafts.
     """
 
     def __init__(
@@ -78,13 +89,18 @@ class LlamaRuntime:
         *,
         measure_constraint: bool = False,
         share_prefixes: bool = True,
+        drafts: bool = False,
     ) -> None:
         params = context_params or ContextParams()
         self.n_slots = n_slots
         self.n_ctx = params.n_ctx or model.n_ctx_train
         n_prefixes = N_PREFIXES if share_prefixes and n_slots > 1 else 0
-        self.context = _context(model, params, self.n_ctx, n_slots, n_prefixes, measure_constraint)
-        self._measure = measure_constraint
+        n_rows = _MEASURED_ROWS * measure_constraint + min(_DRAFTED_ROWS, n_slots * LONGEST) * drafts
+        self.context = _context(model, params, self.n_ctx, n_slots, n_prefixes, n_rows)
+        if drafts and not self.context.can_rewind:
+            self.context.close()
+            raise ToolgaugeError(_CANNOT_DRAFT)
+        self._measure, self._drafts = measure_constraint, drafts
         self._vocabulary = model.vocabulary()
         self._spelling = Spelling(self._vocabulary, model.tokenize)
         self._workspace = Workspace(self._vocabulary)
@@ -126,8 +142,17 @@ class LlamaRuntime:
                 f"the prompt's {n_prompt:,} tokens leave no room for an answer in a context of {self.n_ctx:,}; see -c"
             )
             self._refused.append(Finished(request.key, None, error, context_exceeded=True))
+        elif request.draft and (reason := self._why_no_draft(request)):
+            self._refused.append(Finished(request.key, None, reason))
         else:
             self._queue.append((request, time.perf_counter()))
+
+    def _why_no_draft(self, request: Request) -> str | None:
+        if request.sampling.temperature > 0:
+            return "answers can only be drafted where the likeliest token is taken, at temperature 0"
+        if not self.context.can_rewind:
+            return _CANNOT_DRAFT
+        return None if self._drafts else "this runtime was not made for drafts"
 
     def cancel(self, key: Hashable) -> bool:
         """Forget a request; no `Finished` will come for it. False if it is not pending."""
@@ -231,6 +256,8 @@ class LlamaRuntime:
             slot.n_batched, slot.rows = 0, range(0)
             if slot.writing:
                 self._add(slot)
+        if self._drafts:
+            self._add_drafts()
         for prefix in self._prefixes.incomplete:
             chunk = prefix.tokens[prefix.n_decoded : prefix.n_decoded + self._batch.room]
             if chunk:
@@ -265,6 +292,24 @@ class LlamaRuntime:
         last = self._batch.add(slot.pending[:n_tokens], position=slot.n_past, sequence=slot.sequence, n_outputs=n_rows)
         slot.n_batched, slot.rows = n_tokens, range(last + 1 - n_rows, last + 1)
 
+    def _add_drafts(self) -> None:
+        """Behind the new tokens of each answer those that it will probably write next, as far as they can be guessed.
+
+        Logits are needed where there will be a choice, that is behind each part of a draft.
+        """
+        for slot in self._active:
+            if not slot.n_batched or slot.n_batched < len(slot.pending):
+                continue
+            position = slot.n_past + slot.n_batched
+            for part in slot.answer.draft(min(self._batch.room, self._spare_rows)):
+                n_rows = len(part) if self._measure else 1
+                if n_rows > self._spare_rows:
+                    break
+                last = self._batch.add(part, position=position, sequence=slot.sequence, n_outputs=n_rows)
+                slot.draft.append((part, last))
+                position += len(part)
+                self._spare_rows -= n_rows
+
     def _start_masks(self) -> None:
         for slot in self._active:
             if slot.n_batched == len(slot.pending) and slot.answer.wants_mask:
@@ -294,6 +339,8 @@ class LlamaRuntime:
             mask = slot.mask.result() if slot.mask else None
             slot.pending = slot.answer.advance(self.context.logits(row), mask, slot.best)
             slot.best, slot.mask = [], None
+            if slot.draft:
+                self._verify(slot)
             if not slot.answer.done:
                 return
             generation = self._generation(slot)
@@ -303,6 +350,22 @@ class LlamaRuntime:
             error = str(broken)
         finished.append(Finished(slot.answer.request.key, generation, error, constraint_failed=failed))
         self._release(slot)
+
+    def _verify(self, slot: _Slot) -> None:
+        """Go on for as long as the answer is what was drafted; forget the rest of the draft."""
+        answer, draft, n_accepted = slot.answer, slot.draft, 0
+        slot.draft = []
+        for part, last in draft:
+            if answer.done or slot.pending != part:
+                break
+            n_accepted += 1
+            slot.n_past += len(part)
+            rows = range(last + 1 - len(part), last) if answer.wants_all_rows else ()
+            best = [answer.best(self.context.logits(row)) for row in rows]
+            slot.pending = answer.advance(self.context.logits(last), None, best)
+        answer.drafted(len(draft), n_accepted)
+        if n_accepted < len(draft):
+            self.context.rewind(slot.sequence, slot.n_past)
 
     def _generation(self, slot: _Slot) -> Generation:
         return slot.answer.generation(
@@ -332,12 +395,13 @@ class LlamaRuntime:
         return lost
 
 
-def _context(model: Model, params: ContextParams, n_ctx: int, n_slots: int, n_prefixes: int, measure: bool) -> Context:
+def _context(model: Model, params: ContextParams, n_ctx: int, n_slots: int, n_prefixes: int, n_rows: int) -> Context:
+    """`n_rows`: of logits, beside one for each sequence."""
     if n_slots < 1:
         raise ToolgaugeError("at least one answer has to be decoded at a time (--parallel 1)")
     n_cells = params.n_cells or n_ctx * n_slots
     if n_cells < n_ctx:
         raise ToolgaugeError(f"a cache of {n_cells:,} cells cannot hold one context of {n_ctx:,} tokens")
     n_sequences = n_slots + n_prefixes
-    n_rows = n_sequences + (_MEASURED_ROWS if measure else 0)
-    return model.context(replace(params, n_ctx=n_ctx, n_seq_max=n_sequences, n_cells=n_cells, n_outputs_max=n_rows))
+    n_outputs = n_sequences + n_rows
+    return model.context(replace(params, n_ctx=n_ctx, n_seq_max=n_sequences, n_cells=n_cells, n_outputs_max=n_outputs))

@@ -52,6 +52,7 @@ class Request:
     reasoning: Reasoning | None = None
     watcher: StreamWatcher | None = None
     use_forced: bool = True
+    draft: bool = False  # guess what is copied, and verify several choices in one batch; the answer stays the same
     compile_s: float = 0.0
 
 

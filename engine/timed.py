@@ -41,6 +41,10 @@ class TimedConstraint:
     def forced(self) -> list[int]:
         return self._timed(self._inner.forced)
 
+    def copy(self) -> TimedConstraint:
+        """Its seconds begin with those of this one."""
+        return TimedConstraint(self._timed(self._inner.copy), self.seconds)
+
     @property
     def complete(self) -> bool:
         return self._timed(lambda: self._inner.complete)

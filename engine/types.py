@@ -101,6 +101,8 @@ class Generation:
     n_prompt: int
     n_cached: int  # prompt tokens that were shared and not decoded again
     n_reasoning: int = 0
+    n_drafted: int = 0  # choices that were guessed from the text before them, to be verified in one batch
+    n_accepted: int = 0  # those of them that the answer then made
     timings: Timings = field(default_factory=Timings)
     constraint: ConstraintStats | None = None
 

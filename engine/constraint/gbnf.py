@@ -183,6 +183,12 @@ class GbnfConstraint:
         """Always none: to find out, this engine would have to check every token."""
         return []
 
+    def copy(self) -> GbnfConstraint:
+        witness = self._witness.clone() if self._witness else None
+        other = GbnfConstraint(self._sampler.clone(), self._tokens, witness)
+        other._pending = self._pending
+        return other
+
     @property
     def complete(self) -> bool:
         end = self._tokens.kinds.end

@@ -133,6 +133,9 @@ class LlguidanceConstraint:
         data: bytes = self._matcher.compute_ff_bytes()
         return data.partition(_SPECIAL)[0]
 
+    def copy(self) -> LlguidanceConstraint:
+        return LlguidanceConstraint(self._matcher.deep_copy(), self._kinds)
+
     @property
     def complete(self) -> bool:
         accepting: bool = self._matcher.is_accepting()

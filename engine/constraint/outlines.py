@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -77,19 +78,21 @@ class OutlinesCompiled:
         self._index, self._kinds = index, kinds
 
     def start(self) -> OutlinesConstraint:
-        from outlines_core import Guide
-
-        guide = Guide(self._index)
-        guide.advance(self._kinds.vocabulary.n_tokens, return_tokens=False)  # the token that `START` was given
-        return OutlinesConstraint(guide, self._index, self._kinds)
+        return OutlinesConstraint(self._index, self._kinds)
 
 
 class OutlinesConstraint:
     """Implements `Constraint`."""
 
-    def __init__(self, guide: Any, index: Any, kinds: TokenKinds) -> None:
-        self._guide, self._index, self._kinds = guide, index, kinds
+    def __init__(self, index: Any, kinds: TokenKinds, accepted: Sequence[int] = ()) -> None:
+        from outlines_core import Guide
+
+        self._guide, self._index, self._kinds = Guide(index), index, kinds
+        self._accepted = [*accepted]
         self._mask: Mask | None = None
+        start = kinds.vocabulary.n_tokens  # the token that `START` was given
+        for token in (start, *accepted):
+            self._guide.advance(token, return_tokens=False)
 
     def allows(self, token: int) -> bool:
         return has_bit(self.mask(), token)
@@ -107,6 +110,7 @@ class OutlinesConstraint:
             raise ConstraintError(f"the regular expression does not allow token {token} here")
         self._mask = None
         self._guide.advance(token, return_tokens=False)
+        self._accepted.append(token)
 
     def forced(self) -> list[int]:
         """The tokens along which each state has a single way on."""
@@ -121,6 +125,10 @@ class OutlinesConstraint:
             forced += allowed
             state = self._index.get_next_state(state, allowed[0])
         return forced
+
+    def copy(self) -> OutlinesConstraint:
+        """By going the same way again: a guide cannot be copied without the whole automaton."""
+        return OutlinesConstraint(self._index, self._kinds, self._accepted)
 
     @property
     def complete(self) -> bool:

@@ -51,6 +51,9 @@ class Constraint(Protocol):
         Does not advance: the caller accepts them one by one.
         """
 
+    def copy(self) -> Constraint:
+        """Another constraint in the same state, to look ahead with; what happens to it does not touch this one."""
+
     @property
     def complete(self) -> bool:
         """The answer may end here."""

@@ -56,6 +56,8 @@ class Context:
         self.flash_attention = not any("Flash Attention not supported" in line.text for line in lines) and (
             params.flash_attn != "off"
         )
+        windowed = model.n_swa > 0 and not params.swa_full  # such a cache drops what falls out of its window
+        self.can_rewind = not (model.is_recurrent or model.is_hybrid or windowed)
         self._memory: int | None = binding.llama_get_memory(pointer)
         self._decode: Callable[..., int] = binding.llama_decode
         self._synchronize: Callable[..., None] = binding.llama_synchronize
@@ -105,8 +107,13 @@ class Context:
         library().llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
     def remove_sequence(self, sequence: int) -> None:
-        """Forget a whole sequence. Part of one cannot be forgotten by recurrent models, so nobody may ask for it."""
+        """Forget a whole sequence."""
         library().llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def rewind(self, sequence: int, position: int) -> None:
+        """Forget the tokens of a sequence from `position` on; only where `can_rewind`."""
+        if not (self.can_rewind and library().llama_memory_seq_rm(self._memory, sequence, position, -1)):
+            raise ToolgaugeError("this model's cache cannot be rewound")
 
     def clear(self) -> None:
         """Forget all sequences."""

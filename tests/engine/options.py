@@ -60,6 +60,11 @@ class OptionsState:
         rests = self._rests
         return self._options.tokenize(rests[0].decode()) if len(rests) == 1 and rests[0] else []
 
+    def copy(self) -> OptionsState:
+        other = type(self)(self._options)
+        other.written, other.accepted = self.written, [*self.accepted]
+        return other
+
     @property
     def complete(self) -> bool:
         return b"" in self._rests

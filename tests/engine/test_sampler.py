@@ -47,6 +47,9 @@ class Allowed:
     def forced(self) -> list[int]:
         return []
 
+    def copy(self) -> Allowed:
+        raise AssertionError("a sampler only asks")
+
     complete = finished = False
 
 

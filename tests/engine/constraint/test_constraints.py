@@ -116,6 +116,26 @@ def test_two_sequences_of_one_grammar_do_not_meet(engine: Any) -> None:
     assert second.allows(opening) and not first.allows(opening)
 
 
+def test_a_copy_goes_on_from_there_and_moves_nothing_else(engine: Any) -> None:
+    """At each token one copy goes the same way to the end, and one goes another way as soon as there is one."""
+    answer = Seq((RawText("</tool_call>"), CLOSE, Choice((CALLS, Literal("é")))))
+    constraint = engine.compile(answer).start()
+    tokens = _tokens(engine, f"sé<</tool_call>{TEXT}")
+    for place, token in enumerate(tokens):
+        same, other = constraint.copy(), constraint.copy()
+        before = constraint.mask().copy(), constraint.forced(), constraint.complete, constraint.finished
+        for each in tokens[place:]:
+            assert same.allows(each)
+            same.accept(each)
+        assert same.complete
+        ways = [one for one in set_tokens(other.mask()).tolist() if one not in (token, *engine.kinds.end.tolist())]
+        if ways:
+            other.accept(ways[0])
+        after = constraint.mask(), constraint.forced(), constraint.complete, constraint.finished
+        assert before[0].tolist() == after[0].tolist() and before[1:] == after[1:]
+        constraint.accept(token)
+
+
 def test_what_is_not_allowed_is_refused_without_harm_to_the_process(engine: Any) -> None:
     constraint = engine.compile(CALL).start()
     with pytest.raises(ConstraintError, match="allow token"):
