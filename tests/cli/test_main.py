@@ -73,7 +73,9 @@ def test_no_arguments_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Usage: toolgauge" in captured.out + captured.err
 
 
-@pytest.mark.parametrize("arguments", [["rnu"], ["run", "--limt", "3"], ["report", "--section"], ["run", "--limit", "0"]])
+@pytest.mark.parametrize(
+    "arguments", [["rnu"], ["run", "--limt", "3"], ["report", "--section"], ["run", "--limit", "0"]]
+)
 def test_a_mistyped_command_line_is_code_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == Exit.USAGE
     captured = capsys.readouterr()
