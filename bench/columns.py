@@ -88,6 +88,8 @@ def step_values(step: StepRecord) -> dict[str, object]:
         "n_prompt": generation.n_prompt,
         "n_cached": generation.n_cached,
         "n_reasoning": generation.n_reasoning,
+        "n_drafted": generation.n_drafted,
+        "n_accepted": generation.n_accepted,
         **dataclasses.asdict(generation.timings),
         **(dataclasses.asdict(stats) if stats else dict.fromkeys(_CONSTRAINT)),
         "parsed": to_json(dataclasses.asdict(step.parsed)),
@@ -108,6 +110,8 @@ def step(row: sqlite3.Row) -> StepRecord:
             n_prompt=row["n_prompt"],
             n_cached=row["n_cached"],
             n_reasoning=row["n_reasoning"],
+            n_drafted=row["n_drafted"],
+            n_accepted=row["n_accepted"],
             timings=Timings(**{name: row[name] for name in _TIMINGS}),
             constraint=None if stats["n_masked"] is None else ConstraintStats(**stats),
         ),
@@ -123,7 +127,8 @@ def score(row: sqlite3.Row) -> Score:
 
 
 def latency_sample(row: sqlite3.Row) -> LatencySample:
-    return LatencySample(**_plain(LatencySample, row))
+    values = _plain(LatencySample, row)
+    return LatencySample(**values | {"drafted": bool(values["drafted"])})
 
 
 def load(row: sqlite3.Row) -> Load:

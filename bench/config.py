@@ -49,6 +49,7 @@ class RunConfig:
     limit: int | None = None  # only the first so many cases of each suite, spread over its categories
     parallel: int = 4
     forced_tokens: bool = True
+    draft: bool = False  # guess what is copied from the prompt; in the latency pass beside the undrafted samples
     latency: LatencySettings = field(default_factory=LatencySettings)
 
     def __post_init__(self) -> None:
@@ -62,6 +63,8 @@ class RunConfig:
         ):
             if value < 1:
                 raise ToolgaugeError(f"{name} must be 1 or more, not {value}")
+        if self.draft and self.sampling.temperature > 0:
+            raise ToolgaugeError("answers can only be drafted at temperature 0; leave out --draft or --temp")
         if self.trials > 1 and self.sampling.temperature == 0:
             raise ToolgaugeError("several trials of a greedy answer are all the same; give a temperature, or one trial")
 

@@ -216,8 +216,8 @@ class Driver:
                 )
             else:
                 sample = self._todo.samples[key][1]
-                values = {"case_id": sample.case.id, "repetition": sample.repetition} | nothing(message)
-                self._store_sample(key, values)
+                values = {"case_id": sample.case.id, "repetition": sample.repetition, "drafted": sample.drafted}
+                self._store_sample(key, values | nothing(message))
 
 
 def cell_rows(cells: tuple[PlannedCell, ...], rows: dict[tuple[str, str, str, str], int]) -> dict[int, int]:

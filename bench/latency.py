@@ -17,11 +17,12 @@ from engine.runtime import Finished, Request, Runtime
 
 
 def take_samples(player: Player, runtime: Runtime, meter: Meter, jobs: Sequence[SampleJob]) -> None:
-    """Take all samples in the order given, after one unrecorded answer in each mode."""
-    warmed: set[tuple[str, str]] = set()
+    """Take all samples in the order given, after one unrecorded answer of each kind."""
+    warmed: set[tuple[str, str, bool]] = set()
     for job in jobs:
-        if (job.mode, job.backend) not in warmed:
-            warmed.add((job.mode, job.backend))
+        kind = job.mode, job.backend, job.drafted
+        if kind not in warmed:
+            warmed.add(kind)
             _sample(player, runtime, meter, job)
     for job in jobs:
         player.send(Began(job.key))
@@ -29,7 +30,7 @@ def take_samples(player: Player, runtime: Runtime, meter: Meter, jobs: Sequence[
 
 
 def _sample(player: Player, runtime: Runtime, meter: Meter, job: SampleJob) -> dict[str, Any]:
-    base = {"case_id": job.case.id, "repetition": job.repetition}
+    base = {"case_id": job.case.id, "repetition": job.repetition, "drafted": job.drafted}
     try:
         request, _ = player.request(
             job,
@@ -54,6 +55,8 @@ def _sample(player: Player, runtime: Runtime, meter: Meter, job: SampleJob) -> d
         "n_prompt": generation.n_prompt,
         "n_tokens": len(generation.tokens),
         "n_forced": generation.constraint.n_forced if generation.constraint else 0,
+        "n_drafted": generation.n_drafted,
+        "n_accepted": generation.n_accepted,
         **asdict(generation.timings),
         "energy_j": after - before if after is not None and before is not None else None,
     }
@@ -70,7 +73,7 @@ def answer(runtime: Runtime, request: Request) -> Finished:
 
 def nothing(error: str) -> dict[str, Any]:
     """The columns of a sample that gave no answer."""
-    counts = dict.fromkeys(("n_prompt", "n_tokens", "n_forced"), 0)
+    counts = dict.fromkeys(("n_prompt", "n_tokens", "n_forced", "n_drafted", "n_accepted"), 0)
     durations = dict.fromkeys(("prefill_s", "decode_s", "mask_s", "host_s", "compile_s", "total_s"), 0.0)
     moments = dict.fromkeys(("ttft_s", "ttfn_s", "ttfc_s", "energy_j"))
     return {"error": error, "text": "", "stop": "", **counts, **durations, **moments}

@@ -37,6 +37,11 @@ class Opened:
     buffers: tuple[BufferSize, ...] = ()
 
 
+_CANNOT_DRAFT = Finding(
+    "no-drafts",
+    "--draft has no effect: what this model has read cannot be taken back, for it keeps a recurrent state or the cache "
+    "of a sliding window only",
+)
 HERMES = HermesFormat()  # what the scripted models write
 OpenRuntime = Callable[[bool], AbstractContextManager[Opened]]
 
@@ -51,8 +56,11 @@ class LoadedModel:
         open_runtime: OpenRuntime,
         make_backend: Callable[[str], Backend],
         build: str,
+        *,
+        can_rewind: bool = True,
     ) -> None:
         self.build = build
+        self.drafts = spec.draft and can_rewind
         self.native = formats.NATIVE.get(spec.format_id or "")
         self._envelope = formats.envelope(self.native)
         self._tokenizer, self._spec = tokenizer, spec
@@ -83,13 +91,14 @@ class LoadedModel:
     def findings(self) -> tuple[Finding, ...]:
         """Where template, vocabulary and native format disagree, and what of the settings the template ignores."""
         spec = self._spec
-        return check(
+        found = check(
             self._template,
             self.native,
             self._tokenizer,
             thinking=spec.thinking,
             reasoning_effort=spec.reasoning_effort,
         )
+        return (*found, _CANNOT_DRAFT) if spec.draft and not self.drafts else found
 
     def backend(self, name: str) -> Backend:
         """Made once a model; raises `ConstraintError` if the vocabulary is not one that it can work with."""
@@ -116,16 +125,19 @@ def _open_llama(spec: ModelSpec) -> LoadedModel:
 
     log_to_file(spec.log_path)
     model = load_model(Path(spec.path), spec.load)
+    can_rewind = model.can_rewind(spec.context)
 
     @contextmanager
     def open_runtime(single: bool) -> Iterator[Opened]:
         n_slots = 1 if single else spec.n_slots
-        with LlamaRuntime(model, spec.context, n_slots, measure_constraint=not single) as runtime:
+        with LlamaRuntime(
+            model, spec.context, n_slots, measure_constraint=not single, drafts=spec.draft and can_rewind
+        ) as runtime:
             yield Opened(runtime, model.buffers + runtime.context.buffers)
 
     kinds = sorted({device.name.rstrip("0123456789") for device in devices()})
     build = f"{build_info()} ({', '.join(kinds)})"
-    return LoadedModel(model, spec, open_runtime, lambda name: backend(name, model), build)
+    return LoadedModel(model, spec, open_runtime, lambda name: backend(name, model), build, can_rewind=can_rewind)
 
 
 def _open_fake(spec: ModelSpec, work: Work) -> LoadedModel:

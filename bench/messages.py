@@ -34,6 +34,7 @@ class ModelSpec:
     limits: Limits
     sampling: Sampling
     forced_tokens: bool
+    draft: bool
     n_slots: int  # answers at a time in the accuracy pass
     has_latency_pass: bool
     log_path: Path
@@ -57,6 +58,7 @@ class SampleJob:
     mode: str
     backend: str
     repetition: int
+    drafted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,4 +192,13 @@ _002_FINDINGS = (
     "ALTER TABLE model ADD COLUMN findings TEXT NOT NULL DEFAULT '[]'",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_001_INITIAL, _002_FINDINGS)
+_003_DRAFTS = (
+    # choices that were guessed from the text before them, and those of them that the answer then made
+    "ALTER TABLE step ADD COLUMN n_drafted INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE step ADD COLUMN n_accepted INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE latency_sample ADD COLUMN drafted INTEGER NOT NULL DEFAULT 0",  # 1: with drafts, beside one without
+    "ALTER TABLE latency_sample ADD COLUMN n_drafted INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE latency_sample ADD COLUMN n_accepted INTEGER NOT NULL DEFAULT 0",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_001_INITIAL, _002_FINDINGS, _003_DRAFTS)

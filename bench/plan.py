@@ -65,6 +65,7 @@ class PlannedSample:
     key: str
     case: Case
     repetition: int
+    drafted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,11 @@ def _cell(config: RunConfig, model: PlannedModel, suite: Suite, mode: Mode) -> P
         place = {"case": [suite.name, case.id, case.content_hash], "pass": pass_, "trial": repetition}
         return _hash(identity | place)
 
+    def sample(case: Case, repetition: int, drafted: bool) -> PlannedSample:
+        return PlannedSample(
+            key(case, "latency, drafted" if drafted else "latency", repetition), case, repetition, drafted
+        )
+
     positions = {case.id: position for position, case in enumerate(suite.cases)}
     items = (
         PlannedItem(key(case, "accuracy", trial), case, positions[case.id], trial)
@@ -168,9 +174,10 @@ def _cell(config: RunConfig, model: PlannedModel, suite: Suite, mode: Mode) -> P
     )
     measured = spread(cases, config.latency.n_cases) if config.latency.enabled else ()
     samples = (
-        PlannedSample(key(case, "latency", repetition), case, repetition)
+        sample(case, repetition, drafted)
         for repetition in range(config.latency.repetitions)
         for case in measured
+        for drafted in ((False, True) if config.draft else (False,))
     )
     return PlannedCell(model, context, mode, backend, version, suite, tuple(items), tuple(samples))
 

@@ -173,6 +173,7 @@ class Player:
             reasoning=prompt.reasoning,
             watcher=fmt.watcher(tools, reasoning_opened=opened(prompt)) if watched else None,
             use_forced=self.spec.forced_tokens,
+            draft=job.drafted if isinstance(job, SampleJob) else self.model.drafts,
             compile_s=constrained.compile_s if constrained else 0.0,
         )
         return request, prompt

@@ -111,12 +111,15 @@ class LatencySample:
     key: str
     case_id: str
     repetition: int
+    drafted: bool  # asked with --draft, beside the same sample without
     error: str | None
     text: str
     stop: str
     n_prompt: int
     n_tokens: int
     n_forced: int
+    n_drafted: int  # as in `engine.types.Generation`
+    n_accepted: int
     prefill_s: float
     ttft_s: float | None
     ttfn_s: float | None

@@ -153,6 +153,7 @@ def model_spec(plan: Plan, model: PlannedModel, opener: Opener) -> ModelSpec:
         limits=config.limits,
         sampling=config.sampling,
         forced_tokens=config.forced_tokens,
+        draft=config.draft,
         n_slots=config.parallel,
         has_latency_pass=config.latency.enabled,
         log_path=Path(),  # each start of a worker has one of its own

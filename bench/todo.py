@@ -46,7 +46,7 @@ class Todo:
             for key, (cell, item) in self.items.items()
         )
         samples = (
-            SampleJob(key, sample.case, cell.mode.id, cell.backend, sample.repetition)
+            SampleJob(key, sample.case, cell.mode.id, cell.backend, sample.repetition, sample.drafted)
             for key, (cell, sample) in self.samples.items()
         )
         return Work(tuple(items), tuple(samples))

@@ -173,6 +173,15 @@ Latency = Annotated[
     bool,
     typer.Option("--latency/--no-latency", help="Also measure times, one stream, apart.", rich_help_panel=MEASURING),
 ]
+Draft = Annotated[
+    bool,
+    typer.Option(
+        "--draft",
+        help="Guess what is copied from the prompt and verify it in one batch: the same text, sooner."
+        " Times are taken with and without.",
+        rich_help_panel=MEASURING,
+    ),
+]
 
 # Output, and which run
 

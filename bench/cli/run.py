@@ -63,6 +63,7 @@ def run(
     reasoning_tokens: options.ReasoningTokens = 1024,
     parallel: options.Parallel = 4,
     latency: options.Latency = True,
+    draft: options.Draft = False,
     resume: options.Resume = None,
     new: options.New = False,
     dry_run: options.DryRun = False,
@@ -107,6 +108,7 @@ def run(
         trials=trials,
         limit=limit,
         parallel=parallel,
+        draft=draft,
         latency=LatencySettings(enabled=latency),
     )
     _run(config, Asked(db, resume, new, dry_run, yes, print_report, as_json))

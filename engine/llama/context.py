@@ -56,8 +56,7 @@ class Context:
         self.flash_attention = not any("Flash Attention not supported" in line.text for line in lines) and (
             params.flash_attn != "off"
         )
-        windowed = model.n_swa > 0 and not params.swa_full  # such a cache drops what falls out of its window
-        self.can_rewind = not (model.is_recurrent or model.is_hybrid or windowed)
+        self.can_rewind = model.can_rewind(params)
         self._memory: int | None = binding.llama_get_memory(pointer)
         self._decode: Callable[..., int] = binding.llama_decode
         self._synchronize: Callable[..., None] = binding.llama_synchronize

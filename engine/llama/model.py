@@ -177,6 +177,11 @@ class Model:
             capacity = -n_tokens
         raise ToolgaugeError(f"a text of {len(data):,} bytes is too long to be tokenized")
 
+    def can_rewind(self, params: ContextParams) -> bool:
+        """Whether such a context can take back the last tokens of a sequence and go on from there."""
+        windowed = self.n_swa > 0 and not params.swa_full  # such a cache drops what falls out of its window
+        return not (self.is_recurrent or self.is_hybrid or windowed)
+
     def context(self, params: ContextParams | None = None) -> Context:
         """A new context with its own cache; raises `OutOfMemory` when that does not fit."""
         context = Context(self, params or ContextParams())

@@ -6,25 +6,31 @@ What is held here is that nothing between the header and the report depends on h
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.judge import verdict
+from bench.latency import answer
 from bench.loading import open_model
 from bench.plan import PlannedModel
 from bench.report.build import build
 from bench.run import execute
 from bench.score import Outcome
 from bench.store import Store
+from engine.decoder import LlamaRuntime
+from engine.divergence import explain
+from engine.errors import ToolgaugeError
 from engine.gguf_file import read_gguf, sha256_of
 from engine.llama import ContextParams, LoadParams, load_model
 from engine.llama.params import ContextParams as Settings
-from engine.runtime import Limits
+from engine.runtime import Limits, Request
 from engine.shapes.mix import header
 from engine.shapes.tokens import made_up_tokens
 from engine.shapes.writer import write
+from engine.types import Generation
 from tests.bench.scripted import PROVENANCE, plan_of
 from tests.engine.shapes.every import N_TOKENS, TINY
 from tests.tiny_gguf import CHAT_TEMPLATE
@@ -62,6 +68,32 @@ def test_a_tiny_one_is_written_loaded_and_decoded(arch: str, tmp_path: Path) -> 
                 assert not logits[TOKENS.silent].any()
                 batch = context.batch()
                 row = batch.add([int(logits.argmax())], position=position, sequence=0, n_outputs=1)
+
+
+@pytest.mark.parametrize("arch", TINY)
+def test_a_tiny_one_is_drafted_for_or_says_that_it_cannot_be(arch: str, tmp_path: Path) -> None:
+    """Taking back tokens must leave every kind of cache as it was; also where the window is shorter than the text."""
+    path = write(tmp_path / "model.gguf", TINY[arch], "F16", TOKENS)
+    params = ContextParams(n_ctx=512, n_threads=1)
+    with load_model(path, LoadParams(n_gpu_layers=0)) as model:
+        if arch in HYBRID:
+            with pytest.raises(ToolgaugeError, match="cannot be drafted"):
+                LlamaRuntime(model, params, drafts=True)
+            return
+        pending = [Request(n, tuple(model.tokenize(TEXT * (n + 1))), limits=Limits(answer=100)) for n in range(3)]
+        with LlamaRuntime(model, params, drafts=True) as runtime:
+            plain = [_one(runtime, each) for each in pending]
+            drafted = [_one(runtime, replace(each, draft=True)) for each in pending]
+            assert sum(each.n_drafted - each.n_accepted for each in drafted) > 0, "something was taken back"
+            for request, first, second in zip(pending, plain, drafted, strict=True):
+                parting = explain(runtime.context, request.prompt, first.tokens, second.tokens)
+                assert parting is None or parting.cause == "noise"
+
+
+def _one(runtime: LlamaRuntime, request: Request) -> Generation:
+    finished = answer(runtime, request)
+    assert finished.generation, finished.error
+    return finished.generation
 
 
 @pytest.mark.parametrize("level", ["Q8_0", "Q4_K_M", "IQ4_XS", "Q3_K_M", "MXFP4"])

@@ -70,6 +70,23 @@ def test_how_fast_it_is_computed_is_no_part_of_the_key(tmp_path: Path, change: d
     assert plan_of(tmp_path).key == plan_of(tmp_path, **change).key
 
 
+def test_drafts_add_samples_and_leave_every_other_key(tmp_path: Path) -> None:
+    latency = LatencySettings(n_cases=2, repetitions=2)
+    without, with_drafts = plan_of(tmp_path, latency=latency), plan_of(tmp_path, latency=latency, draft=True)
+    assert keys(without) == keys(with_drafts)
+    plain, drafted = (
+        {sample.key for cell in with_drafts.cells for sample in cell.samples if sample.drafted is kind}
+        for kind in (False, True)
+    )
+    assert plain == {sample.key for cell in without.cells for sample in cell.samples}
+    assert len(drafted) == len(plain) and not drafted & plain
+
+
+def test_drafts_and_chance_do_not_go_together(tmp_path: Path) -> None:
+    with pytest.raises(ToolgaugeError, match="leave out --draft or --temp"):
+        plan_of(tmp_path, draft=True, sampling=Sampling(temperature=0.5))
+
+
 def test_model_template_case_mode_and_backend_are_part_of_the_key(tmp_path: Path) -> None:
     base = plan_of(tmp_path)
     assert not keys(base) & keys(plan_of(tmp_path, [fake(quant="other file")]))

@@ -286,6 +286,30 @@ def test_seeds_differ_by_case_and_trial_and_agree_between_modes(tmp_path: Path) 
     assert len(set(seeds)) == 4
 
 
+def test_drafted_samples_are_taken_beside_the_others_and_marked(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, n_cases=3, latency=LatencySettings(n_cases=2, repetitions=2), draft=True)
+    spec = model_spec(plan, plan.models[0], open_model)
+    work = todo(plan, plan.models[0], Stored({}, frozenset(), frozenset())).work()
+    model = open_model(spec, work)
+    messages: list[Message] = []
+    with model.runtime(single=True) as opened:
+        assert isinstance(opened.runtime, FakeRuntime)
+        runtime = Recorded(opened.runtime)
+        take_samples(Player(model, spec, messages.append), runtime, RssMeter(), work.samples)
+    asked = {request.key: request.draft for request in runtime.requests[4:]}  # behind two warm modes, with and without
+    assert [job.drafted for job in work.samples] == [asked[job.key] for job in work.samples]
+    assert sum(asked.values()) == len(asked) / 2 == 8
+    for sample in (m for m in messages if isinstance(m, SampleFinished)):
+        assert sample.values["drafted"] == asked[sample.key]
+        assert (sample.values["n_drafted"], sample.values["n_accepted"]) == (0, 0), "a script guesses nothing"
+
+
+@pytest.mark.parametrize("draft", [False, True])
+def test_items_are_drafted_where_it_is_asked_for(tmp_path: Path, draft: bool) -> None:
+    outcome = played(plan_of(tmp_path, n_cases=2, draft=draft))
+    assert {request.draft for request in outcome.requests} == {draft}
+
+
 def test_samples_are_single_stream_uncached_and_warm(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, n_cases=3, latency=LatencySettings(n_cases=2, repetitions=2))
     spec = model_spec(plan, plan.models[0], open_model)

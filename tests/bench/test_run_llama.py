@@ -46,7 +46,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def plan_for(
-    tiny: PlannedModel, folder: Path, *modes: str, n_cases: int = 2, latency: LatencySettings = NO_LATENCY
+    tiny: PlannedModel,
+    folder: Path,
+    *modes: str,
+    n_cases: int = 2,
+    latency: LatencySettings = NO_LATENCY,
+    draft: bool = False,
 ) -> Plan:
     return plan_of(
         folder,
@@ -54,6 +59,7 @@ def plan_for(
         n_cases=n_cases,
         modes=modes,
         latency=latency,
+        draft=draft,
         limits=Limits(answer=48, reasoning=8),
         context=ContextParams(n_ctx=1024, n_threads=1),
         parallel=2,
@@ -85,6 +91,19 @@ def test_noise_is_stored_and_judged_free_and_constrained(store: Store, tiny: Pla
     assert "llama.cpp" in load.llama_build
     assert readings["peak", "kv"]
     assert readings["parallel", "kv"] == 2 * readings["peak", "kv"]
+
+
+def test_drafts_are_timed_beside_the_rest_and_write_the_same(store: Store, tiny: PlannedModel, tmp_path: Path) -> None:
+    latency = LatencySettings(n_cases=1, repetitions=1)
+    drafted = run(store, plan_for(tiny, tmp_path, "native.free", "native.schema", latency=latency, draft=True))
+    assert store.n_errors(drafted.id) == 0
+    for cell in store.cells(drafted.id):
+        (with_draft,) = store.latency_samples(cell.id, drafted=True)
+        (without,) = store.latency_samples(cell.id)
+        assert with_draft.error is None and with_draft.text == without.text
+        assert 0 < with_draft.n_accepted <= with_draft.n_drafted and without.n_drafted == 0
+        steps = [step for steps in store.steps_of(cell.id).values() for step in steps]
+        assert sum(step.generation.n_accepted for step in steps) > 0
 
 
 def test_the_free_prompt_is_the_constrained_prompt(store: Store, tiny: PlannedModel, tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ FULL_RECORD = ItemRecord(
                 n_prompt=12,
                 n_cached=4,
                 n_reasoning=3,
+                n_drafted=8,
+                n_accepted=6,
                 timings=Timings(prefill_s=0.5, ttft_s=0.75, total_s=2.0),
                 constraint=ConstraintStats(n_masked=9, n_interventions=2, removed_mass=0.25, n_forced=5),
             ),
@@ -146,7 +148,12 @@ def test_latency_samples_are_not_items(store: Store, plan: Plan) -> None:
     moments = {"ttft_s": 0.1, "ttfn_s": None, "ttfc_s": None, "energy_j": None}
     writer.put_sample(store, run_id, cell_id, {**sample, **numbers, **times, **moments})
     assert store.items(cell_id) == []
+    drafted = {"key": "d", "drafted": True, "n_drafted": 5, "n_accepted": 4}
+    writer.put_sample(store, run_id, cell_id, {**sample, **numbers, **times, **moments, **drafted})
+    (beside,) = store.latency_samples(cell_id, drafted=True)
+    assert (beside.key, beside.drafted, beside.n_drafted, beside.n_accepted) == ("d", True, 5, 4)
     (found,) = store.latency_samples(cell_id)
+    assert (found.key, found.drafted, found.n_drafted, found.n_accepted) == ("k", False, 0, 0)
     assert (found.text, found.ttft_s, found.ttfc_s, found.energy_j) == ("?t", 0.1, None, None)
 
 
