@@ -106,14 +106,16 @@ def looked_up(
     return sweeping._look(Path(bundled.spec.path), "hermes", endings, Path())
 
 
-def exact_lengths(before: Answers) -> set[int]:
+def exact_lengths(before: Answers, mode: str) -> list[int]:
     """Budgets that are spent just when an answer ends: the model would have ended it next, or the grammar just has."""
-    return {
-        len(step.generation.tokens)
-        for record in before.values()
-        for step in record.steps
-        if step.generation.stop is StopReason.EOG
-    }
+    return sorted(
+        {
+            len(step.generation.tokens)
+            for (answered_in, _), record in before.items()
+            for step in record.steps
+            if answered_in == mode and step.generation.stop is StopReason.EOG
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,9 +125,9 @@ def exact_lengths(before: Answers) -> set[int]:
 )
 def test_a_cut_answer_is_a_real_one(bundled: Bundled, backend: str, sampling: Sampling) -> None:
     before = bundled.answers(LARGEST, backend, sampling)
-    exact = sorted(exact_lengths(before))
-    assert exact
-    budgets = sorted({*BUDGETS, *exact[:: max(1, len(exact) // 2)]})
+    by_model, by_grammar = exact_lengths(before, "native.free"), exact_lengths(before, "json.schema")
+    assert by_model and by_grammar
+    budgets = sorted({*BUDGETS, by_model[0], *by_grammar[:2]})
     vocabulary, finished = looked_up(bundled, before, backend, budgets)
     assert finished  # some grammar ended an answer with the last token of a budget
     n_cut = 0
