@@ -82,11 +82,12 @@ def _noise(context: Context, tokens: Sequence[int], logits: Logits) -> float:
 
 
 def _logits(context: Context, tokens: Sequence[int], n_first: int = 0, n_single: int = 0) -> Logits:
-    """The logits behind `tokens`; the first `n_first` are a batch of their own, the last `n_single` one each."""
+    """The logits behind `tokens`; with the first `n_first` a batch ends, the last `n_single` are one each."""
     context.clear()
     batch = context.batch()
     n_whole = max(1, len(tokens) - n_single)
-    starts = [0, *range(n_first or context.n_batch, n_whole, context.n_batch), *range(n_whole, len(tokens))]
+    starts = [*range(0, n_first, context.n_batch), *range(n_first, n_whole, context.n_batch)]
+    starts += range(n_whole, len(tokens))
     for start, end in pairwise([*starts, len(tokens)]):
         batch.clear()
         row = batch.add(tokens[start:end], position=start, sequence=0, n_outputs=1)

@@ -41,6 +41,14 @@ def test_a_clear_preference_that_was_not_followed_is_unexplained(context: Contex
     assert divergence.margin > 1 > divergence.noise
 
 
+@pytest.mark.parametrize("n_prompt", [31, 64, 65, 150])
+def test_a_prompt_of_several_batches_is_explained_too(context: Context, n_prompt: int) -> None:
+    prompt = tuple(range(n_prompt))
+    best, *_, worst = ranked(context, prompt)
+    divergence = explain(context, prompt, (best,), (worst,))
+    assert divergence and divergence.cause == "unexplained"
+
+
 def test_a_margin_within_the_noise_of_the_kernels_is_noise(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, *_ = ranked(context, (*PROMPT, 5, 6))
     divergence = explain(context, PROMPT, (5, 6, first), (5, 6, second))
