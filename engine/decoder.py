@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -42,7 +42,7 @@ N_PREFIXES: Final = 2
 # Rows of logits beside one for each slot, when forced tokens are measured; longer runs are cut into several batches.
 _MEASURED_ROWS: Final = 64
 _DRAFTED_ROWS: Final = 64  # the same for drafts; there are as many as fit
-_CANNOT_DRAFT: Final = (
+CANNOT_DRAFT: Final = (
     "the answers of this model cannot be drafted: what it has read cannot be taken back "
     "(it keeps a recurrent state, or a cache of a sliding window only)"
 )
@@ -79,6 +79,7 @@ class LlamaRuntime:
     `context_params.n_ctx` is the room of each answer, whatever the number of slots; `n_seq_max` is set here. Slots
     wait where `n_cells` is too small for all of them. `measure_constraint` finds the removed mass and looks at forced
     positions too: for the accuracy pass, never for the latency pass. `drafts`: requests may ask for drafts.
+    `make_answer` is there for measurements that decide what the model says.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class LlamaRuntime:
         measure_constraint: bool = False,
         share_prefixes: bool = True,
         drafts: bool = False,
+        make_answer: Callable[..., Answer] = Answer,
     ) -> None:
         params = context_params or ContextParams()
         self.n_slots = n_slots
@@ -99,8 +101,8 @@ class LlamaRuntime:
         self.context = _context(model, params, self.n_ctx, n_slots, n_prefixes, n_rows)
         if drafts and not self.context.can_rewind:
             self.context.close()
-            raise ToolgaugeError(_CANNOT_DRAFT)
-        self._measure, self._drafts = measure_constraint, drafts
+            raise ToolgaugeError(CANNOT_DRAFT)
+        self.drafts, self._measure, self._make_answer = drafts, measure_constraint, make_answer
         self._vocabulary = model.vocabulary()
         self._spelling = Spelling(self._vocabulary, model.tokenize)
         self._workspace = Workspace(self._vocabulary)
@@ -151,8 +153,8 @@ class LlamaRuntime:
         if request.sampling.temperature > 0:
             return "answers can only be drafted where the likeliest token is taken, at temperature 0"
         if not self.context.can_rewind:
-            return _CANNOT_DRAFT
-        return None if self._drafts else "this runtime was not made for drafts"
+            return CANNOT_DRAFT
+        return None if self.drafts else "this runtime was not made for drafts"
 
     def cancel(self, key: Hashable) -> bool:
         """Forget a request; no `Finished` will come for it. False if it is not pending."""
@@ -195,7 +197,7 @@ class LlamaRuntime:
         if not self._make_room(n_cells - n_cached, keep=prefix):
             return False
         try:
-            answer = Answer(
+            answer = self._make_answer(
                 request,
                 self._vocabulary,
                 self._workspace,
@@ -256,7 +258,7 @@ class LlamaRuntime:
             slot.n_batched, slot.rows = 0, range(0)
             if slot.writing:
                 self._add(slot)
-        if self._drafts:
+        if self.drafts:
             self._add_drafts()
         for prefix in self._prefixes.incomplete:
             chunk = prefix.tokens[prefix.n_decoded : prefix.n_decoded + self._batch.room]

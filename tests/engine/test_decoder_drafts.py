@@ -174,7 +174,7 @@ def test_a_draft_makes_fewer_batches(exact: Model) -> None:
     pending = requests(exact, compiled=options(exact), use_forced=False)
     _, slow = answers(exact, pending)
     _, fast = answers(exact, pending, draft=True)
-    assert 3 * fast.context.n_decodes < 2 * slow.context.n_decodes  # type: ignore[attr-defined]
+    assert 5 * fast.context.n_decodes < 4 * slow.context.n_decodes  # type: ignore[attr-defined]
 
 
 # Refused, never ignored

@@ -43,6 +43,44 @@ def test_a_text_goes_on_as_it_did_before(text: bytes, guessed: bytes, beginning:
     assert found.startswith(beginning) and bool(found) == bool(beginning), found
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (USER + b'"to": "Maria', b" Keller in Zurich the camera"),  # as far as the phrase goes
+        (USER + b'"mail": "maria', b"@mail.example"),
+        (b'{"city": "Zagreb"} ' + USER + b'{"city": "Z', b"urich the camera"),  # not where the same key had a value
+        (b'{"city": "Zagreb"} ' + b'{"city": "Z', b"agreb"),
+        (USER + b"<city>\nZ", b"urich the camera"),
+        (USER + b'"kg": 2', b" kg"),
+        (USER + b'{"name": "send", "', b""),
+    ],
+)
+def test_a_value_is_looked_for_without_its_key_and_ends_with_a_phrase(text: bytes, found: bytes) -> None:
+    assert Source(text).after(in_value=True) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "in_value"),
+    [
+        (b"", False),
+        (b"word", True),
+        (b"some words, " * 9, True),
+        (b'{"a": "', False),
+        (b'{"a": "b', True),
+        (b'{"a": "b c', True),
+        (b'{"a": 7', True),
+        (b'{"a": "b"', False),
+        (b'{"a": "b"}', False),
+        (b"<a>\n", False),
+        (b"<a>\nb", True),
+        (b"<a>\n\xc3\xa9", True),
+        (b'"}\n</tool_call', False),
+    ],
+)
+def test_a_value_begins_behind_a_quote_or_a_bracket_or_a_colon(text: bytes, in_value: bool) -> None:
+    assert Source(text).in_value is in_value
+
+
 def test_a_source_grows() -> None:
     source = Source(b"one two")
     for piece in (b" th", b"ree", b" one"):
@@ -53,11 +91,13 @@ def test_a_source_grows() -> None:
 words = st.lists(st.sampled_from([b"a", b"ab", b" ", b'"', b": ", b"7", "é".encode(), b"\xc3"]), max_size=40)
 
 
-@given(words, words)
+@given(words, words, st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_what_is_found_stands_behind_an_ending_of_the_text(text: list[bytes], guessed: list[bytes]) -> None:
+def test_what_is_found_stands_behind_an_ending_of_the_text(
+    text: list[bytes], guessed: list[bytes], in_value: bool
+) -> None:
     whole, more = b"".join(text), b"".join(guessed)
-    found = Source(whole).after(more)
+    found = Source(whole).after(more, in_value=in_value)
     if found:
         ended = whole + more
         assert any(ended[place:] + found in whole for place in range(len(ended)))
@@ -84,8 +124,9 @@ def test_a_free_draft_is_as_long_as_drafts_are_now() -> None:
 
 def test_a_draft_goes_on_behind_the_window_it_was_read_from() -> None:
     one = drafter(b"".join(b"%04d " % number for number in range(100)))
-    one.learn(LONGEST, LONGEST)
     written = list(b"0003 0")
+    one.propose(written, 99, None, use_forced=False)
+    one.learn(LONGEST, LONGEST)
     for _ in range(12):
         draft = one.propose(written, 99, None, use_forced=False)
         assert len(draft) == LONGEST
@@ -114,7 +155,7 @@ def test_a_constraint_ends_a_draft_and_adds_what_it_forces(
     tokens = list(written.encode())
     assert texts(drafter(USER).propose(tokens, 99, state.copy(), use_forced=True)) == draft
     unforced = texts(drafter(USER).propose(tokens, 99, state.copy(), use_forced=False))
-    assert unforced == list("".join(draft))[:FIRST_LENGTH]
+    assert unforced == list("".join(draft))[: FIRST_LENGTH[True]]
     assert bytes(state.accepted).decode() == written, "only the copy has moved"
 
 
@@ -153,5 +194,20 @@ def test_drafts_grow_with_success_and_shrink_without() -> None:
 
 def test_a_short_draft_that_was_right_does_not_shorten_the_next() -> None:
     one = drafter(USER)
+    assert len(one.propose(list(b"to Mar"), 1, None, use_forced=False)) == 1
     one.learn(1, 1)
-    assert len(one.propose(list(b"to Mar"), 99, None, use_forced=False)) == FIRST_LENGTH
+    assert len(one.propose(list(b"to Mar"), 99, None, use_forced=False)) == FIRST_LENGTH[True]
+
+
+def test_what_stands_between_values_has_a_length_of_its_own() -> None:
+    """The same call again: its structure is drafted in pieces that grow, and values in between tell nothing of it."""
+    call = b'{"name": "send", "city": "Rome"} '
+    one = drafter(call * 3)
+    written, drafts = list(call + b'{"name"'), []
+    while len(written) < 2 * len(call) - 2:
+        draft = one.propose(written, 99, None, use_forced=False)
+        one.learn(len(draft), len(draft))
+        drafts.append("".join(texts(draft)))
+        # what is not drafted is written one by one
+        written += [token for part in draft for token in part] or [call[len(written) - len(call)]]
+    assert drafts == [": ", '"sen', "d", "", ', "city"', ': "Rome"} {"name']
