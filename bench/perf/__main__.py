@@ -9,7 +9,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -19,13 +19,14 @@ import typer
 from bench.cli.shell import Exit, emit, emit_text, say
 from bench.host import host
 from bench.numbers import plural
-from bench.perf.measure import Measured, Session, measure, open_session
+from bench.perf.measure import Measured, measure, open_session
 from bench.perf.random_model import default_model
+from bench.perf.replay import CLAIMS, open_replay
 from bench.perf.results import Results, summarise
 from bench.perf.tables import document
-from bench.perf.workload import Size, Workload, load_workload
+from bench.perf.workload import Size, load_workload
 from engine.errors import ToolgaugeError
-from engine.llama import build_info
+from engine.llama import Model, build_info
 
 _BUSY: Final = 0.5  # processes that wanted to run in the minute before; a shell and an editor need far less
 _LIBRARIES: Final = ("toolgauge", "llguidance", "outlines_core", "numpy")
@@ -54,6 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, metavar="FILE", help="a GGUF; default: random weights, from the cache")
     parser.add_argument("--quick", action="store_true", help="a few tokens each, to see that it works; no figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the JSON document there too, indented")
+    parser.add_argument(
+        "--replay",
+        nargs="?",
+        const="quick",
+        metavar="SUITE",
+        help="let the model say the right calls of a suite (default: quick), with and without drafts",
+    )
     parser.add_argument("-ngl", type=int, default=-1, metavar="N", help="layers on the GPU (default: all)")
     parser.add_argument("-t", type=int, default=0, metavar="N", help="threads (default: the physical cores)")
     return parser
@@ -63,25 +71,51 @@ def _run(options: argparse.Namespace) -> None:
     load = os.getloadavg()[0]  # before anything of ours runs
     if options.json and not options.json.parent.is_dir():
         raise ToolgaugeError(f"there is no folder {options.json.parent} to write {options.json.name} to")
-    workload = load_workload()
     size: Size = "quick" if options.quick else "full"
     path = options.model or default_model(lambda: say("writing a model of random weights, once"))
     started = time.perf_counter()
-    with open_session(path, workload, n_gpu_layers=options.ngl, n_threads=options.t) as session:
-        measured = measure(session, workload, size, _progress)
-        results = summarise(measured, [method.name for method in session.methods])
-        facts = _facts(session, workload, size, load) | {"seconds": time.perf_counter() - started}
-    model, machine = facts["model"], facts["machine"]
+    done = (_replay if options.replay else _workload)(path, options, size)
+    facts = {"benchmark": "toolgauge perf", **done.of, **done.model, **_place(load)}
+    facts["seconds"] = time.perf_counter() - started
+    model, machine, settings = facts["model"], facts["machine"], done.measured.settings
     about = (
         f"{model['file']} ({model['description']}, {model['n_vocab']:,} tokens), {machine['cpu']}, "
-        f"{plural(measured.settings.n_threads, 'thread')}, {machine['gpu'] or 'no GPU'}; "
-        f"workload {workload.version}, {size}, {measured.settings.prompts} prompts"
+        f"{plural(settings.n_threads, 'thread')}, {machine['gpu'] or 'no GPU'}; "
+        f"{done.what}, {size}, {settings.prompts} prompts"
     )
-    emit(document(results, measured, about, [*_warnings(size, load)]))
-    whole = facts | _figures(results, measured)
+    emit(document(done.results, done.measured, about, [*_warnings(size, load)]))
+    whole = facts | _figures(done.results, done.measured)
     emit_text("\n" + json.dumps(whole, allow_nan=False) + "\n")
     if options.json:
         options.json.write_text(json.dumps(whole, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What was measured, with what, of which model."""
+
+    measured: Measured
+    results: Results
+    what: str
+    of: dict[str, Any]
+    model: dict[str, Any]
+
+
+def _workload(path: Path, options: argparse.Namespace, size: Size) -> _Done:
+    workload = load_workload()
+    with open_session(path, workload, n_gpu_layers=options.ngl, n_threads=options.t) as session:
+        measured = measure(session, workload, size, _progress)
+        results = summarise(measured, [method.name for method in session.methods])
+        of = {"workload": {"version": workload.version, "sha256": workload.sha256, "size": size}}
+        return _Done(measured, results, f"workload {workload.version}", of, _model(session.model))
+
+
+def _replay(path: Path, options: argparse.Namespace, size: Size) -> _Done:
+    with open_replay(path, options.replay, n_gpu_layers=options.ngl, n_threads=options.t) as replay:
+        measured = replay.measure(size, _progress)
+        results = summarise(measured, replay.names, CLAIMS)
+        of = {"replay": {"suite": replay.suite.name, "sha256": replay.suite.content_hash, "size": size}}
+        return _Done(measured, results, f"replay of the suite {replay.suite.name}", of, _model(replay.model))
 
 
 def _warnings(size: Size, load: float) -> Iterator[str]:
@@ -95,18 +129,20 @@ def _progress(done: int, total: int) -> None:
     say(f"round {done} of {total}", "dim")
 
 
-def _facts(session: Session, workload: Workload, size: Size, load: float) -> dict[str, Any]:
-    model = session.model
+def _model(model: Model) -> dict[str, Any]:
     return {
-        "benchmark": "toolgauge perf",
-        "workload": {"version": workload.version, "sha256": workload.sha256, "size": size},
         "model": {
             "file": model.path.name,
             "description": model.description,
             "n_params": model.n_params,
             "n_vocab": model.n_vocab,
             "size_bytes": model.size_bytes,
-        },
+        }
+    }
+
+
+def _place(load: float) -> dict[str, Any]:
+    return {
         "machine": {**host(), "load_before": load, "busy": load > _BUSY},
         "versions": {
             "python": platform.python_version(),

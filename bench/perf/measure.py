@@ -14,19 +14,32 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
-from bench.perf.methods import BINDING_FREE, FORCED, FREE, GBNF, OUTLINES, UNFORCED, Method, Prompted, Run, all_methods
+from bench.perf.methods import (
+    BINDING_FREE,
+    DRAFTED,
+    FORCED,
+    FREE,
+    GBNF,
+    OUTLINES,
+    UNFORCED,
+    Method,
+    Prompted,
+    Run,
+    Timed,
+    all_methods,
+)
 from bench.perf.texts import Comparison, compare
 from bench.perf.workload import Case, Lengths, Messages, Size, Workload
 from engine.constraint.protocol import Backend
 from engine.decoder import LlamaRuntime
 from engine.errors import ToolgaugeError
 from engine.formats import FORMATS
-from engine.llama import ContextParams, LoadParams, Model, load_model
+from engine.llama import Context, ContextParams, LoadParams, Model, load_model
 from engine.llama.reference import ReferenceLoop
 from engine.prompt import PromptBuilder
 from engine.template import ChatTemplate
 
-_FORMAT: Final = FORMATS["hermes"]
+FORMAT: Final = FORMATS["hermes"]
 _MIN_TIMED: Final = 8  # tokens; a rate of fewer says nothing
 
 Progress = Callable[[int, int], None]  # rounds done, rounds in all
@@ -61,6 +74,17 @@ class Settings:
     prompts: str  # "native" from the model's template, or "plain"
 
 
+def settings_of(context: Context, builder: PromptBuilder | None) -> Settings:
+    return Settings(
+        n_ctx=context.n_ctx,
+        n_batch=context.n_batch,
+        n_threads=context.params.n_threads,
+        n_gpu_layers=context.model.params.n_gpu_layers,
+        flash_attention=context.flash_attention,
+        prompts="native" if builder else "plain",
+    )
+
+
 @dataclass(slots=True)
 class Measured:
     """Everything that was seen, raw."""
@@ -89,15 +113,7 @@ class Session:
 
     @property
     def settings(self) -> Settings:
-        context = self.runtime.context
-        return Settings(
-            n_ctx=context.n_ctx,
-            n_batch=context.n_batch,
-            n_threads=context.params.n_threads,
-            n_gpu_layers=self.model.params.n_gpu_layers,
-            flash_attention=context.flash_attention,
-            prompts="native" if self.builder else "plain",
-        )
+        return settings_of(self.runtime.context, self.builder)
 
 
 @contextmanager
@@ -114,16 +130,20 @@ def open_session(path: Path, workload: Workload, *, n_gpu_layers: int = -1, n_th
             return backend(name, model)
 
         backends = {name: partial(open_backend, name) for name in ("llguidance", "gbnf", "outlines")}
-        with LlamaRuntime(model, params, n_slots=1) as runtime, closing(ReferenceLoop(model, runtime.context)) as loop:
-            yield Session(model, runtime, tuple(all_methods(runtime, loop, backends)), _builder(model))
+        drafts = model.can_rewind(params)
+        with (
+            LlamaRuntime(model, params, n_slots=1, drafts=drafts) as runtime,
+            closing(ReferenceLoop(model, runtime.context)) as loop,
+        ):
+            yield Session(model, runtime, tuple(all_methods(runtime, loop, backends)), prompt_builder(model))
 
 
-def _builder(model: Model) -> PromptBuilder | None:
+def prompt_builder(model: Model) -> PromptBuilder | None:
     """Of the model's own prompts, if its template writes calls in the format that the workload constrains."""
     template = model.chat_template("tool_use") or model.chat_template()
-    if template is None or not _FORMAT.signature.matches(template):
+    if template is None or not FORMAT.signature.matches(template):
         return None
-    return PromptBuilder(model, ChatTemplate(template), _FORMAT, "native")
+    return PromptBuilder(model, ChatTemplate(template), FORMAT, "native")
 
 
 def measure(
@@ -142,7 +162,7 @@ def measure(
         for case in cases:
             prompted = session.prompt(case, case.messages)
             for method in order.sample(usable[case.id], len(usable[case.id])):
-                _sample(method, prompted, repetition, lengths, measured)
+                take_sample(method, prompted, lengths.n_tokens[method.budget], repetition, measured)
             measured.n_rounds += 1
             progress(measured.n_rounds, n_rounds)
     for case in cases:
@@ -168,10 +188,11 @@ def _prepare(session: Session, case: Case, lengths: Lengths, measured: Measured)
     return usable
 
 
-def _sample(method: Method, prompted: Prompted, repetition: int, lengths: Lengths, measured: Measured) -> None:
+def take_sample(method: Timed, prompted: Prompted, n_tokens: int, repetition: int, measured: Measured) -> None:
+    """One timed answer; what cannot be used is noted with its reason."""
     case = prompted.case.id
     try:
-        run = method.run(prompted, lengths.n_tokens[method.budget])
+        run = method.run(prompted, n_tokens)
     except ToolgaugeError as error:
         measured.missing.append(Missing(method.name, case, str(error), 1, skipped=False))
         return
@@ -184,7 +205,7 @@ def _sample(method: Method, prompted: Prompted, repetition: int, lengths: Length
 
 # Pairs of methods that should write the same. llguidance keeps to the tokenizer's own segmentation wherever the text
 # is forced, the other two allow any, and a model may choose it.
-_SAME: Final = ((FORCED, UNFORCED), (FORCED, GBNF), (FORCED, OUTLINES), (FREE, BINDING_FREE))
+_SAME: Final = ((FORCED, DRAFTED), (FORCED, UNFORCED), (FORCED, GBNF), (FORCED, OUTLINES), (FREE, BINDING_FREE))
 
 
 def _compare_texts(

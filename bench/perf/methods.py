@@ -13,15 +13,17 @@ from typing import Any, Protocol
 
 from bench.perf.workload import Budget, Case
 from engine.constraint.protocol import Backend, Compiled
-from engine.decoder import LlamaRuntime
+from engine.decoder import CANNOT_DRAFT, LlamaRuntime
 from engine.errors import ToolgaugeError
 from engine.llama.reference import ReferenceLoop
 from engine.runtime import Limits, Request
 from engine.types import Generation, StopReason
+from grammars.nodes import Node
 
 FREE = "free"
 FORCED = "llguidance"
 UNFORCED = "llguidance, nothing forced"
+DRAFTED = "llguidance, drafted"
 GBNF = "gbnf"
 OUTLINES = "outlines"
 BINDING_FREE = "binding, free"
@@ -30,7 +32,7 @@ BINDING_GRAMMAR = "binding, its own grammar"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One answer. The last four fields are not known of the binding's loop."""
+    """One answer. What is None by default is not known of the binding's loop."""
 
     tokens: tuple[int, ...]
     n_tokens: int
@@ -40,6 +42,8 @@ class Run:
     n_forced: int | None = None
     mask_s: float | None = None
     host_s: float | None = None
+    n_drafted: int = 0
+    n_accepted: int = 0
 
     @property
     def tok_per_s(self) -> float:
@@ -51,23 +55,36 @@ class Run:
         return self.stop != StopReason.EOG
 
 
+class Constrainable(Protocol):
+    """A case, as far as our loop looks at it."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def root(self) -> Node: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Prompted:
     """A case with its prompt in tokens."""
 
-    case: Case
+    case: Constrainable
     tokens: tuple[int, ...]
 
 
-class Method(Protocol):
+class Timed(Protocol):
     name: str
+
+    def run(self, prompted: Prompted, n_tokens: int) -> Run:
+        """Raises `ToolgaugeError` when there is no answer."""
+
+
+class Method(Timed, Protocol):
     budget: Budget
 
     def prepare(self, case: Case) -> float | None:
         """Build the constraint for a case, if there is one; returns the seconds it took."""
-
-    def run(self, prompted: Prompted, n_tokens: int) -> Run:
-        """Raises `ToolgaugeError` when there is no answer."""
 
 
 class Ours:
@@ -81,12 +98,15 @@ class Ours:
         backend: Callable[[], Backend] | None = None,
         *,
         forced: bool = True,
+        drafted: bool = False,
     ) -> None:
         self.name, self.budget = name, budget
-        self._runtime, self._backend, self._forced = runtime, backend, forced
+        self._runtime, self._backend, self._forced, self._drafted = runtime, backend, forced, drafted
         self._compiled: dict[str, tuple[Compiled, int]] = {}
 
-    def prepare(self, case: Case) -> float | None:
+    def prepare(self, case: Constrainable) -> float | None:
+        if self._drafted and not self._runtime.drafts:
+            raise ToolgaugeError(CANNOT_DRAFT)
         if self._backend is None:
             return None
         backend = self._backend()
@@ -106,6 +126,7 @@ class Ours:
                 compiled=compiled,
                 limits=Limits(answer=n_tokens),
                 use_forced=self._forced,
+                draft=self._drafted,
             ),
         )
         timings = generation.timings
@@ -118,6 +139,8 @@ class Ours:
             n_forced=generation.constraint.n_forced if generation.constraint else 0,
             mask_s=timings.mask_s if compiled else None,
             host_s=timings.host_s,
+            n_drafted=generation.n_drafted,
+            n_accepted=generation.n_accepted,
         )
 
 
@@ -150,6 +173,7 @@ def all_methods(
         Ours(FREE, "free", runtime),
         Binding(BINDING_FREE, loop, constrained=False),
         Ours(FORCED, "answer", runtime, backends["llguidance"]),
+        Ours(DRAFTED, "answer", runtime, backends["llguidance"], drafted=True),
         Ours(UNFORCED, "answer", runtime, backends["llguidance"], forced=False),
         Ours(GBNF, "scanning", runtime, backends["gbnf"]),
         Ours(OUTLINES, "answer", runtime, backends["outlines"]),

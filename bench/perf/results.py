@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from bench.perf.measure import Measured, Sample
-from bench.perf.methods import BINDING_FREE, BINDING_GRAMMAR, FORCED, FREE
+from bench.perf.methods import BINDING_FREE, BINDING_GRAMMAR, DRAFTED, FORCED, FREE
 from bench.perf.spread import Middle, middle
 from bench.perf.texts import VERDICTS, Verdict
 
@@ -26,6 +26,7 @@ class MethodResult:
     tok_per_s: Middle | None
     to_free: Middle | None  # times our free loop
     forced_share: Middle | None
+    accepted_share: Middle | None  # of the choices that were drafted
     mask_s_per_token: Middle | None
     host_share: Middle | None  # of the time between first and last token, what was not llama.cpp's
     compile_s: Middle | None
@@ -78,10 +79,11 @@ class Results:
     n_unrepeatable: int  # method and case pairs whose repetitions differ in their tokens
 
 
-def summarise(measured: Measured, methods: Iterable[str]) -> Results:
+def summarise(measured: Measured, methods: Iterable[str], claims: Iterable[RatioClaim] | None = None) -> Results:
+    """`claims`: those of the replay, in place of the workload's."""
     return Results(
         methods=tuple(_method(measured, name) for name in methods),
-        claims=_claims(measured),
+        claims=_claims(measured, RATIO_CLAIMS if claims is None else claims),
         texts=_texts(measured),
         n_rounds=measured.n_rounds,
         n_unrepeatable=_n_unrepeatable(measured.samples),
@@ -96,6 +98,7 @@ def _method(measured: Measured, name: str) -> MethodResult:
         tok_per_s=middle([sample.run.tok_per_s for sample in samples]),
         to_free=ratio(measured, name, FREE),
         forced_share=_each(samples, lambda s: _per(s.run.n_forced, s.run.n_tokens)),
+        accepted_share=_each(samples, lambda s: _per(s.run.n_accepted, s.run.n_drafted) if s.run.n_drafted else None),
         mask_s_per_token=_each(samples, lambda s: _per(s.run.mask_s, s.run.n_tokens)),
         host_share=_each(samples, lambda s: _per(s.run.host_s, s.run.seconds)),
         compile_s=middle(measured.compile_s.get(name, [])),
@@ -121,15 +124,18 @@ def ratio(measured: Measured, above: str, below: str) -> Middle | None:
     return middle([rates[above, *key] / rates[below, *key] for key in rounds if (below, *key) in rates])
 
 
-_RATIO_CLAIMS: Final = (
+RatioClaim = tuple[str, str, str, float | None]  # what, the ratio of which method to which, at least how much
+
+RATIO_CLAIMS: Final[tuple[RatioClaim, ...]] = (
     ("free / binding, free", FREE, BINDING_FREE, None),
     ("llguidance / free", FORCED, FREE, 1.2),
+    ("llguidance, drafted / llguidance", DRAFTED, FORCED, None),
     ("llguidance / binding, its own grammar", FORCED, BINDING_GRAMMAR, 4.0),
 )
 
 
-def _claims(measured: Measured) -> tuple[Claim, ...]:
-    ratios = [Claim(what, ratio(measured, *pair), at_least=bound) for what, *pair, bound in _RATIO_CLAIMS]
+def _claims(measured: Measured, claims: Iterable[RatioClaim]) -> tuple[Claim, ...]:
+    ratios = [Claim(what, ratio(measured, above, below), at_least=bound) for what, above, below, bound in claims]
     free = _method(measured, FREE)
     return (*ratios, Claim("host share of free decoding", free.host_share, below=0.05))
 

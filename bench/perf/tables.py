@@ -59,6 +59,7 @@ def _methods(results: Results, measured: Measured) -> Table:
         Column("x free", True, "speed"),
         Column("interval", True, "speed"),
         Column("forced", True, "cost"),
+        Column("accepted", True, "cost"),
         Column("mask/token", True, "cost"),
         Column("host", True, "cost"),
         Column("compile", True, "cost"),
@@ -69,7 +70,8 @@ def _methods(results: Results, measured: Measured) -> Table:
     reasons = dict.fromkeys(f"{each.method}, {each.case}: {each.reason}" for each in measured.missing)
     notes = (
         f"Intervals cover the median of the {plural(results.n_rounds, 'round')} with 95%, or as much as they can.",
-        "forced: tokens appended unsampled. mask/token: all time in the constraint. host: time outside llama.cpp.",
+        "forced: tokens appended unsampled. accepted: of the choices that were drafted.",
+        "mask/token: all time in the constraint. host: time outside llama.cpp.",
         *reasons,
     )
     return Table(columns, tuple(_method(method) for method in results.methods), "Methods", notes=notes)
@@ -84,6 +86,7 @@ def _method(method: MethodResult) -> tuple[Cell, ...]:
         cell(_times(to_free.median) if to_free else MISSING),
         cell(_interval(to_free, significant)),
         cell(share(_median(method.forced_share))),
+        cell(share(_median(method.accepted_share))),
         cell(duration(_median(method.mask_s_per_token))),
         cell(share(_median(method.host_share))),
         cell(duration(_median(method.compile_s))),

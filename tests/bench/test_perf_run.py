@@ -12,7 +12,18 @@ import pytest
 from bench.perf import random_model
 from bench.perf.__main__ import main
 from bench.perf.measure import Session, measure, open_session
-from bench.perf.methods import BINDING_FREE, BINDING_GRAMMAR, FORCED, FREE, GBNF, OUTLINES, UNFORCED, Prompted, Run
+from bench.perf.methods import (
+    BINDING_FREE,
+    BINDING_GRAMMAR,
+    DRAFTED,
+    FORCED,
+    FREE,
+    GBNF,
+    OUTLINES,
+    UNFORCED,
+    Prompted,
+    Run,
+)
 from bench.perf.random_model import write_random_model
 from bench.perf.texts import compare, is_canonical
 from bench.perf.workload import Case, load_workload
@@ -30,7 +41,7 @@ SHAPE = random_model.SHAPE.model_copy(
         "intermediate_size": 128,
     }
 )
-METHODS = [FREE, BINDING_FREE, FORCED, UNFORCED, GBNF, OUTLINES, BINDING_GRAMMAR]
+METHODS = [FREE, BINDING_FREE, FORCED, DRAFTED, UNFORCED, GBNF, OUTLINES, BINDING_GRAMMAR]
 WORKLOAD = load_workload()
 
 
@@ -57,8 +68,8 @@ def test_it_prints_tables_and_one_json_document_as_the_last_line(
     assert document == json.loads(file.read_text(encoding="utf-8"))
     assert document["workload"] == {"version": WORKLOAD.version, "sha256": WORKLOAD.sha256, "size": "quick"}
     assert [method["method"] for method in document["methods"]] == METHODS
-    assert document["counts"] == {"passed": 14, "skipped": 0, "excluded": 0}
-    assert len(document["samples"]) == 14
+    assert document["counts"] == {"passed": 16, "skipped": 0, "excluded": 0}
+    assert len(document["samples"]) == 16
     assert all(sample["seconds"] > 0 for sample in document["samples"])
     assert {claim["what"] for claim in document["claims"]} >= {"llguidance / free", "host share of free decoding"}
     assert document["machine"]["cpu"]
