@@ -84,7 +84,7 @@ def _row(store: Store, each: Judged, known: Known, memory: Memory, load_s: float
         n_escapes=sum(is_schema and _has_invalid_call(verdict) for verdict in scored),
         outcomes={outcome.value: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
         categories=by_category,
-        speed=machine.speed(each.samples),
+        speed=machine.speed(each.samples, each.drafted),
         memory=memory,
         load_s=load_s,
         push=machine.push(store, each),

@@ -58,6 +58,8 @@ def _line(report: Report, section: Section, row: Row) -> dict[str, Any]:
         **_spread("ttft_s", row.speed.ttft_s),
         **_spread("prefill_tok_per_s", row.speed.prefill_tok_per_s),
         **_spread("decode_tok_per_s", row.speed.decode_tok_per_s),
+        **_spread("drafted_tok_per_s", row.speed.drafted_tok_per_s),
+        "drafts_accepted": row.speed.drafts_accepted,
         "vram_peak_bytes": row.memory.vram_peak_bytes,
         "rss_peak_bytes": row.memory.rss_peak_bytes,
     }

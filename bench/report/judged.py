@@ -45,6 +45,7 @@ class Judged:
     samples: tuple[LatencySample, ...]
     cases: Mapping[str, Case] | None = None  # None: the suite is not here as it was in the run
     planned: Mapping[str, int] | None = None  # category -> items; None as with `cases`
+    drafted: tuple[LatencySample, ...] = ()  # beside `samples`, and never among them
     scored: tuple[Scored, ...] = field(init=False)
     detailed: tuple[Scored, ...] = field(init=False)
 
@@ -101,11 +102,14 @@ def judged(store: Store, run: Run, cell: Cell, suite: Suite | None) -> Judged:
     verdicts = store.verdicts(cell.id)
     fresh = {item_id: verdict for item_id, verdict in verdicts.items() if not verdict.stale}
     stale = frozenset(verdicts.keys() - fresh.keys())
-    samples = tuple(sample for sample in store.latency_samples(cell.id) if sample.error is None)
+    samples, drafted = (
+        tuple(sample for sample in store.latency_samples(cell.id, drafted=kind) if sample.error is None)
+        for kind in (False, True)
+    )
     cases, planned = None, None
     if suite is not None and suite.content_hash == cell.suite_sha256:
         cases = {case.id: case for case in suite.cases}
         n_trials = int(run.config.get("trials", 1))
         counted = Counter(case.category for case in spread(suite.cases, run.config.get("limit")))
         planned = {category: n * n_trials for category, n in counted.items()}
-    return Judged(cell, tuple(store.items(cell.id)), fresh, stale, samples, cases, planned)
+    return Judged(cell, tuple(store.items(cell.id)), fresh, stale, samples, cases, planned, drafted)

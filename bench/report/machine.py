@@ -21,16 +21,23 @@ FROM step JOIN item ON item.id = step.item_id WHERE item.cell_id = ? AND n_maske
 """
 
 
-def speed(samples: Sequence[LatencySample]) -> Speed:
-    def middle(value: Callable[[LatencySample], float | None]) -> Spread | None:
+def speed(samples: Sequence[LatencySample], drafted: Sequence[LatencySample] = ()) -> Speed:
+    """`drafted`: the samples with drafts, which count for nothing but the figures of drafts."""
+
+    def middle(
+        value: Callable[[LatencySample], float | None], samples: Sequence[LatencySample] = samples
+    ) -> Spread | None:
         return spread([found for sample in samples if (found := value(sample)) is not None])
 
+    n_drafted = sum(sample.n_drafted for sample in drafted)
     return Speed(
         ttfc_s=middle(lambda sample: sample.ttfc_s),
         ttft_s=middle(lambda sample: sample.ttft_s),
         prefill_tok_per_s=middle(lambda sample: _per_s(sample.n_prompt, sample.prefill_s)),
         decode_tok_per_s=middle(lambda sample: _per_s(sample.n_tokens, sample.decode_s)),
         compile_s=middle(lambda sample: sample.compile_s or None),
+        drafted_tok_per_s=middle(lambda sample: _per_s(sample.n_tokens, sample.decode_s), drafted),
+        drafts_accepted=sum(sample.n_accepted for sample in drafted) / n_drafted if n_drafted else None,
     )
 
 

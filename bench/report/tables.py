@@ -153,6 +153,7 @@ def _main(section: Section) -> Table:
     escapes = any(row.n_escapes for row in rows)
     # What was never measured is a sentence below the table, not columns of dashes.
     timed, weighed = any(map(_is_timed, rows)), any(map(_is_weighed, rows))
+    drafted = any(row.speed.drafted_tok_per_s for row in rows)
     columns = [
         *names,
         right("n", "accuracy"),
@@ -162,6 +163,7 @@ def _main(section: Section) -> Table:
         right("truncated", "accuracy"),
         right("not\nscored", "accuracy"),
         *(right(name, "speed") for name in ("first\ncall", "prefill\ntok/s", "decode\ntok/s") if timed),
+        *(right(name, "speed") for name in ("drafted\ntok/s", "drafts\naccepted") if drafted),
         *(right(name, "speed") for name in ("peak\nVRAM", "peak\nRSS") if weighed),
     ]
 
@@ -170,6 +172,9 @@ def _main(section: Section) -> Table:
         yield from _accuracy_cells(row, escapes=escapes)
         if timed:
             yield from _speed_cells(row)
+        if drafted:
+            yield median(row.speed.drafted_tok_per_s, numbers.rate)
+            yield value(numbers.share(row.speed.drafts_accepted))
         if weighed:
             yield from _memory_cells(row)
 
@@ -222,6 +227,11 @@ def _main_notes(rows: Sequence[Row], *, timed: bool) -> tuple[str, ...]:
     if samples:
         n = f"{min(samples)}" if len(samples) == 1 else f"{min(samples)}-{max(samples)}"
         notes.append(f"first call: median time from the request to the first complete call, one stream, {n} samples")
+    if any(row.speed.drafted_tok_per_s for row in rows):
+        notes.append(
+            "drafted: with what is probably copied from the prompt guessed and verified in one batch, the same texts;"
+            " accepted: of the choices that were guessed"
+        )
     stale = sum(row.not_scored.get(STALE, 0) for row in rows)
     if stale:
         notes.append(

@@ -46,6 +46,8 @@ class Speed:
     prefill_tok_per_s: Spread | None = None
     decode_tok_per_s: Spread | None = None
     compile_s: Spread | None = None  # building the constraint, once per tool set
+    drafted_tok_per_s: Spread | None = None  # decoding with drafts, on samples of its own (--draft)
+    drafts_accepted: float | None = None  # of the choices that were drafted there
 
 
 @dataclass(frozen=True, slots=True)

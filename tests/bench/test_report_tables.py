@@ -12,6 +12,7 @@ from bench.report import markdown, tables, terminal
 from bench.report.document import Document, Fold, Heading, Table, Text
 from bench.report.rates import Rate
 from bench.report.values import Memory, Report, Section, Speed
+from bench.stats import Spread
 from tests.bench import samples
 
 
@@ -50,6 +51,20 @@ def test_the_main_table_says_what_a_person_decides_by() -> None:
         "F16", "native.free", "39", "74.4% (61-88)", "91.7%", "5.1%", "1",
         "210 ms", "5,210", "612", "-", "125 MiB",
     ]  # fmt: skip
+
+
+def test_drafts_get_columns_of_their_own_where_they_were_asked_for() -> None:
+    (section,) = samples.report().sections
+    first, *others = section.rows
+    drafted = replace(first.speed, drafted_tok_per_s=Spread(901.0, 12.0, 30), drafts_accepted=0.625)
+    report = replace(samples.report(), sections=(replace(section, rows=(replace(first, speed=drafted), *others)),))
+    table = main_table(report)
+    columns = [headers(table).index(name) for name in ("decode tok/s", "drafted tok/s", "drafts accepted")]
+    assert [[row[column].text for column in columns] for row in table.rows[:2]] == [
+        ["612", "901", "62.5%"],
+        [table.rows[1][columns[0]].text, "-", "-"],
+    ]
+    assert any(note.startswith("drafted: ") for note in table.notes)
 
 
 def test_an_escape_gets_a_column_and_is_red() -> None:

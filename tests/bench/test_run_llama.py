@@ -12,6 +12,7 @@ from bench.config import LatencySettings
 from bench.judge import verdict
 from bench.loading import open_model
 from bench.plan import Plan, PlannedModel
+from bench.report.build import build
 from bench.rows import Run
 from bench.run import execute
 from bench.store import Store
@@ -104,6 +105,10 @@ def test_drafts_are_timed_beside_the_rest_and_write_the_same(store: Store, tiny:
         assert 0 < with_draft.n_accepted <= with_draft.n_drafted and without.n_drafted == 0
         steps = [step for steps in store.steps_of(cell.id).values() for step in steps]
         assert sum(step.generation.n_accepted for step in steps) > 0
+    (section,) = build(store, drafted).sections
+    for row in section.rows:
+        assert row.speed.decode_tok_per_s and row.speed.decode_tok_per_s.n == 1, "the drafted one is not among them"
+        assert row.speed.drafted_tok_per_s and 0 < (row.speed.drafts_accepted or 0) <= 1
 
 
 def test_the_free_prompt_is_the_constrained_prompt(store: Store, tiny: PlannedModel, tmp_path: Path) -> None:
