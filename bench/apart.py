@@ -2,7 +2,7 @@
 
     apart(partial(look_at, path), what="model.gguf")
 
-For what is quick and gives one answer; whole runs have `bench.supervisor`. Knows nothing of what is done there.
+For what is quick and gives one answer; whole runs have `bench.run.supervisor`. Knows nothing of what is done there.
 """
 
 from __future__ import annotations

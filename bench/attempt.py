@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 
 from bench.apart import apart
-from bench.latency import answer
-from bench.loading import open_model
-from bench.messages import ModelSpec, SampleJob, Work
 from bench.modes import MODES
-from bench.plan import Plan
-from bench.play import NotScored, Player, opened
-from bench.run import model_spec
+from bench.run.execute import model_spec
+from bench.run.latency import answer
+from bench.run.loading import open_model
+from bench.run.messages import ModelSpec, SampleJob, Work
+from bench.run.plan import Plan
+from bench.run.play import NotScored, Player, opened
 from bench.score.adherence import violations
 from bench.suites.case import FOLDER, Case, Suite
 from engine.runtime import Limits

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.modes import NO_BACKEND
-from bench.rows import Cell, Item, Run, Score
-from bench.store import Store
+from bench.results.rows import Cell, Item, Run, Score
+from bench.results.store import Store
 from bench.suites.bfcl.calls import NotACall
 from bench.suites.bfcl.categories import PREFIX
 from bench.suites.bfcl.results import path_of, result_line, writer

@@ -108,13 +108,13 @@ def test_there_are_modules_in_every_room() -> None:
     ("path", "source", "complaint"),
     [
         ("grammars/x.py", "def f():\n    from engine import types", "direction"),
-        ("engine/x.py", "import bench.store", "direction"),
+        ("engine/x.py", "import bench.results.store", "direction"),
         ("engine/x.py", "import rich.table", "does without"),
         ("grammars/x.py", "import numpy as np", "does without"),
         ("engine/decoder.py", "import llama_cpp", "only engine/llama"),
-        ("bench/doctor.py", "def f():\n    import pynvml", "only engine/meter"),
-        ("bench/run.py", "from torch import nn", "only bench/nano"),
-        ("bench/run.py", "from tests import conftest", "imports the tests"),
+        ("bench/doctor/machine.py", "def f():\n    import pynvml", "only engine/meter"),
+        ("bench/run/execute.py", "from torch import nn", "only bench/nano"),
+        ("bench/run/execute.py", "from tests import conftest", "imports the tests"),
     ],
 )
 def test_a_broken_import_rule_is_seen(path: str, source: str, complaint: str) -> None:
@@ -129,7 +129,7 @@ def test_a_broken_import_rule_is_seen(path: str, source: str, complaint: str) ->
         ("engine/llama.py", "import llama_cpp"),
         ("engine/llama_logs.py", "import llama_cpp"),
         ("engine/meter.py", "import pynvml"),
-        ("bench/run.py", "from engine.types import Call\nfrom grammars import nodes\nimport scipy.stats"),
+        ("bench/run/execute.py", "from engine.types import Call\nfrom grammars import nodes\nimport scipy.stats"),
         ("engine/x.py", "from . import types"),
     ],
 )

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bench import numbers
-from bench.answerable import Finding, Problem
-from bench.audit import Audit, Precheck, audit, precheck
+from bench.audit.answerable import Finding, Problem
+from bench.audit.precheck import Audit, Precheck, audit, precheck
 from bench.cli.shell import emit, emit_json, say
 from bench.report.document import Block, Cell, Column, Document, Heading, Table, Text, cell
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.checkup import Look
-    from bench.plan import Plan
+    from bench.doctor.checkup import Look
+    from bench.run.plan import Plan
 
 PRECHECK_S = 2.0  # a run waits no longer for it
 _MOST_WARNINGS = 4
@@ -55,8 +55,8 @@ def print_audit(
     as_json: bool,
 ) -> None:
     """Audit a suite for a model's vocabulary and format, or for the bundled vocabulary and the named format."""
-    from bench.checkup import look_at
-    from bench.prepare import BUNDLED
+    from bench.doctor.checkup import look_at
+    from bench.run.prepare import BUNDLED
     from bench.suites.case import load
 
     asked = load(suite)

@@ -14,8 +14,8 @@ from bench.cli.shell import Database, Exit, Json, emit, emit_json, examples
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:
-    from bench.checkup import Examined, Look
-    from bench.doctor import Check, State
+    from bench.doctor.checkup import Examined, Look
+    from bench.doctor.machine import Check, State
     from bench.report.document import Block, Document, Tone
     from engine.types import Finding
 
@@ -53,8 +53,8 @@ def doctor(
         return
     if format_id or chat_template:
         raise ToolgaugeError("--format and --chat-template are a model's; name one: toolgauge doctor MODEL")
-    from bench.doctor import examine, usable
-    from bench.store import database_path
+    from bench.doctor.machine import examine, usable
+    from bench.results.store import database_path
 
     checks = examine(database_path(db))
     ready = usable(checks)
@@ -67,9 +67,9 @@ def doctor(
 
 
 def _model(argument: str, format_id: str | None, chat_template: Path | None, *, as_json: bool) -> None:
-    from bench.checkup import examine, look_at
-    from bench.diagnosis import diagnose
-    from bench.doctor import usable
+    from bench.doctor.checkup import examine, look_at
+    from bench.doctor.diagnosis import diagnose
+    from bench.doctor.machine import usable
 
     look = look_at(argument, format_id=format_id, chat_template=chat_template)
     examined = examine(look)
@@ -106,7 +106,7 @@ def _values(look: Look, examined: Examined) -> dict[str, Any]:
 
 def model_document(name: str, checks: list[Check], findings: tuple[Finding, ...]) -> Document:
     """Build the page about a model; the texts that disagree stand beside each other below the table."""
-    from bench.doctor import usable
+    from bench.doctor.machine import usable
     from bench.report.document import Heading, Text
     from bench.report.tables import compared_texts
 

@@ -14,8 +14,8 @@ from bench.cli.shell import WHAT, Exit, Json, comma_list, emit, emit_json, examp
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:
-    from bench.drift import Drift
-    from bench.drift_values import Figures, Place, RoleDrift
+    from bench.drift.measure import Drift
+    from bench.drift.values import Figures, Place, RoleDrift
     from bench.report.document import Block, Cell, Column, Document, Table, Tone
     from engine.types import PromptStyle
 
@@ -64,12 +64,12 @@ def drift(
     as_json: Json = False,
 ) -> None:
     """Say how far each level drifts from the most precise one on right calls, and where."""
-    from bench import settings
     from bench.cli.person import Terminal
-    from bench.config import RunConfig
-    from bench.drift import Settings, measure
-    from bench.drift_values import summarise, to_json
-    from bench.prepare import BUNDLED, BUNDLED_QUANTS, BUNDLED_SUITES, models_for
+    from bench.drift.measure import Settings, measure
+    from bench.drift.values import summarise, to_json
+    from bench.run import settings
+    from bench.run.config import RunConfig
+    from bench.run.prepare import BUNDLED, BUNDLED_QUANTS, BUNDLED_SUITES, models_for
     from bench.suites.case import load
     from engine.fake import PREFIX
     from engine.llama.params import LoadParams
@@ -159,7 +159,7 @@ def _omissions(found: Drift) -> Iterable[str]:
 def verdict(figures: Figures) -> str:
     """Say in one sentence how far the level is, and where it falls."""
     from bench import numbers
-    from bench.drift_values import ALL
+    from bench.drift.values import ALL
 
     whole, quant = figures.roles[ALL], figures.model.quant
     if whole.share is None:

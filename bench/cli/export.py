@@ -12,8 +12,8 @@ from bench.cli.shell import OUTPUT, WHAT, Database, Json, comma_list, emit, emit
 if TYPE_CHECKING:
     from bench.export import BfclFolder, Wanted
     from bench.report.document import Block
-    from bench.rows import Run
-    from bench.store import Store
+    from bench.results.rows import Run
+    from bench.results.store import Store
 
 EXAMPLES = examples(
     "toolgauge export last --jsonl answers.jsonl",
@@ -62,7 +62,7 @@ def export(
 ) -> None:
     """Write a run's answers for other programs: JSON Lines, CSV, Parquet, official BFCL result files."""
     from bench.export import Wanted
-    from bench.store import Store
+    from bench.results.store import Store
     from grammars.errors import ToolgaugeError
 
     targets = {"jsonl": jsonl, "csv": csv, "parquet": parquet}

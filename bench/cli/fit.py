@@ -14,8 +14,8 @@ from bench.cli.shell import HOW, WHAT, Database, Json, comma_list, emit, emit_js
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:
-    from bench.fit import Budget, Candidate, Row
-    from bench.fit_measured import Comparison
+    from bench.fit.measured import Comparison
+    from bench.fit.predict import Budget, Candidate, Row
     from bench.report.document import Block, Cell, Document, Table
     from engine.memory import Layout, Settings
 
@@ -86,8 +86,8 @@ def fit(
     Reads a file's header, a repository's over the network, or the shape of a
     registry row; no weights. Earlier runs of the model stand beside it.
     """
-    from bench import settings
-    from bench.fit import budget_here, candidates, parse_size, rows
+    from bench.fit.predict import budget_here, candidates, parse_size, rows
+    from bench.run import settings
     from engine.memory import Settings
 
     params = settings.context_params(n_batch=batch_size, n_ubatch=ubatch_size, kv_type=kv_type, flash_attn=flash_attn)
@@ -133,7 +133,7 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
 
 def _settings(wanted: Settings, contexts: Sequence[int], slots: Sequence[int], layout: Layout) -> list[Settings]:
     """Every context with every number of slots; contexts that nobody asked for stay within what was trained."""
-    from bench.fit import with_slots
+    from bench.fit.predict import with_slots
 
     lengths = contexts or sorted({min(length, layout.n_ctx_train) for length in _CONTEXTS})
     return [with_slots(replace(wanted, n_ctx=length), count) for length in lengths for count in slots]
@@ -141,8 +141,8 @@ def _settings(wanted: Settings, contexts: Sequence[int], slots: Sequence[int], l
 
 def _measured(db: Path | None, candidate: Candidate) -> Iterator[Comparison]:
     """What the result file has of this model; there may be none yet."""
-    from bench.fit_measured import comparisons
-    from bench.store import Store, database_path
+    from bench.fit.measured import comparisons
+    from bench.results.store import Store, database_path
 
     if not database_path(db).exists():
         if db is not None:
@@ -156,7 +156,7 @@ def document(
     found: Sequence[Candidate], predicted: Sequence[Row], measured: Sequence[Comparison], budget: Budget
 ) -> Document:
     """Build the page: predictions, what they were made from, and the same for runs that were measured."""
-    from bench.fit import ORIGINS
+    from bench.fit.predict import ORIGINS
     from bench.report.document import Heading, Text
 
     blocks: list[Block] = [Heading(found[0].name), _table(predicted, budget), Text(budget.sentence)]
@@ -224,7 +224,7 @@ def _cells(row: Row, *, has_state: bool, has_cards: bool) -> Iterator[Cell]:
 
 def _comparison(measured: Sequence[Comparison]) -> Table:
     from bench import numbers
-    from bench.fit_measured import PARTS
+    from bench.fit.measured import PARTS
     from bench.report.document import Column, Table, cell
 
     columns = (

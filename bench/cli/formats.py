@@ -12,8 +12,8 @@ import typer
 from bench.cli.shell import Exit, Json, emit, emit_json, examples
 
 if TYPE_CHECKING:
-    from bench.catalogue import Entry
-    from bench.checkup import Look, Tokens
+    from bench.doctor.checkup import Look, Tokens
+    from bench.models.catalogue import Entry
     from bench.report.document import Block, Cell, Document
     from engine.formats.detect import Detection
 
@@ -31,7 +31,7 @@ def formats(context: typer.Context, as_json: Json = False) -> None:
     """List the tool-call formats, with a call in each; or find out which one a model writes."""
     if context.invoked_subcommand is not None:
         return
-    from bench.catalogue import entries
+    from bench.models.catalogue import entries
 
     found = entries()
     if as_json:
@@ -82,7 +82,7 @@ def detect(
     as_json: Json = False,
 ) -> None:
     """Say which format a model writes, and why: exit code 0 if one was recognised, 1 if none was."""
-    from bench.checkup import examine, is_template, look_at, look_at_template
+    from bench.doctor.checkup import examine, is_template, look_at, look_at_template
 
     look = look_at_template(Path(model)) if is_template(model) else look_at(model)
     tokens = examine(look).tokens if look.file else None
@@ -96,7 +96,7 @@ def detect(
 
 def detection_document(look: Look, tokens: Tokens | None) -> Document:
     """Build the page: the decision, its evidence, what else came near, and what to do where nothing did."""
-    from bench.checkup import NO_FORMAT
+    from bench.doctor.checkup import NO_FORMAT
     from bench.report.document import Column, Heading, Table, Text
 
     detection = look.evidence(tokens)

@@ -16,8 +16,8 @@ from bench.cli.shell import WHAT, Exit, Json, comma_list, emit, emit_json, emit_
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:
+    from bench.audit.trial import Tried, Verdict
     from bench.report.document import Block, Document
-    from bench.trial import Tried, Verdict
     from engine.types import Parsed
 
 EXAMPLES = examples(
@@ -102,10 +102,10 @@ def grammar(
     if model is None:
         raise ToolgaugeError("name a model whose grammar is wanted, or a suite to audit with --audit SUITE")
     from bench.attempt import DEFAULT_TOOLS
-    from bench.checkup import look_at
+    from bench.audit.trial import Trial, tried
+    from bench.doctor.checkup import look_at
     from bench.modes import check_backend
     from bench.suites.sources.tools import tools_from
-    from bench.trial import Trial, tried
 
     text = _answer(answer, answer_file)
     _check_mode(mode)

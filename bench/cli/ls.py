@@ -13,7 +13,7 @@ from bench.cli.shell import Database, Json, emit, emit_json, examples
 
 if TYPE_CHECKING:
     from bench.report.document import Table, Text
-    from bench.rows import Cell, Run
+    from bench.results.rows import Cell, Run
 
 EXAMPLES = examples("toolgauge ls", "toolgauge ls models --json")
 
@@ -111,7 +111,7 @@ def _text(name: str, value: object) -> str:
 
 
 def _runs(db: Path | None) -> list[dict[str, Any]]:
-    from bench.store import Store
+    from bench.results.store import Store
 
     with Store.read(db) as store:
         return [_run(run, store.cells(run.id)) for run in store.runs()]
@@ -171,7 +171,7 @@ def _bfcl() -> list[dict[str, Any]]:
 
 
 def _formats() -> list[dict[str, Any]]:
-    from bench.catalogue import entries
+    from bench.models.catalogue import entries
 
     return [
         {
@@ -185,7 +185,7 @@ def _formats() -> list[dict[str, Any]]:
 
 
 def _models() -> list[dict[str, Any]]:
-    from bench.registry import load
+    from bench.models.registry import load
 
     return [model.model_dump(mode="json") for model in load().models]
 

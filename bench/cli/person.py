@@ -15,7 +15,7 @@ _SHOW_AFTER_S = 0.5  # what is quicker than this needs no bar
 
 
 class Terminal:
-    """Implements `bench.prepare.Person`."""
+    """Implements `bench.run.prepare.Person`."""
 
     def __init__(self, *, ask: bool = True, may_download: bool = True) -> None:
         self._ask = ask and sys.stdin.isatty() and sys.stderr.isatty()

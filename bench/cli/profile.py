@@ -89,11 +89,12 @@ def profile(
     A file of the model's true shape, vocabulary size and quantization is written
     with random weights, measured, and deleted. Accuracy is not measured.
     """
-    from bench import settings, shapes
     from bench.cli.person import Terminal
+    from bench.models import shapes
     from bench.profile import page
     from bench.profile.profiler import Asked, default_folder, profile_shape
     from bench.profile.values import Job
+    from bench.run import settings
     from engine.llama.params import LoadParams
     from engine.shapes.mix import level
 

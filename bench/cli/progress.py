@@ -1,6 +1,6 @@
 """What a person sees while a run works: a bar on a terminal, a line now and then elsewhere. Always on standard error.
 
-It listens to the events of `bench.events` and decides nothing.
+It listens to the events of `bench.run.events` and decides nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from bench import numbers
 from bench.cli.shell import say, stderr_console
-from bench.events import (
+from bench.run.events import (
     Estimated,
     Event,
     Finished,
@@ -25,7 +25,7 @@ from bench.events import (
     Warned,
     WorkerDied,
 )
-from bench.plan import Plan, PlannedModel
+from bench.run.plan import Plan, PlannedModel
 from bench.score.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ LINE_EVERY_S = 10.0
 
 
 class RunProgress(AbstractContextManager["RunProgress"]):
-    """A listener for `bench.run`; use it as a context so that the terminal is left as it was."""
+    """A listener for `bench.run.execute`; use it as a context so that the terminal is left as it was."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -37,8 +37,8 @@ def quantize(
     """Make a ladder of quantization levels; those already in the cache are not made again."""
     from bench import numbers
     from bench.cli.person import Terminal
-    from bench.prepare import stem_of
     from bench.report.document import Column, Table, Text, cell
+    from bench.run.prepare import stem_of
     from engine.quantize import find_level
     from engine.quantize import quantize as make
     from grammars.errors import ToolgaugeError

@@ -90,7 +90,7 @@ def _check(targets: dict[str, Path], as_json: bool) -> None:
 
 def _values(run: str, db: Path | None, *, with_failures: bool) -> Report:
     from bench.report.build import build
-    from bench.store import Store
+    from bench.results.store import Store
 
     with Store.read(db) as store:
         return build(store, store.run(run), with_failures=with_failures)

@@ -14,11 +14,11 @@ from bench.cli.shell import Database, Exit, Json, comma_list, emit, emit_json, e
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:
-    from bench.config import RunConfig
-    from bench.plan import Plan, PlannedModel
-    from bench.rows import Run
-    from bench.run import Which
-    from bench.store import Store
+    from bench.results.rows import Run
+    from bench.results.store import Store
+    from bench.run.config import RunConfig
+    from bench.run.execute import Which
+    from bench.run.plan import Plan, PlannedModel
 
 EXAMPLES = examples(
     "toolgauge run model-F16.gguf --quants F16,Q8_0,Q4_K_M",
@@ -73,11 +73,11 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Measure models: accuracy, constraint, speed and memory for each level and mode."""
-    from bench import settings
     from bench.cli.suite import known_anywhere, tools_for
-    from bench.config import LatencySettings, RunConfig
     from bench.modes import DEFAULT_MODES
-    from bench.prepare import BUNDLED, BUNDLED_QUANTS, BUNDLED_SUITES
+    from bench.run import settings
+    from bench.run.config import LatencySettings, RunConfig
+    from bench.run.prepare import BUNDLED, BUNDLED_QUANTS, BUNDLED_SUITES
     from engine.llama.params import LoadParams
     from engine.runtime import Limits
     from engine.types import Sampling
@@ -130,8 +130,8 @@ class Asked:
 def _run(config: RunConfig, asked: Asked) -> None:
     from bench.cli.audit import say_warnings
     from bench.cli.person import Terminal
-    from bench.prepare import plan_for
-    from bench.store import Store, database_path
+    from bench.results.store import Store, database_path
+    from bench.run.prepare import plan_for
 
     if asked.resume and asked.new:
         raise ToolgaugeError("--resume goes on with a run and --new starts one; give one of them")
@@ -158,10 +158,10 @@ def _run(config: RunConfig, asked: Asked) -> None:
 def execute_plan(store: Store, plan: Plan, which: Which) -> Run:
     """Run or resume it with progress for a person; an interruption says how to go on."""
     from bench.cli.progress import RunProgress
-    from bench.judge import verdict
-    from bench.loading import open_model
-    from bench.prepare import provenance
-    from bench.run import Interrupted, execute
+    from bench.results.judge import verdict
+    from bench.run.execute import Interrupted, execute
+    from bench.run.loading import open_model
+    from bench.run.prepare import provenance
 
     try:
         with RunProgress() as progress:

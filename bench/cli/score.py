@@ -19,10 +19,10 @@ def score(
 ) -> None:
     """Judge a run's stored answers with this version's scorer; old verdicts are kept."""
     from bench import numbers
-    from bench.judge import rescore
     from bench.report.document import Text
+    from bench.results.judge import rescore
+    from bench.results.store import Store
     from bench.score import VERSION
-    from bench.store import Store
 
     with Store.open(db) as store:
         found = store.run(run)

@@ -16,10 +16,10 @@ import typer
 from bench.cli.shell import OUTPUT, WHAT, Database, Json, emit, emit_json, examples
 
 if TYPE_CHECKING:
-    from bench.records import ItemRecord, StepRecord
     from bench.report.document import Block, Document
-    from bench.rows import Cell, Item, Run, Score
-    from bench.store import Store
+    from bench.results.records import ItemRecord, StepRecord
+    from bench.results.rows import Cell, Item, Run, Score
+    from bench.results.store import Store
 
 EXAMPLES = examples(
     "toolgauge show last quick/selection-3",
@@ -67,7 +67,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Print one case of a run: prompt, raw output, parse, verdict."""
-    from bench.store import Store
+    from bench.results.store import Store
 
     with Store.read(db) as store:
         found = store.run(run)

@@ -14,10 +14,10 @@ from bench.cli.shell import WHAT, Database, Exit, Json, comma_list, emit, emit_j
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:
-    from bench.config import RunConfig
     from bench.report.document import Block, Cell, Document, Table
-    from bench.store import Store
-    from bench.truncation import CellSweep, Level, Sweep
+    from bench.results.store import Store
+    from bench.run.config import RunConfig
+    from bench.truncation.sweep import CellSweep, Level, Sweep
 
 EXAMPLES = examples(
     "toolgauge truncation model-Q4_K_M.gguf --budgets 32,64,128,256,512",
@@ -82,10 +82,10 @@ def truncation(
     Every answer is generated once, greedily, with the largest budget, and stored
     as a run; what a smaller budget would have left of it follows exactly.
     """
-    from bench import settings
-    from bench.config import LatencySettings, RunConfig
     from bench.modes import DEFAULT_MODES
-    from bench.store import Store
+    from bench.results.store import Store
+    from bench.run import settings
+    from bench.run.config import LatencySettings, RunConfig
     from engine.llama.params import LoadParams
     from engine.runtime import Limits
 
@@ -132,8 +132,8 @@ def _generate(
     from bench.cli.audit import say_warnings
     from bench.cli.person import Terminal
     from bench.cli.run import execute_plan
-    from bench.prepare import plan_for
-    from bench.store import Store
+    from bench.results.store import Store
+    from bench.run.prepare import plan_for
 
     plan = plan_for(config, Terminal(ask=not yes))
     say_warnings(plan)
@@ -148,7 +148,7 @@ def _generate(
 
 def _finish(store: Store, run: str, budgets: tuple[int, ...], *, as_json: bool) -> None:
     """Cut and print; without budgets all the usual ones that the run had tokens for, and its own."""
-    from bench.truncation import sweep
+    from bench.truncation.sweep import sweep
 
     stored = store.run(run)
     own = int(stored.config["limits"]["answer"])

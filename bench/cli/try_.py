@@ -46,13 +46,13 @@ def try_(
     as_json: Json = False,
 ) -> None:
     """Answer one sentence in every mode, side by side."""
-    from bench import settings
     from bench.attempt import DEFAULT_TOOLS, answers, suite_of
     from bench.cli.person import Terminal
-    from bench.config import LatencySettings, RunConfig
     from bench.modes import DEFAULT_MODES
-    from bench.plan import make_plan
-    from bench.prepare import models_for
+    from bench.run import settings
+    from bench.run.config import LatencySettings, RunConfig
+    from bench.run.plan import make_plan
+    from bench.run.prepare import models_for
     from bench.suites.sources.tools import tools_from
     from engine.llama.params import LoadParams
     from engine.runtime import Limits

@@ -17,7 +17,6 @@ from typing import Any, Final
 import typer
 
 from bench.cli.shell import Exit, emit, emit_text, say
-from bench.host import host
 from bench.numbers import plural
 from bench.perf.measure import Measured, measure, open_session
 from bench.perf.random_model import default_model
@@ -25,6 +24,7 @@ from bench.perf.replay import CLAIMS, open_replay
 from bench.perf.results import Results, summarise
 from bench.perf.tables import document
 from bench.perf.workload import Size, load_workload
+from bench.run.host import host
 from engine.errors import ToolgaugeError
 from engine.llama import Model, build_info
 

@@ -23,7 +23,7 @@ from bench.perf.measure import FORMAT, Measured, Missing, Progress, prompt_build
 from bench.perf.methods import DRAFTED, FORCED, FREE, Ours, Prompted, Run, Timed
 from bench.perf.results import RatioClaim
 from bench.perf.workload import Size
-from bench.plan import spread
+from bench.run.plan import spread
 from bench.suites.case import Suite, load
 from bench.suites.reference import reference_steps
 from bench.suites.simulate import begin

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from bench import numbers
 from bench.report.judged import Judged
 from bench.report.values import Disagreement
-from bench.rows import Run
+from bench.results.rows import Run
 from engine.types import Finding
 
 _MOST_REASONS = 3

@@ -16,10 +16,10 @@ from bench.report.details.bfcl import Known
 from bench.report.judged import Judged, is_right, judged, suites_of
 from bench.report.rates import rate, share
 from bench.report.values import Choice, Failure, Memory, Report, Row, Section
-from bench.rows import Run
-from bench.rows import Score as Verdict
+from bench.results.rows import Run
+from bench.results.rows import Score as Verdict
+from bench.results.store import Store
 from bench.score import Outcome
-from bench.store import Store
 
 
 def build(store: Store, run: Run, *, with_failures: bool = False) -> Report:

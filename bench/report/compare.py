@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from bench import stats
-from bench.decide import Decision, Level, decide
-from bench.decide import Verdict as Decided
 from bench.modes import MODES
+from bench.report.decide import Decision, Level, decide
+from bench.report.decide import Verdict as Decided
 from bench.report.judged import Judged
 from bench.report.values import Paired, Rung, Verdict
 

@@ -11,16 +11,16 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from bench.plan import spread
-from bench.rows import Cell, Item, LatencySample, Run
-from bench.rows import Score as Verdict
+from bench.results.rows import Cell, Item, LatencySample, Run
+from bench.results.rows import Score as Verdict
+from bench.results.store import Store
+from bench.run.plan import spread
 from bench.score import Outcome
 from bench.score.adherence import Adherence
 from bench.score.hygiene import Hygiene
 from bench.score.order import Order
 from bench.score.recovery import Recovery
 from bench.score.scorer import Score
-from bench.store import Store
 from bench.suites.case import Case, Suite, load
 from grammars.errors import ToolgaugeError
 

@@ -9,9 +9,9 @@ from statistics import median
 from bench.modes import NO_BACKEND
 from bench.report.judged import Judged
 from bench.report.values import Memory, Push, Speed
-from bench.rows import LatencySample, Run
+from bench.results.rows import LatencySample, Run
+from bench.results.store import Store
 from bench.stats import Spread, spread
-from bench.store import Store
 
 _CONSTRAINT_SQL = """
 SELECT sum(n_masked) AS n_masked, sum(n_interventions) AS n_interventions, sum(n_forced) AS n_forced,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.records import StepRecord
+from bench.results.records import StepRecord
 from engine.types import Call, Tool
 
 # jsonschema's keyword -> the kind of violation; what is not listed is "other"

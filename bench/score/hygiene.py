@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.records import StepRecord
+from bench.results.records import StepRecord
 from bench.suites.case import Case
 from engine.formats import FORMATS
 from engine.formats.strict import Value, read

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from bench.records import ItemRecord
+from bench.results.records import ItemRecord
 from bench.score.outcome import CutAt
 from engine.stops import LONGEST_PERIOD
 from engine.types import Generation, Parsed, StopReason

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from bench.records import ItemRecord
+from bench.results.records import ItemRecord
 from bench.suites.case import Case
 
 Item = TypeVar("Item")

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bench.records import ItemRecord
+from bench.results.records import ItemRecord
 from bench.score import Outcome, score
 from bench.suites.case import Case, ExpectedCall, NearMiss
 from bench.suites.match import Contains, Like, Matcher, Object, OneOf, Optional, Text, Unordered, describe_value

@@ -81,8 +81,8 @@ def _in_case(found: Found) -> Iterator[tuple[str, str]]:
 
 def _contradictions(case: Case) -> Iterator[str]:
     """Where the ideal answer is right and valid only by what it leaves open."""
-    from bench.answerable import Problem, right_answers
-    from bench.audit import contradictions
+    from bench.audit.answerable import Problem, right_answers
+    from bench.audit.precheck import contradictions
 
     for found in contradictions(case, right_answers(case)):
         if found.finding.problem is Problem.CONTRADICTORY:
@@ -176,9 +176,9 @@ def _unused_tools(reading: Reading) -> Iterator[Trouble]:
 
 def _audited(found: Sequence[Found]) -> Iterator[Trouble]:
     """What a constraint cannot express, as far as that shows without a model's vocabulary."""
-    from bench.answerable import Checker, Renderer, format_of, right_answers
-    from bench.audit import Found as OfCase
-    from bench.audit import grouped
+    from bench.audit.answerable import Checker, Renderer, format_of, right_answers
+    from bench.audit.precheck import Found as OfCase
+    from bench.audit.precheck import grouped
     from engine.constraint import BACKENDS
 
     places = {each.case.id: each for each in found}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.records import ItemRecord, StepRecord
+from bench.results.records import ItemRecord, StepRecord
 from bench.suites.bfcl.multi_turn import is_multi_turn, reference_calls
 from bench.suites.case import Case
 from bench.suites.match import (

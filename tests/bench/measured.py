@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bench import writer
-from bench.messages import Reading
-from bench.store import Store
-from bench.writer import NewLoad
+from bench.results import writer
+from bench.results.store import Store
+from bench.results.writer import NewLoad
+from bench.run.messages import Reading
 from engine.llama.log import INFO, Line, buffer_sizes
 from tests.bench.scripted import NO_LATENCY, PROVENANCE, fake, plan_of
 

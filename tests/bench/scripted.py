@@ -9,12 +9,12 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from bench.config import LatencySettings, RunConfig
-from bench.loading import LoadedModel, Opened, open_model
-from bench.messages import ModelSpec, Work
-from bench.plan import Plan, PlannedModel, make_plan
+from bench.results.writer import Provenance
+from bench.run.config import LatencySettings, RunConfig
+from bench.run.loading import LoadedModel, Opened, open_model
+from bench.run.messages import ModelSpec, Work
+from bench.run.plan import Plan, PlannedModel, make_plan
 from bench.suites.case import Suite, load
-from bench.writer import Provenance
 from engine.errors import OutOfMemory
 from engine.fake import TEMPLATE, FakeRuntime, fake_model
 from engine.runtime import Request

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench import writer
-from bench.config import LatencySettings
-from bench.judge import verdict
-from bench.latency import nothing
-from bench.messages import Reading
-from bench.plan import Plan
-from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
-from bench.store import Store
+from bench.results import writer
+from bench.results.judge import verdict
+from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
+from bench.results.store import Store
+from bench.results.writer import NewLoad
+from bench.run.config import LatencySettings
+from bench.run.latency import nothing
+from bench.run.messages import Reading
+from bench.run.plan import Plan
 from bench.suites.case import Case
-from bench.writer import NewLoad
 from engine import formats
 from engine.types import Call, ConstraintStats, Generation, Parsed, StopReason
 from tests.bench.episodes import play

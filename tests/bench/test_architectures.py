@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.judge import verdict
-from bench.latency import answer
-from bench.loading import open_model
-from bench.plan import PlannedModel
 from bench.report.build import build
-from bench.run import execute
+from bench.results.judge import verdict
+from bench.results.store import Store
+from bench.run.execute import execute
+from bench.run.latency import answer
+from bench.run.loading import open_model
+from bench.run.plan import PlannedModel
 from bench.score import Outcome
-from bench.store import Store
 from engine.decoder import LlamaRuntime
 from engine.divergence import explain
 from engine.errors import ToolgaugeError

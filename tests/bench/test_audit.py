@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bench.acceptable import right_calls
-from bench.answerable import Problem
-from bench.audit import Audit, Found, audit, grouped, precheck
+from bench.audit.acceptable import right_calls
+from bench.audit.answerable import Problem
+from bench.audit.precheck import Audit, Found, audit, grouped, precheck
 from bench.cli.audit import document, warnings
 from bench.cli.main import main
 from bench.cli.shell import Exit
@@ -28,7 +28,7 @@ ALL = ("llguidance", "gbnf", "outlines")
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process for each backend: starting one takes longer than what these tests do in it."""
-    monkeypatch.setattr("bench.audit.apart", lambda function, what: function(Path()))
+    monkeypatch.setattr("bench.audit.precheck.apart", lambda function, what: function(Path()))
 
 
 def tool(name: str, **properties: Any) -> dict[str, Any]:
@@ -282,7 +282,7 @@ def test_mistakes_are_one_sentence(flags: list[str], sentence: str, capsys: Capt
 def plan_with(folder: Path, *cases: dict[str, Any], **settings: Any) -> Any:
     found: Suite = load(write_suite(folder, *cases))
     plan = plan_of(folder, modes=("native.schema", "json.schema", "json.free"), **settings)
-    from bench.plan import make_plan
+    from bench.run.plan import make_plan
 
     return make_plan(plan.config, plan.models, (found,))
 

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from bench import truncation as sweeping
-from bench.answerable import format_of
-from bench.config import RunConfig
-from bench.cuts import Cutter, EndingKey, endings_of
-from bench.loading import LoadedModel, open_model
-from bench.messages import ItemFinished, ItemJob, Message, ModelSpec, Work
+from bench.audit.answerable import format_of
 from bench.modes import MODES, NO_BACKEND
-from bench.plan import make_plan
-from bench.play import Player
-from bench.prepare import BUNDLED, Nobody, models_for
-from bench.records import ItemRecord
-from bench.run import model_spec
+from bench.results.records import ItemRecord
+from bench.run.config import RunConfig
+from bench.run.execute import model_spec
+from bench.run.loading import LoadedModel, open_model
+from bench.run.messages import ItemFinished, ItemJob, Message, ModelSpec, Work
+from bench.run.plan import make_plan
+from bench.run.play import Player
+from bench.run.prepare import BUNDLED, Nobody, models_for
 from bench.score import score
 from bench.score.truncation import truncation
 from bench.suites.case import Suite, load
-from bench.truncation import Answered
+from bench.truncation import sweep as sweeping
+from bench.truncation.cuts import Cutter, EndingKey, endings_of
+from bench.truncation.sweep import Answered
 from engine.llama.params import ContextParams
 from engine.runtime import Limits
 from engine.types import Sampling, StopReason

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.decide import Level, Verdict, decide
+from bench.report.decide import Level, Verdict, decide
 
 
 def level(name: str, size: int, n: int, right: int, *, swapped: int = 0) -> Level:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import doctor
 from bench.cli.main import main
 from bench.cli.shell import Exit
-from bench.doctor import Check, Llama
+from bench.doctor import machine as doctor
+from bench.doctor.machine import Check, Llama
 from engine.llama.params import Device
 from engine.meter import Gpu, Gpus
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 import bench.nano
-from bench.config import LatencySettings, RunConfig
-from bench.loading import LoadedModel, open_model
-from bench.messages import ItemFinished, ItemJob, Message, Work
 from bench.modes import MODES
-from bench.plan import PlannedModel, make_plan, spread
-from bench.play import Player
-from bench.records import ItemRecord
-from bench.run import model_spec
+from bench.results.records import ItemRecord
+from bench.run.config import LatencySettings, RunConfig
+from bench.run.execute import model_spec
+from bench.run.loading import LoadedModel, open_model
+from bench.run.messages import ItemFinished, ItemJob, Message, Work
+from bench.run.plan import PlannedModel, make_plan, spread
+from bench.run.play import Player
 from bench.suites.case import Suite, load
 from engine.constraint import BACKENDS
 from engine.divergence import explain

@@ -12,12 +12,12 @@ from typing import TypeVar
 
 import pytest
 
-import bench.drift as module
-from bench.config import RunConfig
-from bench.drift import NO_CALL, Drift, Settings, measure
-from bench.drift_values import ALL, summarise, to_json
-from bench.plan import PlannedModel
-from bench.prepare import models_for
+import bench.drift.measure as module
+from bench.drift.measure import NO_CALL, Drift, Settings, measure
+from bench.drift.values import ALL, summarise, to_json
+from bench.run.config import RunConfig
+from bench.run.plan import PlannedModel
+from bench.run.prepare import models_for
 from bench.suites.case import Suite, load
 from engine.llama import ContextParams, LoadParams, Model, load_model
 from engine.quantize import quantize

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import LatencySettings
-from bench.estimate import Estimate, Pace
-from bench.plan import Plan, PlannedModel
-from bench.rows import Stored
+from bench.results.rows import Stored
+from bench.run.config import LatencySettings
+from bench.run.estimate import Estimate, Pace
+from bench.run.plan import Plan, PlannedModel
 from tests.bench.scripted import fake, plan_of
 
 NOTHING = Stored({}, frozenset(), frozenset())

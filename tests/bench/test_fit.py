@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import fit
-from bench.fit import Budget, Candidate, budget_here, candidates, parse_size, rows, with_slots
-from bench.fit_measured import comparisons
-from bench.resolve import Hub, ModelNotFound
-from bench.store import Store
+from bench.fit import predict as fit
+from bench.fit.measured import comparisons
+from bench.fit.predict import Budget, Candidate, budget_here, candidates, parse_size, rows, with_slots
+from bench.models.resolve import Hub, ModelNotFound
+from bench.results.store import Store
 from engine.gguf_file import read_gguf
 from engine.llama.params import Device
 from engine.memory import Settings
@@ -136,11 +136,11 @@ def test_a_repository_is_read_by_its_header(repository: tuple[Hub, list[int]], t
 
 def test_a_long_header_is_read_on(repository: tuple[Hub, list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
     hub, sent = repository
-    monkeypatch.setattr("bench.remote._FIRST_BYTES", 1000)
+    monkeypatch.setattr("bench.models.remote._FIRST_BYTES", 1000)
     (found,) = candidates("someone/Shape-GGUF", hub=hub)
     assert found.predictor.layout.arch == "qwen3moe"
     assert sent[:3] == [1000, 1000, 2000]  # twice as much each time, and nothing twice
-    monkeypatch.setattr("bench.remote._MOST_BYTES", 2000)
+    monkeypatch.setattr("bench.models.remote._MOST_BYTES", 2000)
     with pytest.raises(ToolgaugeError, match="damaged"):
         candidates("someone/Shape-GGUF", hub=hub)
 

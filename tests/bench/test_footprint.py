@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.footprint import Footprint, footprints, is_copy, on_host
-from bench.store import Store
+from bench.fit.footprint import Footprint, footprints, is_copy, on_host
+from bench.results.store import Store
 from tests.bench.measured import TWO_CARDS, measured_run, readings
 
 MIB = 1 << 20
@@ -42,7 +42,7 @@ def footprint(lines: str, **others: int | None) -> Footprint:
 
 
 def footprints_of(lines: str, **others: int | None) -> tuple[Footprint, ...]:
-    from bench.rows import MemoryReading
+    from bench.results.rows import MemoryReading
 
     return footprints(
         MemoryReading(1, each.moment, each.source, each.device, each.n_bytes) for each in readings(lines, **others)

@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import pytest
 
-from bench import writer
-from bench.config import RunConfig
-from bench.judge import Rescored, read_again, rescore, verdict
-from bench.plan import make_plan
-from bench.records import EpisodeEnd, ItemRecord, ToolResult
-from bench.store import Store
+from bench.results import writer
+from bench.results.judge import Rescored, read_again, rescore, verdict
+from bench.results.records import EpisodeEnd, ItemRecord, ToolResult
+from bench.results.store import Store
+from bench.run.config import RunConfig
+from bench.run.plan import make_plan
 from bench.suites import simulate
 from bench.suites.case import load
 from engine import formats

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from bench.config import LatencySettings, RunConfig
-from bench.plan import Plan, make_plan, spread
-from bench.rows import Stored
-from bench.todo import n_items_done, todo
+from bench.results.rows import Stored
+from bench.run.config import LatencySettings, RunConfig
+from bench.run.plan import Plan, make_plan, spread
+from bench.run.todo import n_items_done, todo
 from engine import formats
 from engine.formats.reasoning import THINK, Frame
 from engine.llama.params import ContextParams, LoadParams

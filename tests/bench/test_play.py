@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from bench.config import LatencySettings
-from bench.latency import take_samples
-from bench.loading import LoadedModel, Opened, open_model
-from bench.messages import Began, ItemFinished, Message, SampleFinished
-from bench.plan import Plan, make_plan
-from bench.play import Player
-from bench.records import EpisodeEnd, ErrorKind, ItemRecord
-from bench.rows import Stored
-from bench.run import model_spec
+from bench.results.records import EpisodeEnd, ErrorKind, ItemRecord
+from bench.results.rows import Stored
+from bench.run.config import LatencySettings
+from bench.run.execute import model_spec
+from bench.run.latency import take_samples
+from bench.run.loading import LoadedModel, Opened, open_model
+from bench.run.messages import Began, ItemFinished, Message, SampleFinished
+from bench.run.plan import Plan, make_plan
+from bench.run.play import Player
+from bench.run.todo import todo
 from bench.suites.simulate import Episode
-from bench.todo import todo
 from engine.constraint.protocol import Constraint
 from engine.errors import ConstraintError, UnsupportedSchema
 from engine.fake import TEMPLATE, FakeRuntime, fake_model
@@ -112,7 +112,7 @@ class Dwindling(Episode):
 
 
 def test_tools_may_change_from_step_to_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.play.begin", Dwindling)
+    monkeypatch.setattr("bench.run.play.begin", Dwindling)
     outcome = played(plan_of(tmp_path, n_cases=1, with_episode=True))
     for mode in ("native.free", "json.free"):
         prompts = [step.prompt for step in outcome.records[f"mine/episode {mode}"].steps]

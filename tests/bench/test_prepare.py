@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import prepare
-from bench.config import RunConfig
-from bench.plan import PlannedModel
-from bench.prepare import AskingHub, Nobody, NotWanted, models_for, plan_for, stem_of
-from bench.resolve import Hub
+from bench.models.resolve import Hub
+from bench.run import prepare
+from bench.run.config import RunConfig
+from bench.run.plan import PlannedModel
+from bench.run.prepare import AskingHub, Nobody, NotWanted, models_for, plan_for, stem_of
 from engine.quantize import quantize
 from grammars.errors import ToolgaugeError
 from tests.tiny_gguf import write_tiny_model

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, from_json, to_json
+from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, from_json, to_json
 from engine.types import Call, ConstraintStats, Fragment, Generation, Parsed, StopReason, Timings
 from tests.bench.episodes import case_from, play, raw_episode
 

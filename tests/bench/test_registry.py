@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import registry
-from bench.registry import RegistryError
+from bench.models import registry
+from bench.models.registry import RegistryError
 from engine.formats import NATIVE, detect
 from engine.gguf_file import read_gguf
 

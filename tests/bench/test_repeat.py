@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.config import RunConfig
-from bench.judge import verdict
-from bench.loading import open_model
-from bench.plan import make_plan
-from bench.prepare import BUNDLED, Nobody, models_for, provenance
-from bench.run import execute
-from bench.store import Store
+from bench.results.judge import verdict
+from bench.results.store import Store
+from bench.run.config import RunConfig
+from bench.run.execute import execute
+from bench.run.loading import open_model
+from bench.run.plan import make_plan
+from bench.run.prepare import BUNDLED, Nobody, models_for, provenance
 from bench.suites.case import load
 from engine.llama.params import ContextParams
 from engine.runtime import Limits

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import writer
 from bench.report import csv, html, markdown, tables, terminal
 from bench.report.build import build
 from bench.report.rates import Rate
 from bench.report.values import Report, Row
-from bench.store import Store
+from bench.results import writer
+from bench.results.store import Store
 from engine.types import Finding
 from tests.bench.stored import BROKEN, CUT, INVALID, RIGHT, WRONG, stored_run
 

@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
 from bench.report import csv, html, markdown, tables, terminal
 from bench.report.build import build
 from bench.report.details import adherence, bfcl, categories, no_call, order, recovery, repairs, truncation
@@ -24,11 +23,12 @@ from bench.report.document import Fold, Table
 from bench.report.judged import Judged, is_complete
 from bench.report.rates import Rate
 from bench.report.values import Report
-from bench.rows import Cell, Item, ModelRow
-from bench.rows import Score as Verdict
+from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
+from bench.results.rows import Cell, Item, ModelRow
+from bench.results.rows import Score as Verdict
+from bench.results.store import Store
 from bench.score import Outcome, Score, score
 from bench.score.bfcl import OfficialVerdict
-from bench.store import Store
 from bench.suites.case import Case, load
 from engine.types import Call, Parsed, StopReason
 from tests.bench import samples

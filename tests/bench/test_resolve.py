@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import registry as models_toml
-from bench.registry import Registry, RegistryError
-from bench.resolve import Hub, ModelNotFound, RepoFile, at_hand, models_of, quant_of, resolve
+from bench.models import registry as models_toml
+from bench.models.registry import Registry, RegistryError
+from bench.models.resolve import Hub, ModelNotFound, RepoFile, at_hand, models_of, quant_of, resolve
 from tests.bench.hub import REPOS, REVISION, content_of, serving
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.store import Store
+from bench.results.store import Store
 from tests.bench.runner import slow_plan
 
 ROOT = Path(__file__).parents[2]

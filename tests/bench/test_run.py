@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from bench import events
-from bench.config import LatencySettings
-from bench.drive import MAX_DEATHS
-from bench.judge import verdict
-from bench.loading import open_model
-from bench.plan import Plan
-from bench.records import ErrorKind
-from bench.rows import Item, Run
-from bench.run import execute
-from bench.store import Store
+from bench.results.judge import verdict
+from bench.results.records import ErrorKind
+from bench.results.rows import Item, Run
+from bench.results.store import Store
+from bench.run import events
+from bench.run.config import LatencySettings
+from bench.run.drive import MAX_DEATHS
+from bench.run.execute import execute
+from bench.run.loading import open_model
+from bench.run.plan import Plan
 from grammars.errors import ToolgaugeError
 from tests.bench.scripted import (
     PROVENANCE,

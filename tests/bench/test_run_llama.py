@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import LatencySettings
-from bench.judge import verdict
-from bench.loading import open_model
-from bench.plan import Plan, PlannedModel
 from bench.report.build import build
-from bench.rows import Run
-from bench.run import execute
-from bench.store import Store
+from bench.results.judge import verdict
+from bench.results.rows import Run
+from bench.results.store import Store
+from bench.run.config import LatencySettings
+from bench.run.execute import execute
+from bench.run.loading import open_model
+from bench.run.plan import Plan, PlannedModel
 from engine.gguf_file import read_gguf, sha256_of
 from engine.llama.params import ContextParams
 from engine.runtime import Limits

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import registry, shapes
-from bench.registry import RegistryError
+from bench.models import registry, shapes
+from bench.models.registry import RegistryError
 from engine.shapes import FAMILIES
 from engine.shapes.mix import header
 

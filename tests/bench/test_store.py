@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import writer
-from bench.messages import Reading
-from bench.migrations import APPLICATION_ID, MIGRATIONS
-from bench.plan import Plan
-from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
-from bench.store import Store, StoreError, database_path
-from bench.writer import NewLoad, NewScore
+from bench.results import writer
+from bench.results.migrations import APPLICATION_ID, MIGRATIONS
+from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
+from bench.results.store import Store, StoreError, database_path
+from bench.results.writer import NewLoad, NewScore
+from bench.run.messages import Reading
+from bench.run.plan import Plan
 from engine.types import Call, ConstraintStats, Finding, Fragment, Generation, Parsed, StopReason, Timings
 from tests.bench.scripted import PROVENANCE, plan_of
 

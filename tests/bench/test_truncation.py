@@ -11,23 +11,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import writer
-from bench.cuts import Cutter
-from bench.judge import verdict
-from bench.loading import open_model
-from bench.messages import ItemFinished
-from bench.plan import Plan
-from bench.play import Player
-from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
-from bench.rows import Stored
-from bench.run import model_spec
+from bench.results import writer
+from bench.results.judge import verdict
+from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
+from bench.results.rows import Stored
+from bench.results.store import Store
+from bench.run.execute import model_spec
+from bench.run.loading import open_model
+from bench.run.messages import ItemFinished
+from bench.run.plan import Plan
+from bench.run.play import Player
+from bench.run.todo import todo
 from bench.score import score
 from bench.score.outcome import CutAt, Outcome
 from bench.score.truncation import Truncation, TruncationCause, ends_in_repetition, truncation
-from bench.store import Store
 from bench.suites.case import Case
-from bench.todo import todo
-from bench.truncation import CellSweep, Level, sweep
+from bench.truncation.cuts import Cutter
+from bench.truncation.sweep import CellSweep, Level, sweep
 from engine.fake import VOCABULARY, FakeModel
 from engine.formats.hermes import HermesFormat
 from engine.runtime import Limits, Reasoning, Request

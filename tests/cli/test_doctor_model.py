@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from bench import checkup
-from bench.checkup import Examined, Look, Reasons, look_at
 from bench.cli.doctor import model_document
 from bench.cli.main import main
 from bench.cli.shell import Exit
-from bench.diagnosis import diagnose
-from bench.doctor import Check, usable
+from bench.doctor import checkup
+from bench.doctor.checkup import Examined, Look, Reasons, look_at
+from bench.doctor.diagnosis import diagnose
+from bench.doctor.machine import Check, usable
 from bench.report import markdown
 from tests.tiny_gguf import CHAT_TEMPLATE, write_tiny_model
 

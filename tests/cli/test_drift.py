@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bench import drift
 from bench.cli.drift import document, nats
 from bench.cli.main import main
 from bench.cli.shell import Exit
-from bench.drift_values import summarise
+from bench.drift import measure as drift
+from bench.drift.values import summarise
 from bench.report.document import Table
 from engine.quantize import quantize
 from tests.tiny_gguf import write_tiny_model

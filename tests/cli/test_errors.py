@@ -16,7 +16,7 @@ import pytest
 
 from bench.cli.main import main
 from bench.cli.shell import Exit
-from bench.store import Store
+from bench.results.store import Store
 from tests.bench.episodes import ADD, raw_case, write_suite
 from tests.bench.hub import serving
 from tests.bench.stored import RIGHT, WRONG, stored_run

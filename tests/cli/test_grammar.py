@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import trial
+from bench.audit import trial
+from bench.audit.trial import Trial, Tried, Verdict
 from bench.cli.grammar import document
 from bench.cli.main import main
 from bench.cli.shell import Exit
 from bench.report import markdown
-from bench.trial import Trial, Tried, Verdict
 from engine.types import Tool
 
 Captured = pytest.CaptureFixture[str]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import shapes
 from bench.cli.main import main
 from bench.cli.shell import Exit
+from bench.models import shapes
 from bench.profile import profiler
 
 TINY = """

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import events, writer
 from bench.cli.person import Terminal
 from bench.cli.progress import LINE_EVERY_S, RunProgress
-from bench.plan import Plan
-from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
-from bench.store import Store
+from bench.results import writer
+from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
+from bench.results.store import Store
+from bench.run import events
+from bench.run.plan import Plan
 from tests.bench.scripted import PROVENANCE, plan_of
 
 Captured = pytest.CaptureFixture[str]

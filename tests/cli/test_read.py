@@ -11,7 +11,7 @@ from rich.text import Text
 
 from bench.cli.main import main
 from bench.cli.shell import Exit
-from bench.store import Store
+from bench.results.store import Store
 from tests.bench.stored import BROKEN, CUT, RIGHT, WRONG, stored_run
 
 Captured = pytest.CaptureFixture[str]

@@ -15,7 +15,7 @@ import pytest
 
 from bench.cli.main import main
 from bench.cli.shell import Exit
-from bench.store import Store
+from bench.results.store import Store
 from tests.bench.episodes import raw_case, write_suite
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from bench.cli.main import main
 from bench.cli.shell import Exit
 from bench.cli.truncation import document, read_budgets
 from bench.report import markdown
-from bench.truncation import CellSweep, Level, Sweep
+from bench.truncation.sweep import CellSweep, Level, Sweep
 from grammars.errors import ToolgaugeError
 from tests.bench.episodes import raw_case, raw_episode, write_suite
 

@@ -15,7 +15,7 @@ from bench.report.document import Cell, Table, cell
 from bench.report.judged import Judged
 from bench.report.layout import Line, per_line, rate_of, tally
 from bench.report.rates import Rate, rate, share
-from bench.rows import Score as Verdict
+from bench.results.rows import Score as Verdict
 from bench.score.outcome import NoCall
 from bench.score.restraint import wants_no_call
 

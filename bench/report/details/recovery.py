@@ -15,7 +15,7 @@ from bench.report.document import Cell, Table, cell
 from bench.report.judged import Judged, Scored, is_right
 from bench.report.layout import DASH, Line, hits_of, per_line, rate_of
 from bench.report.rates import Rate, mean, rate
-from bench.rows import Score as Verdict
+from bench.results.rows import Score as Verdict
 from bench.score.twins import twins
 from bench.suites.case import FaultKind
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.answerable import Problem, right_answers
-from bench.audit import contradictions
+from bench.audit.answerable import Problem, right_answers
+from bench.audit.precheck import contradictions
 from bench.suites.bfcl import known
 from bench.suites.bfcl.package import ENVIRONMENT
 from bench.suites.case import load

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bench.audit import audit
+from bench.audit.precheck import audit
 from bench.score import Outcome, score
 from bench.suites.case import TWIN_SUFFIX, Case, ExpectedCall, load
 from bench.suites.check import problems
@@ -238,7 +238,7 @@ def test_every_tool_compiles_and_every_ideal_answer_is_let_through(
         del what
         return function(Path())
 
-    monkeypatch.setattr("bench.audit.apart", at_once)  # starting a process takes longer than the audit
+    monkeypatch.setattr("bench.audit.precheck.apart", at_once)  # starting a process takes longer than the audit
     found = audit(replace(SUITE, cases=tuple(CASES)), tiny_vocab, format_id="hermes", backends=("llguidance",))
     assert found.findings == ()
     assert {tally.n_fine for tally in found.tallies} == {len(CASES)}

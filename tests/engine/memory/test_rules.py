@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import shapes
+from bench.models import shapes
 from engine.gguf_header import LongArray, Tensor
 from engine.memory import CannotPredict, Layout, Predictor, Settings, largest, read_layout
 from engine.memory.cache import kv_bytes, output_bytes, padded, room, row_bytes, state_bytes

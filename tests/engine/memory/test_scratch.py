@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from bench import shapes
+from bench.models import shapes
 from engine.gguf_file import read_gguf
 from engine.llama import Model
 from engine.llama.library import library

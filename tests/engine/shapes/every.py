@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bench import shapes
+from bench.models import shapes
 from engine.shapes import Shape
 
 N_TOKENS: Final = 600

@@ -1,0 +1,1 @@
+"""What quantization does to the probabilities of right answers."""

@@ -1,0 +1,1 @@
+"""Memory of a model before it is loaded, beside what runs measured."""

@@ -1,0 +1,139 @@
+"""Rows of the result file to values and back. Knows the column names and nothing about when or why they are used."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
+from bench.results.rows import Cell, Item, LatencySample, Load, MemoryReading, ModelRow, Run, Score
+from engine.types import Call, ConstraintStats, Finding, Fragment, Generation, Parsed, StopReason, Timings
+
+_TIMINGS = [field.name for field in dataclasses.fields(Timings)]
+_CONSTRAINT = [field.name for field in dataclasses.fields(ConstraintStats)]
+
+
+def to_json(value: object) -> str:
+    """ASCII only: model output may hold lone surrogates, which a UTF-8 file cannot."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def clean(text: str) -> str:
+    """The text without lone surrogates, which SQLite refuses."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def pack_tokens(tokens: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(tokens)}I", *tokens)
+
+
+def unpack_tokens(data: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"<{len(data) // 4}I", data)
+
+
+def _plain(kind: type, row: sqlite3.Row) -> dict[str, Any]:
+    return {field.name: row[field.name] for field in dataclasses.fields(kind)}
+
+
+def run(row: sqlite3.Row) -> Run:
+    values = _plain(Run, row)
+    for name in ("config", "argv", "versions", "host"):
+        values[name] = json.loads(values[name])
+    return Run(**values | {"argv": tuple(values["argv"])})
+
+
+def cell(row: sqlite3.Row) -> Cell:
+    columns = {field.name: field.name for field in dataclasses.fields(ModelRow)}
+    columns |= {"id": "model_id", "position": "model_position"}
+    values = {name: row[column] for name, column in columns.items()}
+    findings = tuple(Finding(**finding) for finding in json.loads(values["findings"]))
+    model = ModelRow(**values | {"context": json.loads(values["context"]), "findings": findings})
+    own = {field.name: row[field.name] for field in dataclasses.fields(Cell) if field.name != "model"}
+    return Cell(**own, model=model)
+
+
+def item(row: sqlite3.Row) -> Item:
+    error = None
+    if row["error"] is not None:
+        error = ItemError(ErrorKind(row["error"]), row["error_message"], tuple(json.loads(row["error_log"])))
+    same = (field.name for field in dataclasses.fields(Item) if field.name not in ("end", "error", "extra"))
+    values = {name: row[name] for name in same}
+    return Item(**values, end=EpisodeEnd(row["episode_end"]), error=error, extra=json.loads(row["extra"]))
+
+
+def record(item: Item, steps: Sequence[StepRecord]) -> ItemRecord:
+    return ItemRecord(
+        case_id=item.case_id,
+        steps=tuple(steps),
+        end=item.end,
+        error=item.error,
+        format_id=item.format_id,
+        format_version=item.format_version,
+        extra=item.extra,
+    )
+
+
+def step_values(step: StepRecord) -> dict[str, object]:
+    """The columns of a step, apart from its item, position and prompt."""
+    generation = step.generation
+    stats = generation.constraint
+    return {
+        "tokens": pack_tokens(generation.tokens),
+        "text": clean(generation.text),
+        "stop": generation.stop.value,
+        "n_prompt": generation.n_prompt,
+        "n_cached": generation.n_cached,
+        "n_reasoning": generation.n_reasoning,
+        "n_drafted": generation.n_drafted,
+        "n_accepted": generation.n_accepted,
+        **dataclasses.asdict(generation.timings),
+        **(dataclasses.asdict(stats) if stats else dict.fromkeys(_CONSTRAINT)),
+        "parsed": to_json(dataclasses.asdict(step.parsed)),
+        "results": to_json([dataclasses.asdict(result) for result in step.results]),
+    }
+
+
+def step(row: sqlite3.Row) -> StepRecord:
+    stats = {name: row[name] for name in _CONSTRAINT}
+    parsed = json.loads(row["parsed"])
+    parsed["calls"] = tuple(Call(**call) for call in parsed["calls"])
+    parsed["fragments"] = tuple(Fragment(**fragment) for fragment in parsed["fragments"])
+    return StepRecord(
+        generation=Generation(
+            tokens=unpack_tokens(row["tokens"]),
+            text=row["text"],
+            stop=StopReason(row["stop"]),
+            n_prompt=row["n_prompt"],
+            n_cached=row["n_cached"],
+            n_reasoning=row["n_reasoning"],
+            n_drafted=row["n_drafted"],
+            n_accepted=row["n_accepted"],
+            timings=Timings(**{name: row[name] for name in _TIMINGS}),
+            constraint=None if stats["n_masked"] is None else ConstraintStats(**stats),
+        ),
+        parsed=Parsed(**parsed),
+        results=tuple(ToolResult(**result) for result in json.loads(row["results"])),
+        prompt=row["prompt"],
+    )
+
+
+def score(row: sqlite3.Row) -> Score:
+    values = _plain(Score, row)
+    return Score(**values | {"stale": bool(values["stale"]), "details": json.loads(values["details"])})
+
+
+def latency_sample(row: sqlite3.Row) -> LatencySample:
+    values = _plain(LatencySample, row)
+    return LatencySample(**values | {"drafted": bool(values["drafted"])})
+
+
+def load(row: sqlite3.Row) -> Load:
+    return Load(**_plain(Load, row))
+
+
+def memory_reading(row: sqlite3.Row) -> MemoryReading:
+    return MemoryReading(**_plain(MemoryReading, row))

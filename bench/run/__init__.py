@@ -1,0 +1,1 @@
+"""One run: settings, plan, worker processes, episodes played, the latency pass."""

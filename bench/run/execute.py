@@ -1,0 +1,184 @@
+"""Runs a plan: workers play it model by model, everything that finishes is stored at once, and nothing is done twice.
+
+    execute(store, plan, provenance, opener=open_model, listener=print)
+
+The same plan again resumes the newest unfinished run of it. Knows no terminal: it tells events (`bench.run.events`) and
+raises `Interrupted` when a person wants it to end.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+from bench import numbers
+from bench.results import writer
+from bench.results.rows import Run
+from bench.results.store import DEFAULT_PATH, Store
+from bench.results.writer import Provenance
+from bench.run import events
+from bench.run.drive import Desk, Driver, LoadError, Opener, Scorer, Stopped, cell_rows
+from bench.run.estimate import Pace, from_history
+from bench.run.messages import ModelSpec
+from bench.run.plan import Plan, PlannedModel
+from bench.run.todo import n_items_done, n_samples_done, todo
+from grammars.errors import ToolgaugeError
+
+Which = Literal["auto", "new"] | int  # resume if there is something to resume; never; or exactly this run
+
+
+class Interrupted(KeyboardInterrupt):
+    """A person pressed Ctrl-C; everything that was finished is stored, and `command` goes on from there."""
+
+    def __init__(self, run_id: int, n_done: int, n_planned: int, command: str) -> None:
+        self.run_id, self.command = run_id, command
+        super().__init__(f"interrupted: {n_done} of {n_planned} items are stored; go on with: {command}")
+
+
+def execute(
+    store: Store,
+    plan: Plan,
+    provenance: Provenance,
+    *,
+    opener: Opener,
+    scorer: Scorer | None = None,
+    which: Which = "auto",
+    listener: events.Listener = events.ignore,
+) -> Run:
+    """Do whatever of the plan is not stored yet and return the finished run.
+
+    A model that cannot be loaded does not keep the others from being measured; it is an error at the end.
+    """
+    run_id = find_run(store, plan, which)
+    resumed = run_id is not None
+    if run_id is None:
+        run_id = writer.begin_run(store, plan, provenance)
+    else:
+        writer.claim(store, run_id)
+    finished = False
+    try:
+        with _interrupts_noted() as stop_wanted, tempfile.TemporaryDirectory(prefix="toolgauge-") as folder:
+            stored = store.stored(run_id)
+            pace = Pace(plan, stored)
+            desk = Desk(store, run_id, opener, scorer, listener, stop_wanted, pace, Path(folder))
+            run = store.run(str(run_id))
+            done = n_items_done(stored, plan), n_samples_done(stored, plan)
+            listener(events.Started(run, plan, *done, resumed=resumed))
+            expected = from_history(store, plan, provenance.host, stored)
+            if expected:
+                listener(events.Estimated(expected.remaining_s, expected.basis))
+            failures = _drive_all(desk, plan)
+        finished = not failures
+    except Stopped:
+        n_done = n_items_done(store.stored(run_id), plan)
+        raise Interrupted(run_id, n_done, plan.n_items, resume_command(store, run_id)) from None
+    finally:
+        writer.release(store, run_id, finished=finished)
+    if failures:
+        raise ToolgaugeError(_left_out(failures, plan, run_id))
+    run = store.run(str(run_id))
+    listener(events.Finished(run, store.n_errors(run_id)))
+    return run
+
+
+def find_run(store: Store, plan: Plan, which: Which) -> int | None:
+    """The run to go on with, or None for a new one."""
+    if which == "new":
+        return None
+    if which == "auto":
+        return next((run.id for run in store.runs() if run.plan_key == plan.key and run.finished_utc is None), None)
+    run = store.run(str(which))
+    if run.plan_key != plan.key:
+        raise ToolgaugeError(
+            f"run {run.id} was made with other settings, files or versions than now; "
+            "use the same, or start anew with --new"
+        )
+    return run.id
+
+
+def resume_command(store: Store, run_id: int) -> str:
+    """What to type to go on with a run."""
+    words = ["toolgauge", "run", "--resume", str(run_id)]
+    if store.path != Path(DEFAULT_PATH):
+        words += ["--db", str(store.path)]
+    return shlex.join(words)
+
+
+def _drive_all(desk: Desk, plan: Plan) -> list[str]:
+    """Every model in turn; returns why some could not be loaded."""
+    rows = {
+        (cell.model.gguf_sha256, cell.mode, cell.backend, cell.suite): cell for cell in desk.store.cells(desk.run_id)
+    }
+    cell_ids = {key: cell.id for key, cell in rows.items()}
+    model_ids = {cell.model.gguf_sha256: cell.model.id for cell in rows.values()}
+    failures = []
+    for model in plan.models:
+        left = todo(plan, model, desk.store.stored(desk.run_id))
+        if not left:
+            continue
+        cells = plan.cells_of(model)
+        spec = model_spec(plan, model, desk.opener)
+        try:
+            Driver(desk, model, model_ids[model.gguf_sha256], spec, cell_rows(cells, cell_ids)).run(left)
+        except LoadError as error:
+            failures.append(str(error))
+            if len(plan.models) > 1:
+                desk.listener(events.Warned(f"{model.label} is left out: {error}"))
+    return failures
+
+
+def _left_out(failures: list[str], plan: Plan, run_id: int) -> str:
+    if len(plan.models) == 1:
+        return failures[0]
+    n_measured = len(plan.models) - len(failures)
+    rest = f"; `toolgauge report {run_id}` prints what the others answered" if n_measured else ""
+    return f"{numbers.plural(len(failures), 'model file')} of {len(plan.models)} left out: {'; '.join(failures)}{rest}"
+
+
+def model_spec(plan: Plan, model: PlannedModel, opener: Opener) -> ModelSpec:
+    config = plan.config
+    return ModelSpec(
+        path=model.path,
+        template=model.template,
+        load=config.load,
+        context=plan.cells_of(model)[0].context,
+        format_id=model.format_id,
+        thinking=config.thinking,
+        reasoning_effort=config.reasoning_effort,
+        limits=config.limits,
+        sampling=config.sampling,
+        forced_tokens=config.forced_tokens,
+        draft=config.draft,
+        n_slots=config.parallel,
+        has_latency_pass=config.latency.enabled,
+        log_path=Path(),  # each start of a worker has one of its own
+        opener=opener,
+    )
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[Callable[[], bool]]:
+    """Within the block Ctrl-C is only noted, so that no write is torn; a second one ends the block at once."""
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted.is_set
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if noted.is_set():
+            raise KeyboardInterrupt
+        noted.set()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,240 @@
+"""From settings to cells to items, before anything is loaded: what a run will do, and the name of each piece of it.
+
+An item's key is a hash of everything that determines its answer, so that a run can be resumed by running the same
+command. How fast it is computed (slots, threads, host) is an attribute and no part of the key. Knows no store and no
+process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from bench.modes import NO_BACKEND, Mode, check_backend, select
+from bench.run.config import DEFAULT_N_CTX, RunConfig
+from bench.suites import simulate
+from bench.suites.case import Case, Suite
+from bench.version import NAME, own_version
+from engine import formats
+from engine.llama.params import ContextParams
+from grammars.errors import ToolgaugeError
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedModel:
+    """A GGUF and what its header says."""
+
+    name: str
+    quant: str
+    path: str  # `fake:NAME` for the scripted runtime
+    gguf_sha256: str
+    gguf_bytes: int
+    template: str | None  # source; None: it has none
+    architecture: str
+    format_id: str | None  # None: no native format was recognised
+    n_ctx_train: int
+
+    @property
+    def template_sha256(self) -> str:
+        return hashlib.sha256((self.template or "").encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.quant}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedItem:
+    """One case of the accuracy pass, one trial."""
+
+    key: str
+    case: Case
+    position: int  # in the suite
+    trial: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSample:
+    """One repetition of one case of the latency pass."""
+
+    key: str
+    case: Case
+    repetition: int
+    drafted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCell:
+    model: PlannedModel
+    context: ContextParams  # with `n_ctx` decided
+    mode: Mode
+    backend: str
+    backend_version: str
+    suite: Suite
+    items: tuple[PlannedItem, ...]
+    samples: tuple[PlannedSample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that one run does, in the order in which it is shown."""
+
+    config: RunConfig
+    models: tuple[PlannedModel, ...]
+    cells: tuple[PlannedCell, ...]
+
+    @property
+    def key(self) -> str:
+        keys = [item.key for cell in self.cells for item in cell.items]
+        keys += [sample.key for cell in self.cells for sample in cell.samples]
+        return _hash(sorted(keys))
+
+    @property
+    def n_items(self) -> int:
+        return sum(len(cell.items) for cell in self.cells)
+
+    @property
+    def n_samples(self) -> int:
+        return sum(len(cell.samples) for cell in self.cells)
+
+    def cells_of(self, model: PlannedModel) -> tuple[PlannedCell, ...]:
+        return tuple(cell for cell in self.cells if cell.model is model)
+
+
+def make_plan(config: RunConfig, models: Sequence[PlannedModel], suites: Sequence[Suite]) -> Plan:
+    """Every model x suite x mode, with the cases that `limit` leaves; an impossible combination is an error here."""
+    modes = select(config.modes)
+    check_backend(config.backend)
+    _check_distinct(models)
+    for model in models:
+        _check_format(model, modes)
+    cells = tuple(_cell(config, model, suite, mode) for model in models for suite in suites for mode in modes)
+    return Plan(config, tuple(models), cells)
+
+
+def spread(cases: Sequence[Case], n: int | None) -> tuple[Case, ...]:
+    """The first `n` cases, taken from the categories in turn, in the order of the suite."""
+    if n is None or n >= len(cases):
+        return tuple(cases)
+    by_category: dict[str, list[Case]] = {}
+    for case in cases:
+        by_category.setdefault(case.category, []).append(case)
+    rounds = [
+        (place, order, case) for order, group in enumerate(by_category.values()) for place, case in enumerate(group)
+    ]
+    taken = {case.id for _, _, case in sorted(rounds, key=lambda entry: entry[:2])[:n]}
+    return tuple(case for case in cases if case.id in taken)
+
+
+def _check_distinct(models: Sequence[PlannedModel]) -> None:
+    seen: dict[str, PlannedModel] = {}
+    for model in models:
+        twin = seen.setdefault(model.gguf_sha256, model)
+        if twin is not model:
+            raise ToolgaugeError(
+                f"{twin.path} and {model.path} are the same; to compare a file with itself, run it again with --new"
+            )
+
+
+def _check_format(model: PlannedModel, modes: Sequence[Mode]) -> None:
+    if model.format_id in formats.NATIVE or all(mode.style == "json" for mode in modes):
+        return
+    raise ToolgaugeError(
+        f"{model.label} writes tool calls in a format that toolgauge does not recognise; name it with --format ID "
+        "(`toolgauge formats` lists them), or measure with --modes json.free,json.schema"
+    )
+
+
+def _cell(config: RunConfig, model: PlannedModel, suite: Suite, mode: Mode) -> PlannedCell:
+    backend = config.backend if mode.constrained else NO_BACKEND
+    version = backend_version(backend)
+    context = _context(config, model)
+    cases = spread(suite.cases, config.limit)
+    identity = _identity(config, model, context, mode) | {"backend": [backend, version]}
+
+    def key(case: Case, pass_: str, repetition: int) -> str:
+        place = {"case": [suite.name, case.id, case.content_hash], "pass": pass_, "trial": repetition}
+        return _hash(identity | place)
+
+    def sample(case: Case, repetition: int, drafted: bool) -> PlannedSample:
+        return PlannedSample(
+            key(case, "latency, drafted" if drafted else "latency", repetition), case, repetition, drafted
+        )
+
+    positions = {case.id: position for position, case in enumerate(suite.cases)}
+    items = (
+        PlannedItem(key(case, "accuracy", trial), case, positions[case.id], trial)
+        for trial in range(config.trials)
+        for case in cases
+    )
+    measured = spread(cases, config.latency.n_cases) if config.latency.enabled else ()
+    samples = (
+        sample(case, repetition, drafted)
+        for repetition in range(config.latency.repetitions)
+        for case in measured
+        for drafted in ((False, True) if config.draft else (False,))
+    )
+    return PlannedCell(model, context, mode, backend, version, suite, tuple(items), tuple(samples))
+
+
+def _context(config: RunConfig, model: PlannedModel) -> ContextParams:
+    n_ctx = config.context.n_ctx or min(model.n_ctx_train or DEFAULT_N_CTX, DEFAULT_N_CTX)
+    return replace(config.context, n_ctx=n_ctx)
+
+
+def _identity(config: RunConfig, model: PlannedModel, context: ContextParams, mode: Mode) -> dict[str, Any]:
+    """All that determines an answer, apart from the case, the trial and the backend."""
+    native = formats.NATIVE.get(model.format_id or "")
+    style = native if native and mode.style == "native" else formats.envelope(native)
+    return {
+        "toolgauge": version_of("toolgauge"),
+        "llama.cpp": version_of("llama-cpp-python"),
+        "gguf": model.gguf_sha256,
+        "template": model.template_sha256,
+        "mode": mode.id,
+        "format": [style.id, style.version],
+        "frame": asdict(style.frame),
+        "simulator": simulate.VERSION,
+        "context": {name: getattr(context, name) for name in ("n_ctx", "type_k", "type_v", "flash_attn", "swa_full")},
+        "n_gpu_layers": config.load.n_gpu_layers,
+        "sampling": asdict(config.sampling),
+        "limits": asdict(config.limits),
+        "thinking": config.thinking,
+        "reasoning_effort": config.reasoning_effort,
+        "forced_tokens": config.forced_tokens and mode.constrained,
+    }
+
+
+_BACKEND_LIBRARIES = {"llguidance": "llguidance", "gbnf": "llama-cpp-python", "outlines": "outlines_core"}
+
+
+def backend_version(backend: str) -> str:
+    return "" if backend == NO_BACKEND else version_of(_BACKEND_LIBRARIES[backend])
+
+
+@cache
+def version_of(distribution: str) -> str:
+    """The installed version, or `missing`."""
+    if distribution == NAME:
+        return own_version()
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
+
+def versions() -> Mapping[str, str]:
+    """Of everything whose version can move a result."""
+    import platform
+
+    names = ("toolgauge", "llama-cpp-python", "llguidance", "outlines_core", "jinja2", "numpy")
+    return {name: version_of(name) for name in names} | {"python": platform.python_version()}
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:32]

@@ -1,0 +1,284 @@
+"""From what a person named to a plan: models found, headers read, missing levels made, suites loaded, provenance noted.
+
+    plan = plan_for(config, person)
+
+Loads no weights. Downloads and quantization happen here, before anything is measured. What a person should hear or
+decide goes through `Person`, which the command line implements.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from bench import numbers
+from bench.models.registry import Model
+from bench.models.resolve import Hub, Resolved, resolve
+from bench.results.writer import Provenance
+from bench.run.config import RunConfig
+from bench.run.host import host
+from bench.run.plan import Plan, PlannedModel, make_plan, versions
+from bench.suites.case import load
+from engine import formats
+from engine.fake import PREFIX
+from engine.gguf_file import GgufFile, read_gguf, same_model, sha256_of
+from engine.quantize import SOURCES, find_level, quantize
+from grammars.errors import ToolgaugeError
+
+BUNDLED = "nano"  # its name in models.toml
+BUNDLED_QUANTS = ("F16", "Q8_0", "Q4_K_M", "Q2_K")
+BUNDLED_SUITES = ("quick", "nano")
+HUB_PREFIX = "hf:"  # marks what was given with -hf
+_MOST_DIFFERENCES = 3
+_LEVEL_SUFFIX = re.compile(
+    r"[-._](?:UD-)?(?:I?Q\d\w*|TQ\d_\d|BF16|FP?16|FP?32|MXFP4\w*|NVFP4)(?:-pure)?$", re.IGNORECASE
+)
+_PART_SUFFIX = re.compile(r"-\d{5}-of-\d{5}$")
+
+
+class Person(Protocol):
+    """Whoever started this: told things, shown progress, asked before gigabytes are fetched."""
+
+    def say(self, text: str) -> None: ...
+
+    def progress(self, label: str) -> AbstractContextManager[Callable[[float], None]]: ...
+
+    def may_download(self, what: str) -> bool: ...
+
+
+class Nobody:
+    """Says nothing, and lets everything be downloaded."""
+
+    def say(self, text: str) -> None: ...
+
+    def progress(self, label: str) -> AbstractContextManager[Callable[[float], None]]:
+        return nullcontext(lambda fraction: None)
+
+    def may_download(self, what: str) -> bool:
+        return True
+
+
+class NotWanted(ToolgaugeError):
+    """A download was refused."""
+
+
+@dataclass(frozen=True)
+class AskingHub(Hub):
+    """The Hub, with a question before each file that is not in its cache."""
+
+    person: Person = field(default_factory=Nobody)
+
+    def fetch(self, repo: str, name: str, revision: str) -> Path:
+        """Raises `NotWanted` where the person says no."""
+        from huggingface_hub import try_to_load_from_cache
+
+        if not isinstance(try_to_load_from_cache(repo, name, cache_dir=self.cache, revision=revision), str):
+            what = f"{name} ({numbers.size(self._n_bytes(repo, name, revision))}) from {repo}"
+            if not self.person.may_download(what):
+                raise NotWanted(f"{what} is not on this machine; download it with --yes, or name a local file")
+        return super().fetch(repo, name, revision)
+
+    def _n_bytes(self, repo: str, name: str, revision: str) -> int | None:
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+        from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+        try:
+            url = hf_hub_url(repo, name, revision=revision, endpoint=self.endpoint)
+            return get_hf_file_metadata(url).size
+        except (HfHubHTTPError, OfflineModeIsEnabled):
+            return None  # fetching says what is wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One file to measure; `quant` is the level asked of it, None: its own. From the Hub come files as they are."""
+
+    name: str
+    file: GgufFile
+    quant: str | None
+    row: Model | None
+    is_from_hub: bool
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a person named the file itself."""
+        return self.row is None and not self.is_from_hub
+
+
+def plan_for(config: RunConfig, person: Person) -> Plan:
+    """Find everything that the settings name; whatever is missing or unusable is one error that says what to do."""
+    suites = tuple(load(suite, config.tools) for suite in config.suites)
+    return make_plan(config, models_for(config, person), suites)
+
+
+def provenance(argv: Sequence[str]) -> Provenance:
+    return Provenance(tuple(argv), versions(), host())
+
+
+def models_for(config: RunConfig, person: Person) -> tuple[PlannedModel, ...]:
+    """Find, fetch and quantize; the models in the order in which they were named, each once."""
+    hub = AskingHub(person=person)
+    template = read_template(Path(config.chat_template)) if config.chat_template else None
+    format_id = native_format(config.format)
+    scripted = [
+        (place, _scripted(name, format_id)) for place, name in enumerate(config.models) if name.startswith(PREFIX)
+    ]
+    found = [
+        (place, _found(each))
+        for place, name in enumerate(config.models)
+        if not name.startswith(PREFIX)
+        for each in _resolve(name, config.quants, hub)
+    ]
+    ladder = _one_name_for_one_model([each for _, each in found], person)
+    files: dict[Path, tuple[int, Found]] = {}
+    for (place, _), each in zip(found, ladder, strict=True):
+        at_level = _at_level(each, ladder, person)
+        files.setdefault(at_level.file.path, (place, at_level))
+    planned = [(place, _planned(each, template, format_id, person)) for place, each in files.values()]
+    in_order = sorted([*scripted, *planned], key=lambda entry: entry[0])
+    return _labelled_apart([model for _, model in in_order])
+
+
+def _resolve(name: str, quants: Sequence[str], hub: Hub) -> tuple[Resolved, ...]:
+    is_repository = name.startswith(HUB_PREFIX)
+    return resolve(name.removeprefix(HUB_PREFIX), quants, hub=hub, from_hub=is_repository)
+
+
+def _found(resolved: Resolved) -> Found:
+    return Found(resolved.name, read_gguf(resolved.path), resolved.quant, resolved.row, resolved.repo is not None)
+
+
+def _one_name_for_one_model(files: Sequence[Found], person: Person) -> list[Found]:
+    """Give local files that are one model at different levels one name, and say how they differ beside that."""
+    firsts: list[Found] = []
+    named = []
+    for found in files:
+        if not found.is_local:
+            named.append(found)
+            continue
+        twin = next((first for first in firsts if same_model(first.file, found.file).same), None)
+        if twin is None:
+            if firsts:
+                _tell_apart(firsts[0], found, person)
+            twin = replace(found, name=stem_of(found.file.path))
+            firsts.append(twin)
+        elif notes := same_model(twin.file, found.file).notes:
+            shown = "; ".join(notes[:_MOST_DIFFERENCES])
+            person.say(f"{found.file.path.name} is {twin.name} at another level, and differs in {shown}")
+        named.append(replace(found, name=twin.name))
+    return named
+
+
+def _tell_apart(first: Found, other: Found, person: Person) -> None:
+    conflicts = "; ".join(same_model(first.file, other.file).conflicts[:_MOST_DIFFERENCES])
+    names = f"{first.file.path.name} and {other.file.path.name}"
+    person.say(f"{names} are different models, so they are measured apart: {conflicts}")
+
+
+def stem_of(path: Path) -> str:
+    """Name a model by its file, without level and part."""
+    stem = _PART_SUFFIX.sub("", path.stem)
+    return _LEVEL_SUFFIX.sub("", stem) or stem
+
+
+def _at_level(found: Found, ladder: Sequence[Found], person: Person) -> Found:
+    """Find the file of the level that was asked for: another that was named, or one made from the best source."""
+    if found.quant is None:
+        return replace(found, quant=found.file.quant)
+    if found.is_from_hub:
+        return found
+    level = find_level(found.quant).name
+    mates = [mate.file for mate in ladder if mate.name == found.name and not mate.is_from_hub]
+    there = next((mate for mate in mates if mate.quant == level), None)
+    if there is None:
+        sources = sorted((mate for mate in mates if mate.quant in SOURCES), key=lambda mate: SOURCES.index(mate.quant))
+        source = (sources or [found.file])[0].path
+        with person.progress(f"Making {found.name} {level}") as progress:
+            there = read_gguf(quantize(source, level, progress=progress))
+    return replace(found, file=there, quant=level)
+
+
+def read_template(path: Path) -> str:
+    """A chat template that a person gives in place of a model's own."""
+    try:
+        return path.expanduser().read_text(encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ToolgaugeError(f"cannot read the chat template {path}: {reason}") from error
+    except UnicodeDecodeError as error:
+        raise ToolgaugeError(f"the chat template {path} is not UTF-8 text; save it as such") from error
+
+
+def native_format(format_id: str | None) -> str | None:
+    """The id of a native format, as a person gives it; None: they give none."""
+    if format_id == formats.ENVELOPE.id:
+        raise ToolgaugeError(
+            f"'{format_id}' is not a model's own format: the json.* modes ask every model for it; name another format"
+        )
+    return formats.get(format_id).id if format_id else None
+
+
+def _planned(found: Found, template: str | None, format_id: str | None, person: Person) -> PlannedModel:
+    file = found.file
+    template = template or file.template(tools=True)
+    return PlannedModel(
+        name=found.name,
+        quant=found.quant or file.quant,
+        path=str(file.path),
+        gguf_sha256=_digest(file, person),
+        gguf_bytes=file.n_bytes,
+        template=template,
+        architecture=file.arch,
+        format_id=format_id or (found.row.format if found.row else _detected(template)),
+        n_ctx_train=file.n_ctx_train or 0,
+    )
+
+
+def _detected(template: str | None) -> str | None:
+    found = formats.detect(template).format if template else None
+    return found.id if found else None
+
+
+def _digest(file: GgufFile, person: Person) -> str:
+    n_read = 0
+
+    def told(n_bytes: int) -> None:
+        nonlocal n_read
+        n_read += n_bytes
+        progress(n_read / max(1, file.n_bytes))
+
+    with person.progress(f"Reading {file.path.name}") as progress:
+        return sha256_of(file, on_progress=told)
+
+
+def _labelled_apart(models: Sequence[PlannedModel]) -> tuple[PlannedModel, ...]:
+    """Give files that are called alike the rest of their names."""
+    labels = Counter((model.name, model.quant) for model in models)
+    return tuple(
+        replace(model, quant=f"{model.quant} ({Path(model.path).stem})")
+        if labels[model.name, model.quant] > 1
+        else model
+        for model in models
+    )
+
+
+def _scripted(name: str, format_id: str | None) -> PlannedModel:
+    from engine.fake import TEMPLATE
+
+    return PlannedModel(
+        name=name,
+        quant="",
+        path=name,
+        gguf_sha256=hashlib.sha256(name.encode()).hexdigest(),
+        gguf_bytes=0,
+        template=TEMPLATE.source,
+        architecture="scripted",
+        format_id=format_id or "hermes",
+        n_ctx_train=8192,
+    )

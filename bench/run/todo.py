@@ -1,0 +1,80 @@
+"""What of a plan is still to do, and in which order a worker does it. Pure functions over values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.results.rows import Stored
+from bench.run.messages import ItemJob, SampleJob, Work
+from bench.run.plan import Plan, PlannedCell, PlannedItem, PlannedModel, PlannedSample
+
+MAX_ATTEMPTS = 2  # an item that was in flight at a crash is tried once more by a resume
+
+
+def is_done(stored: Stored, item: PlannedItem) -> bool:
+    tries = stored.attempts.get(item.key, 0)
+    return tries > 0 and not (item.key in stored.crashed and tries < MAX_ATTEMPTS)
+
+
+def n_items_done(stored: Stored, plan: Plan) -> int:
+    return sum(is_done(stored, item) for cell in plan.cells for item in cell.items)
+
+
+def n_samples_done(stored: Stored, plan: Plan) -> int:
+    return sum(sample.key in stored.samples for cell in plan.cells for sample in cell.samples)
+
+
+@dataclass(slots=True)
+class Todo:
+    """The open items and samples of one model, by key, in the order of work; what is stored is struck off."""
+
+    items: dict[str, tuple[PlannedCell, PlannedItem]]
+    samples: dict[str, tuple[PlannedCell, PlannedSample]]
+    attempts: Mapping[str, int]  # of the items: which attempt the next one is
+
+    def __len__(self) -> int:
+        return len(self.items) + len(self.samples)
+
+    def strike_off(self, key: str) -> None:
+        self.items.pop(key, None)
+        self.samples.pop(key, None)
+
+    def work(self) -> Work:
+        items = (
+            ItemJob(key, item.case, cell.mode.id, cell.backend, item.trial, alone=self.attempts[key] > 1)
+            for key, (cell, item) in self.items.items()
+        )
+        samples = (
+            SampleJob(key, sample.case, cell.mode.id, cell.backend, sample.repetition, sample.drafted)
+            for key, (cell, sample) in self.samples.items()
+        )
+        return Work(tuple(items), tuple(samples))
+
+
+def todo(plan: Plan, model: PlannedModel, stored: Stored) -> Todo:
+    """All open work of a model: a case in all its modes, then the next case; what crashed before comes last."""
+    cells = plan.cells_of(model)
+    suites = {cell.suite.name: place for place, cell in reversed(list(enumerate(cells)))}
+    items = [
+        ((item.key in stored.attempts, suites[cell.suite.name], place, number), cell, item)
+        for number, cell in enumerate(cells)
+        for place, item in enumerate(cell.items)
+        if not is_done(stored, item)
+    ]
+    samples = [
+        (_sample_order(cells, number, place), cell, sample)
+        for number, cell in enumerate(cells)
+        for place, sample in enumerate(cell.samples)
+        if sample.key not in stored.samples
+    ]
+    return Todo(
+        {item.key: (cell, item) for _, cell, item in sorted(items, key=lambda entry: entry[0])},
+        {sample.key: (cell, sample) for _, cell, sample in sorted(samples, key=lambda entry: entry[0])},
+        {item.key: stored.attempts.get(item.key, 0) + 1 for _, _, item in items},
+    )
+
+
+def _sample_order(cells: tuple[PlannedCell, ...], number: int, place: int) -> tuple[int, int]:
+    """Modes take turns at being first, so that neither heat nor a busy moment favours one."""
+    return place, (number + place) % len(cells)

@@ -1,0 +1,113 @@
+"""The worker process: one loaded model, all modes of all its suites played there, whole items sent to the parent.
+
+It has a process of its own because a native abort cannot be caught. It writes no result file, ignores Ctrl-C (its
+parent ends it) and never outlives its parent.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from bench.run.latency import take_samples
+from bench.run.messages import Checked, Done, Loaded, LoadFailed, Measured, Message, ModelSpec, Reading, Work
+from bench.run.play import Player
+from engine.meter import Reading as Metered
+from engine.meter import make_meter
+from grammars.errors import ToolgaugeError
+
+
+def main(pipe: Connection, spec: ModelSpec) -> None:
+    """The life of a worker; runs in the new process."""
+    _write_into(spec.log_path)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _end_with_parent()
+
+    work: Work = pipe.recv()
+    try:
+        _serve(spec, work, pipe.send)
+    except CannotOpen as error:
+        pipe.send(LoadFailed(str(error)))
+
+
+class CannotOpen(ToolgaugeError):
+    """The model, or a context of it, cannot be opened here."""
+
+
+def _serve(spec: ModelSpec, work: Work, send: Callable[[Message], None]) -> None:
+    meter = make_meter()
+    meter.start()
+    readings = _readings("before", meter.read())
+    started_s = time.perf_counter()
+    with _opening():
+        model = spec.opener(spec, work)
+    player = Player(model, spec, send)
+    is_told = False
+    # The latency pass comes first: its context is the one that a single user needs, and so are the peaks until then.
+    for single in (single for single, jobs in ((True, work.samples), (False, work.items)) if jobs):
+        with ExitStack() as stack:
+            with _opening():
+                opened = stack.enter_context(model.runtime(single=single))
+            if not is_told:
+                load_s = time.perf_counter() - started_s
+                send(Loaded(load_s, opened.runtime.n_ctx, spec.n_slots, model.build))
+                send(Measured(readings + _readings("loaded", meter.read())))
+                send(Checked(model.findings()))
+                is_told = True
+            if single:
+                take_samples(player, opened.runtime, meter, work.samples)
+            else:
+                player.play(opened.runtime, work.items)
+            moment = "peak" if single or not spec.has_latency_pass else "parallel"
+            buffers = (Reading(moment, buffer.kind, buffer.device, buffer.n_bytes) for buffer in opened.buffers)
+            send(Measured((*_readings(moment, meter.read()), *buffers)))
+    meter.stop()
+    send(Done())
+
+
+@contextmanager
+def _opening() -> Iterator[None]:
+    """Errors in here are about the model as a whole, and another attempt would end the same way."""
+    try:
+        yield
+    except ToolgaugeError as error:
+        raise CannotOpen(str(error)) from error
+
+
+def _readings(moment: str, reading: Metered) -> tuple[Reading, ...]:
+    """Resident and video memory; at a peak the peaks so far."""
+    at_peak = moment in ("peak", "parallel")
+    rss = reading.rss_peak_bytes if at_peak else reading.rss_bytes
+    vram = reading.vram_peak_bytes if at_peak else reading.vram_bytes
+    return (Reading(moment, "rss", "", rss), Reading(moment, "vram", reading.vram_scope or "", vram))
+
+
+def _write_into(path: Path) -> None:
+    """Send what anybody here, C code included, writes to the terminal into the log that the parent reads."""
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone, however it went: nobody would read or store what comes after."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()

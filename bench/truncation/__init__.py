@@ -1,0 +1,1 @@
+"""What a smaller token budget would have cost."""
