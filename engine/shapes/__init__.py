@@ -6,7 +6,7 @@
     shape.tiny()                                # the same architecture, a few layers deep, for tests
 
 Speed and memory depend on the shape alone, so that both can be measured of a model that nobody downloaded. Knows no
-registry: which model has which shape is `shapes.toml`, read by `bench.registry`.
+registry: which model has which shape is `shapes.toml`, read by `bench.models.registry`.
 """
 
 from __future__ import annotations
