@@ -1,4 +1,4 @@
-"""Numbers as people read them: durations, rates, sizes, shares, differences. Pure; knows no table.
+"""Numbers as people read them: durations, moments, rates, sizes, shares, differences. Pure; knows no table.
 
 Three significant digits everywhere, since no figure here is known better. A value that was not measured is `None` and
 becomes "-", never 0.
@@ -124,6 +124,11 @@ def significant(value: float) -> str:
     decimals = max(0, 2 - math.floor(math.log10(abs(value))))
     decimals = max(0, 2 - math.floor(math.log10(abs(round(value, decimals)))))
     return f"{value:,.{min(decimals, 6)}f}"
+
+
+def moment(utc: str) -> str:
+    """A stored moment, to the minute."""
+    return f"{utc[:16].replace('T', ' ')} UTC"
 
 
 def _tenths(fraction: float) -> str:

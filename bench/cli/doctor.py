@@ -41,7 +41,7 @@ def doctor(
     db: Database = None,
     as_json: Json = False,
 ) -> None:
-    """Check this machine, or whether a model's template, format and vocabulary fit together.
+    """Check this machine, or whether a model's template, format and vocabulary fit.
 
     The machine: exit code 0 if it is ready, 2 if it is not.
 

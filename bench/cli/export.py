@@ -60,7 +60,7 @@ def export(
     db: Database = None,
     as_json: Json = False,
 ) -> None:
-    """Write a run's answers for other programs: JSON Lines, CSV, Parquet, official BFCL result files."""
+    """Write a run's answers for other programs: JSON Lines, CSV, Parquet, BFCL result files."""
     from bench.export import Wanted
     from bench.results.store import Store
     from grammars.errors import ToolgaugeError

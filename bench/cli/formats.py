@@ -28,7 +28,7 @@ app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
 
 @app.callback(epilog=EXAMPLES)
 def formats(context: typer.Context, as_json: Json = False) -> None:
-    """List the tool-call formats, with a call in each; or find out which one a model writes."""
+    """List the tool-call formats, with a call in each; or say which one a model writes."""
     if context.invoked_subcommand is not None:
         return
     from bench.models.catalogue import entries

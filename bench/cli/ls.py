@@ -97,12 +97,11 @@ _PARTS: dict[tuple[What, str], str] = {
 
 def _text(name: str, value: object) -> str:
     from bench import numbers
-    from bench.report.tables import when
 
     if value is None:
         return numbers.MISSING
     if name == "started_utc":
-        return when(str(value))
+        return numbers.moment(str(value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and name != "run":

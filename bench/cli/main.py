@@ -1,9 +1,9 @@
-"""The command line's front door: the list of verbs, and the one place where an error becomes a sentence and a code.
+"""The command line's front door: the application, and the one place where an error becomes a sentence and a code.
 
     toolgauge run model-Q8_0.gguf model-Q4_K_M.gguf
     toolgauge report
 
-Nothing heavy is imported here: each verb imports what it needs when it runs.
+Nothing heavy is imported here: a verb is imported when it is typed, and imports what it needs when it runs.
 """
 
 from __future__ import annotations
@@ -17,32 +17,15 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import (
-    doctor,
-    drift,
-    export,
-    fit,
-    formats,
-    grammar,
-    ls,
-    profile,
-    pull,
-    quantize,
-    report,
-    run,
-    score,
-    show,
-    suite,
-    truncation,
-    try_,
-)
-from bench.cli.shell import FORMATS, MACHINE, MEASURE, READ, Exit, examples, say
+from bench.cli.shell import Exit, examples, say
+from bench.cli.verbs import Verbs
 from grammars.errors import ToolgaugeError
 
 DEBUG_ENVIRONMENT = "TOOLGAUGE_DEBUG"
 
 app = typer.Typer(
     name="toolgauge",
+    cls=Verbs,
     help="Measure how reliably a local GGUF model calls tools:"
     " accuracy, constraint, speed and memory per quantization level.",
     epilog=examples("toolgauge run", "toolgauge run model-Q8_0.gguf model-Q4_K_M.gguf --suite quick"),
@@ -71,25 +54,6 @@ def _root(
     ] = False,
 ) -> None:
     del version, debug  # the first has its callback, the second is read by `main`
-
-
-app.command("run", rich_help_panel=MEASURE, epilog=run.EXAMPLES)(run.run)
-app.command("try", rich_help_panel=MEASURE, epilog=try_.EXAMPLES)(try_.try_)
-app.command("drift", rich_help_panel=MEASURE, epilog=drift.EXAMPLES)(drift.drift)
-app.command("truncation", rich_help_panel=MEASURE, epilog=truncation.EXAMPLES)(truncation.truncation)
-app.command("quantize", rich_help_panel=MEASURE, epilog=quantize.EXAMPLES)(quantize.quantize)
-app.command("pull", rich_help_panel=MEASURE, epilog=pull.EXAMPLES)(pull.pull)
-app.command("report", rich_help_panel=READ, epilog=report.EXAMPLES)(report.report)
-app.command("show", rich_help_panel=READ, epilog=show.EXAMPLES)(show.show)
-app.command("ls", rich_help_panel=READ, epilog=ls.EXAMPLES)(ls.ls)
-app.command("score", rich_help_panel=READ, epilog=score.EXAMPLES)(score.score)
-app.command("export", rich_help_panel=READ, epilog=export.EXAMPLES)(export.export)
-app.add_typer(suite.app, name="suite", rich_help_panel=MEASURE)
-app.add_typer(formats.app, name="formats", rich_help_panel=FORMATS)
-app.command("grammar", rich_help_panel=FORMATS, epilog=grammar.EXAMPLES)(grammar.grammar)
-app.command("fit", rich_help_panel=MACHINE, epilog=fit.EXAMPLES)(fit.fit)
-app.command("profile", rich_help_panel=MACHINE, epilog=profile.EXAMPLES)(profile.profile)
-app.command("doctor", rich_help_panel=MACHINE, epilog=doctor.EXAMPLES)(doctor.doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

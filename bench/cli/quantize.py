@@ -34,7 +34,7 @@ def quantize(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a ladder of quantization levels; those already in the cache are not made again."""
+    """Make a ladder of quantization levels; those in the cache are not made again."""
     from bench import numbers
     from bench.cli.person import Terminal
     from bench.report.document import Column, Table, Text, cell

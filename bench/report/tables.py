@@ -63,12 +63,7 @@ def compared_texts(rendered: str, expected: str) -> Iterable[Block]:
 
 def _title(report: Report) -> str:
     state = "" if report.finished_utc else ", unfinished"
-    return f"Run {report.run_id} of {when(report.created_utc)}{state}"
-
-
-def when(utc: str) -> str:
-    """Write a stored moment for people."""
-    return f"{utc[:16].replace('T', ' ')} UTC"
+    return f"Run {report.run_id} of {numbers.moment(report.created_utc)}{state}"
 
 
 def _facts(report: Report) -> str:

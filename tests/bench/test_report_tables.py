@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from bench import numbers
 from bench.report import markdown, tables, terminal
 from bench.report.document import Document, Fold, Heading, Table, Text
 from bench.report.rates import Rate
@@ -147,4 +148,4 @@ def test_in_short_is_silent_where_there_is_nothing_to_choose() -> None:
     [("2026-11-21T02:31:07+00:00", "2026-11-21 02:31 UTC"), ("2026-11-21 02:31", "2026-11-21 02:31 UTC")],
 )
 def test_when(utc: str, text: str) -> None:
-    assert tables.when(utc) == text
+    assert numbers.moment(utc) == text

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
-from bench.cli.main import app
+from bench.cli.verbs import VERBS, load
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-GROUP = typer.main.get_command(app)
-COMMANDS: dict[str, Any] = GROUP.commands  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = {name: load(name) for name in VERBS}
 FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 
 

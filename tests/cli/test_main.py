@@ -16,11 +16,15 @@ import pytest
 from bench.cli import main as cli
 from bench.cli.main import main
 from bench.cli.shell import Exit, comma_list
+from bench.cli.verbs import VERBS, load
+from bench.results.store import Store
 from grammars.errors import ToolgaugeError
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("llama_cpp", "scipy", "gguf", "huggingface_hub", "jinja2", "numpy", "outlines_core", "llguidance", "psutil")
-COMMANDS = ("run", "try", "suite", "quantize", "report", "show", "ls", "score", "formats", "grammar", "doctor")
+HEAVY = (
+    *("llama_cpp", "llguidance", "outlines_core", "pynvml", "numpy", "scipy", "gguf", "pyarrow", "psutil"),
+    *("jsonschema", "jinja2", "httpx", "huggingface_hub", "bench.run", "bench.score", "bench.report.build"),
+)
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -40,9 +44,33 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
     return install
 
 
-def test_importing_the_front_door_imports_nothing_heavy() -> None:
-    code = f"import sys, bench.cli.main; print([m for m in {HEAVY!r} if m in sys.modules])"
-    assert python(code).stdout.strip() == "[]"
+@pytest.mark.parametrize(
+    ("arguments", "more"),
+    [
+        ("--version", ["rich", "pydantic", "sqlite3", "asyncio", "bench.cli.run"]),
+        ("--help", ["pydantic", "sqlite3", "asyncio", "bench.cli.run", "bench.cli.options"]),
+        ("report --help", ["sqlite3", "asyncio", "bench.cli.run", "bench.cli.options"]),
+        ("ls --db {db}", ["bench.cli.run", "bench.cli.options"]),
+    ],
+)
+def test_what_a_command_does_without_is_not_imported(arguments: str, more: list[str], tmp_path: Path) -> None:
+    db = tmp_path / "results.db"
+    Store.open(db).close()
+    code = f"""
+import sys
+from bench.cli.main import main
+code = main({arguments.format(db=db).split()!r})
+print([name for name in {[*HEAVY, *more]!r} if name in sys.modules], code)
+"""
+    assert python(code).stdout.splitlines()[-1] == "[] 0"
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_list_of_verbs_says_what_their_own_help_says(name: str) -> None:
+    verb, command = VERBS[name], load(name)
+    assert command.name == name
+    assert command.rich_help_panel == verb.panel
+    assert command.help.splitlines()[0] == verb.summary
 
 
 def test_help_comes_at_once() -> None:
@@ -55,13 +83,13 @@ def test_help_comes_at_once() -> None:
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == Exit.OK
     text = capsys.readouterr().out
-    for command in COMMANDS:
+    for command in VERBS:
         assert f" {command} " in text
     for panel in ("Measure", "Read results", "Models and formats", "This machine"):
         assert panel in text
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", VERBS)
 def test_every_command_explains_itself_with_two_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == Exit.OK
     assert capsys.readouterr().out.count(f"$ toolgauge {command}") >= 2
