@@ -15,7 +15,6 @@ Three rules where the contract leaves room:
 
 from __future__ import annotations
 
-import codecs
 import time
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -25,6 +24,7 @@ from engine.catch_up import catch_up
 from engine.constraint.protocol import Mask
 from engine.draft import Drafter
 from engine.errors import ConstraintError
+from engine.moments import Decode, Moments
 from engine.runtime import Request
 from engine.sampler import CandidateChecker, Logits, Sampler, Workspace
 from engine.spelling import Spell
@@ -73,7 +73,9 @@ class Answer:
         self._formal = request.stop_tokens - vocabulary.eog  # ends answers of this format; a grammar does not know it
         self._constraint: TimedConstraint | None = None
         self._discarded_s = 0.0  # spent in constraints that were started in vain
-        self._text = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._aside_s = 0.0  # spent on masks while the device worked
+        self._waited_s = 0.0  # for such masks, when the device was done
+        self._call_wait_s = 0.0  # for the constraint, until the first call was complete
         self._head = b""  # what was written while reasoning might still be opened
         self._n_answer = self._n_reasoning = self._n_lead = 0
         self._n_masked = self._n_interventions = self._n_forced = 0
@@ -81,7 +83,7 @@ class Answer:
         self._intervened = False  # at the last choice under the constraint
         self._forced: list[bool] = []  # for each token of the last `advance`
         self._unmeasured = False
-        self._first_s = self._last_s = self._name_s = self._call_s = None  # type: float | None
+        self._moments = Moments(request.watcher)
         self._drafter: Drafter | None = None
         if request.draft:
             prompt = b"".join(vocabulary.pieces[token] for token in request.prompt)
@@ -129,7 +131,14 @@ class Answer:
     def mask(self) -> Mask:
         """The mask of the next position; may be called on another thread, while nothing else is asked."""
         assert self._constraint is not None
-        return self._constraint.mask()
+        before_s = self._constraint.seconds
+        mask = self._constraint.mask()
+        self._aside_s += self._constraint.seconds - before_s
+        return mask
+
+    def waited(self, seconds: float) -> None:
+        """For a mask that was not ready when the device was done."""
+        self._waited_s += seconds
 
     def best(self, logits: Logits) -> int:
         """The free argmax of a row behind a token that was not the last one; `advance` wants them in order."""
@@ -180,18 +189,21 @@ class Answer:
         if self._drafter:
             self._drafter.learn(n_drafted, n_accepted)
 
-    def generation(self, *, submitted_s: float, prefill_s: float, decoding_s: float, n_cached: int) -> Generation:
-        """The finished answer. `decoding_s`: time spent in llama.cpp since the first token was there."""
-        first, last = self._first_s, self._last_s
+    def generation(
+        self, *, submitted_s: float, prefill_s: float, decodes: Sequence[Decode], n_cached: int
+    ) -> Generation:
+        """The finished answer. `decodes`: the time spent in llama.cpp since the first token was there."""
+        moments = self._moments
+        first, last = moments.first_s, moments.last_s
         decode_s = last - first if first is not None and last is not None else 0.0
         timings = Timings(
             prefill_s=prefill_s,
             ttft_s=_since(submitted_s, first),
-            ttfn_s=_since(submitted_s, self._name_s),
-            ttfc_s=_since(submitted_s, self._call_s),
+            ttfn_s=_since(submitted_s, moments.name_s),
+            ttfc_s=_since(submitted_s, moments.call_s),
             decode_s=decode_s,
-            mask_s=self._discarded_s + (self._constraint.seconds if self._constraint else 0.0),
-            host_s=max(0.0, decode_s - decoding_s),
+            mask_s=self._constraint_s,
+            host_s=max(0.0, decode_s - sum(seconds for _, seconds in decodes)),
             compile_s=self.request.compile_s,
             total_s=time.perf_counter() - submitted_s,
         )
@@ -205,8 +217,16 @@ class Answer:
             n_drafted=self._drafter.n_drafted if self._drafter else 0,
             n_accepted=self._drafter.n_accepted if self._drafter else 0,
             timings=timings,
+            first_call=moments.first_call(
+                submitted_s, prefill_s, decodes, self._call_wait_s, n_reasoning=self._n_reasoning
+            ),
             constraint=self._stats(),
         )
+
+    @property
+    def _constraint_s(self) -> float:
+        """Spent in the constraint, on whichever thread."""
+        return self._discarded_s + (self._constraint.seconds if self._constraint else 0.0)
 
     def _stats(self) -> ConstraintStats | None:
         if self.request.compiled is None:
@@ -295,13 +315,11 @@ class Answer:
             self._begin_constrained(token, found)
 
     def _emit(self, token: int, *, forced: bool = False, ends_reasoning: bool = False) -> None:
-        """Append a token, tell the watcher, and apply the stop rules."""
+        """Append a token, note the time, and apply the stop rules."""
         self.tokens.append(token)
         self._forced.append(forced)
-        self._last_s = time.perf_counter()
-        if self._first_s is None:
-            self._first_s = self._last_s
-        self._tell_watcher(token)
+        if self._moments.token(self._vocabulary.pieces[token]):
+            self._call_wait_s = self._constraint_s - self._aside_s + self._waited_s
         limits = self.request.limits
         if self._phase is _Phase.REASONING:
             self._n_reasoning += 1
@@ -315,16 +333,6 @@ class Answer:
             self.stop = StopReason.CONTEXT
         if not self.stop and len(self.tokens) % _REPETITION_STEP == 0 and repeats(self.tokens):
             self.stop = StopReason.REPETITION
-
-    def _tell_watcher(self, token: int) -> None:
-        watcher = self.request.watcher
-        if watcher is None or self._call_s is not None:
-            return
-        watcher.feed(self._text.decode(self._vocabulary.pieces[token]))
-        if self._name_s is None and watcher.name_known:
-            self._name_s = time.perf_counter()
-        if watcher.call_complete:
-            self._call_s = time.perf_counter()
 
     # Reasoning and triggers
 

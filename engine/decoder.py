@@ -32,6 +32,7 @@ from engine.draft import LONGEST
 from engine.errors import ConstraintError, ToolgaugeError, UnsupportedSchema
 from engine.llama import Context, ContextParams, Model
 from engine.llama.context import DecodeError
+from engine.moments import Decode
 from engine.prefix import Prefix, PrefixPool
 from engine.runtime import Finished, Request
 from engine.sampler import Workspace
@@ -66,7 +67,7 @@ class _Slot:
     best: list[int] = field(default_factory=list)  # free choices behind the tokens decoded since the last `advance`
     mask: Future[Mask] | None = None
     prefill_s: float = 0.0
-    decoding_s: float = 0.0
+    decodes: list[Decode] = field(default_factory=list)
 
     @property
     def writing(self) -> bool:
@@ -325,7 +326,7 @@ class LlamaRuntime:
             if not slot.writing:
                 slot.prefill_s += spent_s
             elif not slot.answer.stop:
-                slot.decoding_s += spent_s
+                slot.decodes.append((len(slot.answer.tokens), spent_s))
             if not slot.n_batched:
                 continue
             slot.n_past += slot.n_batched
@@ -338,8 +339,7 @@ class LlamaRuntime:
     def _advance(self, slot: _Slot, row: int, finished: list[Finished]) -> None:
         generation, error, failed = None, None, False
         try:
-            mask = slot.mask.result() if slot.mask else None
-            slot.pending = slot.answer.advance(self.context.logits(row), mask, slot.best)
+            slot.pending = slot.answer.advance(self.context.logits(row), _mask(slot), slot.best)
             slot.best, slot.mask = [], None
             if slot.draft:
                 self._verify(slot)
@@ -373,7 +373,7 @@ class LlamaRuntime:
         return slot.answer.generation(
             submitted_s=slot.submitted_s,
             prefill_s=slot.prefill_s,
-            decoding_s=slot.decoding_s,
+            decodes=slot.decodes,
             n_cached=slot.n_cached,
         )
 
@@ -395,6 +395,16 @@ class LlamaRuntime:
         self._prefixes.clear()
         self.context.clear()
         return lost
+
+
+def _mask(slot: _Slot) -> Mask | None:
+    """The mask that was started, if one was; what there is to wait for it counts for the answer."""
+    if slot.mask is None:
+        return None
+    started = time.perf_counter()
+    mask = slot.mask.result()
+    slot.answer.waited(time.perf_counter() - started)
+    return mask
 
 
 def _context(model: Model, params: ContextParams, n_ctx: int, n_slots: int, n_prefixes: int, n_rows: int) -> Context:

@@ -12,7 +12,6 @@ ideal answers of `fake:perfect` are a function that the caller brings.
 
 from __future__ import annotations
 
-import codecs
 import json
 import os
 import re
@@ -20,11 +19,12 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from engine.errors import ToolgaugeError
 from engine.formats.reasoning import THINK_CLOSE, THINK_OPEN, Frame, split_reasoning
+from engine.moments import Moments
 from engine.prompt import ENVELOPE_RULES
 from engine.runtime import Finished, Reasoning, Request
 from engine.template import ChatTemplate
@@ -173,13 +173,11 @@ class _Slot:
     stop: StopReason
     n_reasoning: int
     n_cached: int
+    moments: Moments
     n_written: int = 0
-    ttft_s: float | None = None
-    ttfn_s: float | None = None
-    ttfc_s: float | None = None
-    decoder: codecs.IncrementalDecoder = field(
-        default_factory=lambda: codecs.getincrementaldecoder("utf-8")(errors="replace")
-    )
+
+    def since(self, moment_s: float | None) -> float | None:
+        return None if moment_s is None else moment_s - self.submitted_s
 
 
 class FakeRuntime:
@@ -241,33 +239,26 @@ class FakeRuntime:
         length, stop = min([*limits, (self.n_ctx - len(request.prompt), StopReason.CONTEXT)], key=lambda each: each[0])
         if len(tokens) < length:
             length, stop = len(tokens), StopReason.EOG
-        return _Slot(request, submitted_s, tokens[:length], stop, n_reasoning, n_cached)
+        moments = Moments(request.watcher, lambda: self._now_s)
+        return _Slot(request, submitted_s, tokens[:length], stop, n_reasoning, n_cached, moments)
 
     def _write_token(self, slot: _Slot) -> None:
         if slot.n_written == len(slot.tokens):
             return
         piece = VOCABULARY.pieces[slot.tokens[slot.n_written]]
         slot.n_written += 1
-        elapsed_s = self._now_s - slot.submitted_s
-        if slot.ttft_s is None:
-            slot.ttft_s = elapsed_s
-        watcher = slot.request.watcher
-        if watcher is None:
-            return
-        watcher.feed(slot.decoder.decode(piece))
-        if slot.ttfn_s is None and watcher.name_known:
-            slot.ttfn_s = elapsed_s
-        if slot.ttfc_s is None and watcher.call_complete:
-            slot.ttfc_s = elapsed_s
+        slot.moments.token(piece)
 
     def _generation(self, slot: _Slot) -> Generation:
         request = slot.request
-        n_prompt = len(request.prompt)
+        n_prompt, moments = len(request.prompt), slot.moments
+        prefill_s = (n_prompt - slot.n_cached) * PREFILL_S_PER_TOKEN
+        decodes = [(n_before, self.model.step_s) for n_before in range(len(slot.tokens))]
         timings = Timings(
-            prefill_s=(n_prompt - slot.n_cached) * PREFILL_S_PER_TOKEN,
-            ttft_s=slot.ttft_s,
-            ttfn_s=slot.ttfn_s,
-            ttfc_s=slot.ttfc_s,
+            prefill_s=prefill_s,
+            ttft_s=slot.since(moments.first_s),
+            ttfn_s=slot.since(moments.name_s),
+            ttfc_s=slot.since(moments.call_s),
             decode_s=len(slot.tokens) * self.model.step_s,
             compile_s=request.compile_s,
             total_s=self._now_s - slot.submitted_s,
@@ -280,5 +271,6 @@ class FakeRuntime:
             n_cached=slot.n_cached,
             n_reasoning=slot.n_reasoning,
             timings=timings,
+            first_call=moments.first_call(slot.submitted_s, prefill_s, decodes, 0.0, n_reasoning=slot.n_reasoning),
             constraint=None if request.compiled is None else ConstraintStats(),
         )

@@ -82,6 +82,20 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstCall:
+    """What the time to the first complete call went to: seconds that add up to `ttfc_s`, together with `prefill_s`.
+
+    The first three were spent in llama.cpp, each on the tokens of its part.
+    """
+
+    reasoning_s: float
+    prose_s: float  # between reasoning and the call; broken attempts at a call included
+    call_s: float
+    mask_wait_s: float  # waiting for the constraint; a mask that is computed while the device works is not waited for
+    overhead_s: float  # all the rest: choosing tokens, filling batches, watching the text
+
+
+@dataclass(frozen=True, slots=True)
 class ConstraintStats:
     """How hard the constraint had to push."""
 
@@ -104,6 +118,7 @@ class Generation:
     n_drafted: int = 0  # choices that were guessed from the text before them, to be verified in one batch
     n_accepted: int = 0  # those of them that the answer then made
     timings: Timings = field(default_factory=Timings)
+    first_call: FirstCall | None = None  # None: there was none, or nobody watched
     constraint: ConstraintStats | None = None
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from engine.formats.reasoning import THINK, Frame, split_reasoning
 
 Reading = Callable[[str, int], bool]  # (text, where the answer starts) -> verdict
+Finding = Callable[[str, int], int | None]  # the same -> where the first complete call begins, if there is one
 
 
 class BufferWatcher:
@@ -21,20 +22,20 @@ class BufferWatcher:
         self,
         *,
         name_written: Reading,
-        call_written: Reading,
+        find_call: Finding,
         closing: str,
         reasoning_opened: bool,
         naming: str = '"',
         frame: Frame = THINK,
     ) -> None:
         """`closing`, `naming`: the characters without one of which no call becomes complete, no name known."""
-        self._name_written, self._call_written = name_written, call_written
+        self._name_written, self._find_call = name_written, find_call
         self._closing, self._naming = frozenset(closing), frozenset(naming)
         self._reasoning_opened, self._frame = reasoning_opened, frame
         self._text = ""
         self._start: int | None = None  # None: still reasoning, or too early to tell
         self._name_known = False
-        self._call_complete = False
+        self._call_start: int | None = None
 
     def feed(self, text: str) -> None:
         """Take the next piece of output, of any size."""
@@ -47,10 +48,10 @@ class BufferWatcher:
             if not split.decided:
                 return
             self._start, fresh = split.start, self._text[split.start :]
-        if self._call_complete or not self._closing.isdisjoint(fresh):
-            self._call_complete = self._call_written(self._text, self._start)
-        if not self._name_known and (self._call_complete or not self._naming.isdisjoint(fresh)):
-            self._name_known = self._call_complete or self._name_written(self._text, self._start)
+        if self.call_complete or not self._closing.isdisjoint(fresh):
+            self._call_start = self._find_call(self._text, self._start)
+        if not self._name_known and (self.call_complete or not self._naming.isdisjoint(fresh)):
+            self._name_known = self.call_complete or self._name_written(self._text, self._start)
 
     @property
     def name_known(self) -> bool:
@@ -59,4 +60,8 @@ class BufferWatcher:
 
     @property
     def call_complete(self) -> bool:
-        return self._call_complete
+        return self._call_start is not None
+
+    @property
+    def call_start(self) -> int | None:
+        return self._call_start

@@ -86,7 +86,7 @@ def watch_blocks(
     """A watcher that reads as `parse_blocks` does."""
     return BufferWatcher(
         name_written=lambda text, start: _name_written(blocks(text, start)),
-        call_written=lambda text, start: any(block.calls for block in blocks(text, start)),
+        find_call=lambda text, start: next((block.start for block in blocks(text, start) if block.calls), None),
         closing=closing,
         naming=naming,
         reasoning_opened=reasoning_opened,

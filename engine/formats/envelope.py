@@ -72,7 +72,7 @@ class EnvelopeFormat:
     def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
         return BufferWatcher(
             name_written=lambda text, start: _name_written(text, self._answer_start(text, start)),
-            call_written=lambda text, start: bool(_read_answer(text, self._answer_start(text, start)).calls),
+            find_call=lambda text, start: _find_call(text, self._answer_start(text, start)),
             closing="}",
             reasoning_opened=reasoning_opened,
             frame=self.frame,
@@ -151,6 +151,10 @@ def _is_in_call(text: str, start: int) -> bool:
                 for element in members(text, member.start)
             )
     return False
+
+
+def _find_call(text: str, start: int) -> int | None:
+    return start if _read_answer(text, start).calls else None
 
 
 def _name_written(text: str, start: int) -> bool:

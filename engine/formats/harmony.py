@@ -121,7 +121,7 @@ class HarmonyFormat:
     def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
         return BufferWatcher(
             name_written=_name_written,
-            call_written=lambda text, start: any(message.call for message in _messages(text, start)),
+            find_call=_find_call,
             closing="}",
             naming="<",
             reasoning_opened=reasoning_opened,
@@ -244,6 +244,14 @@ def _body(text: str, start: int) -> tuple[str, int]:
     if mark is None:
         return text[start:], len(text)
     return text[start : mark.start()], mark.start() if mark[0] == START else mark.end()
+
+
+def _find_call(text: str, start: int) -> int | None:
+    for message in _messages(text, start):
+        if message.call:
+            return start
+        start = message.end
+    return None
 
 
 def _name_written(text: str, start: int) -> bool:

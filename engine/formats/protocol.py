@@ -51,6 +51,10 @@ class StreamWatcher(Protocol):
     def call_complete(self) -> bool:
         """The first complete, parseable call has been written."""
 
+    @property
+    def call_start(self) -> int | None:
+        """Where it begins, its envelope included, as a character offset into what was fed; None: there is none yet."""
+
 
 class ToolFormat(Protocol):
     id: str

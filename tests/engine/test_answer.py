@@ -42,6 +42,11 @@ class Stream:
     def call_complete(self) -> bool:
         return self.call in self.text
 
+    @property
+    def call_start(self) -> int | None:
+        place = self.text.find(self.call)
+        return place if place >= 0 else None
+
 
 @dataclass
 class Desk:
@@ -96,7 +101,7 @@ class Desk:
             new = answer.advance(row(len(answer.tokens)), mask, best)
             end = len(answer.tokens)
             rows_wanted = range(end - len(new) + 1, end) if answer.wants_all_rows else range(0)
-        return answer.generation(submitted_s=0.0, prefill_s=0.0, decoding_s=0.0, n_cached=0)
+        return answer.generation(submitted_s=0.0, prefill_s=0.0, decodes=(), n_cached=0)
 
 
 @pytest.fixture
@@ -280,7 +285,7 @@ def test_removed_mass_is_the_probability_of_what_was_not_allowed(desk: Desk) -> 
     row[token], row[desk.spelled("Z")[0]] = np.log(0.25), np.log(0.75)
     answer.advance(row.copy())
     answer.advance(desk.logits(token))
-    stats = answer.generation(submitted_s=0, prefill_s=0, decoding_s=0, n_cached=0).constraint
+    stats = answer.generation(submitted_s=0, prefill_s=0, decodes=(), n_cached=0).constraint
     assert stats and stats.n_masked == 2
     assert stats.removed_mass == pytest.approx(0.75 / 2, abs=1e-3)
 

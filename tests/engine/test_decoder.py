@@ -404,6 +404,10 @@ class Watcher:
     def call_complete(self) -> bool:
         return len(self.text) >= 8
 
+    @property
+    def call_start(self) -> int | None:
+        return 2 if self.call_complete else None
+
 
 @pytest.mark.parametrize("n_slots", [1, 2])
 def test_times_are_in_order_and_add_up(tiny_model: Model, n_slots: int) -> None:
