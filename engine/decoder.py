@@ -5,8 +5,9 @@ still fits. While the device works, the masks of the next position are computed 
 `engine.answer`'s business; what is in the cache is this module's.
 
 With one slot no state is kept from one request to the next: the cache is cleared, nothing is shared, and every prompt
-is cut into the same batches. That is the exact reference. With more slots the shape of the batches, and with it the
-last bits of the logits, depends on what runs beside (`engine.divergence` tells such differences from real ones).
+is cut into the same batches. That is the exact reference; only `read_ahead` lets the one next request find its
+beginning decoded. With more slots the shape of the batches, and with it the last bits of the logits, depends on what
+runs beside (`engine.divergence` tells such differences from real ones).
 
 Behind the new tokens of an answer there may be a draft of the next ones (`engine.draft`). The answer is then asked as
 often as its choices are those of the draft, with the logits that stand there; the rest is taken out of the cache again.
@@ -111,6 +112,7 @@ class LlamaRuntime:
         self._prefixes = PrefixPool(range(n_slots, n_slots + n_prefixes))
         self._shares = n_prefixes > 0
         self._prefix_chunks: list[tuple[Prefix, int]] = []
+        self._read: tuple[int, ...] = ()  # ahead, for the next request
         self._queue: deque[tuple[Request, float]] = deque()
         self._refused: list[Finished] = []
         self._active: list[_Slot] = []
@@ -156,6 +158,20 @@ class LlamaRuntime:
         if not self.context.can_rewind:
             return CANNOT_DRAFT
         return None if self.drafts else "this runtime was not made for drafts"
+
+    def read_ahead(self, tokens: tuple[int, ...]) -> None:
+        """As `Runtime` has it; raises `DecodeError`. The one sequence is continued, so that every model can do it."""
+        if self.n_slots > 1 or self.n_pending:
+            raise ValueError("only a single stream that is idle can read ahead")
+        self.context.clear()
+        self._read = ()
+        for start in range(0, len(tokens), self._batch.capacity):
+            self._batch.clear()
+            chunk = tokens[start : start + self._batch.capacity]
+            self._batch.add(chunk, position=start, sequence=self._free[0])
+            self.context.decode(self._batch)
+        self.context.synchronize()
+        self._read = tokens
 
     def cancel(self, key: Hashable) -> bool:
         """Forget a request; no `Finished` will come for it. False if it is not pending."""
@@ -215,10 +231,20 @@ class LlamaRuntime:
         if prefix:
             prefix.n_users += 1
             n_own_cells, pending = n_cells - n_shared, pending[n_shared:]
-        if self.n_slots == 1:
-            self.context.clear()
-        self._active.append(_Slot(self._free.pop(0), answer, submitted_s, prefix, n_cached, n_own_cells, pending))
+        n_read = self._take_up(request) if self.n_slots == 1 else 0
+        if n_read:
+            n_cached, pending = n_read, pending[n_read:]
+        slot = _Slot(self._free.pop(0), answer, submitted_s, prefix, n_cached, n_own_cells, pending, n_past=n_read)
+        self._active.append(slot)
         return True
+
+    def _take_up(self, request: Request) -> int:
+        """How many of the prompt's tokens the only sequence holds; anything else in it is forgotten."""
+        tokens, self._read = self._read, ()
+        if tokens and tokens == request.prompt[: request.n_shared]:
+            return len(tokens)
+        self.context.clear()
+        return 0
 
     def _make_room(self, n_cells: int, keep: Prefix | None) -> bool:
         """Whether so many cells can be reserved, if need be by forgetting prefixes other than `keep`."""

@@ -197,6 +197,9 @@ class FakeRuntime:
             os.kill(os.getpid(), signal.SIGKILL)  # as when the kernel runs out of memory: nothing is said
         self._waiting.append((request, self._now_s))
 
+    def read_ahead(self, tokens: tuple[int, ...]) -> None:
+        self._prefixes.add(tokens)
+
     @property
     def n_pending(self) -> int:
         return len(self._waiting) + len(self._slots)

@@ -73,6 +73,12 @@ class Runtime(Protocol):
 
     def submit(self, request: Request) -> None: ...
 
+    def read_ahead(self, tokens: tuple[int, ...]) -> None:
+        """Decode what the next request begins with (its first `n_shared` tokens), while nobody waits for it.
+
+        For a runtime of one slot with nothing pending. The answer's `n_cached` says whether it was of use.
+        """
+
     def step(self) -> Sequence[Finished]:
         """Decode one batch; returns what finished with it. Cheap and empty when idle."""
 
