@@ -15,14 +15,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
+
+from engine.card import Card, CardReading, Scope, ask, decoded
 
 SAMPLE_EVERY_S = 0.05
-Scope = Literal["process", "device"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Reading:
 
     `vram_scope`: `process` where the driver names this process; `device` where it does not (it runs in a container of
     its own process ids, say) and the figure is the growth of the cards' use, other programs' included.
+    `cards` has the same for each card. The peak of all together is of one moment, the cards' own may be of several.
     """
 
     rss_bytes: int | None
@@ -39,6 +40,7 @@ class Reading:
     vram_peak_bytes: int | None = None
     vram_scope: Scope | None = None
     joules: float | None = None
+    cards: tuple[CardReading, ...] = ()
 
 
 class Meter(Protocol):
@@ -86,17 +88,17 @@ def gpus() -> Gpus:
         return Gpus(problem=problem)
     devices = []
     for index, handle in enumerate(_visible_handles(nvml)):
-        memory = _ask(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
+        memory = ask(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
         devices.append(
             Gpu(
                 index,
-                _decoded(_ask(nvml, nvml.nvmlDeviceGetName, handle)) or "unknown",
+                decoded(ask(nvml, nvml.nvmlDeviceGetName, handle)) or "unknown",
                 None if memory is None else int(memory.total),
                 None if memory is None else int(memory.free),
             )
         )
-    driver = _decoded(_ask(nvml, nvml.nvmlSystemGetDriverVersion))
-    _ask(nvml, nvml.nvmlShutdown)
+    driver = decoded(ask(nvml, nvml.nvmlSystemGetDriverVersion))
+    ask(nvml, nvml.nvmlShutdown)
     return Gpus(tuple(devices), driver, None if devices else "the driver shows no GPU to this process")
 
 
@@ -117,25 +119,22 @@ class NvmlMeter:
     """RSS, and the cards through NVML, looked at by a thread many times a second: NVML keeps no peak."""
 
     def __init__(self, nvml: Any, handles: Sequence[Any], *, sample_every_s: float = SAMPLE_EVERY_S) -> None:
-        self._nvml, self._handles, self._sample_every_s = nvml, tuple(handles), sample_every_s
-        self._pid = os.getpid()
+        self._nvml, self._sample_every_s = nvml, sample_every_s
+        self._cards = [Card(nvml, handle, index, os.getpid()) for index, handle in enumerate(handles)]
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._baseline_device: int | None = None
-        self._baseline_process = 0
+        self._process_before = 0
+        self._device_before: int | None = None
         self._process: int | None = None
         self._device: int | None = None
         self._process_peak: int | None = None
         self._device_peak: int | None = None
-        self._energy_start: int | None = None
-        self._joules: float | None = None
-        self._power: tuple[float, int] | None = None  # when, milliwatts; where the card has no energy counter
 
     def start(self) -> None:
-        self._baseline_device = self._device_bytes()
-        self._baseline_process = self._process_bytes() or 0
-        self._energy_start = self._millijoules()
+        for card in self._cards:
+            card.start()
+        self._process_before, self._device_before = self._process_bytes() or 0, self._device_bytes()
         self._sample()
         self._thread = threading.Thread(target=self._follow, name="nvml-meter", daemon=True)
         self._thread.start()
@@ -148,7 +147,8 @@ class NvmlMeter:
             scope: Scope | None = None if peak is None else "process"
             if peak is None and self._device_peak:  # a card that nothing was put on says nothing about this process
                 now, peak, scope = self._device, self._device_peak, "device"
-            return Reading(_rss_bytes(), _rss_peak_bytes(), now, peak, scope, self._joules)
+            cards = tuple(card.reading(scope) for card in self._cards)
+            return Reading(_rss_bytes(), _rss_peak_bytes(), now, peak, scope, self._joules(), cards)
 
     def stop(self) -> None:
         if self._thread is None or self._ended.is_set():
@@ -156,7 +156,7 @@ class NvmlMeter:
         self._sample()
         self._ended.set()
         self._thread.join()
-        _ask(self._nvml, self._nvml.nvmlShutdown)
+        ask(self._nvml, self._nvml.nvmlShutdown)
 
     def _follow(self) -> None:
         while not self._ended.wait(self._sample_every_s):
@@ -164,55 +164,32 @@ class NvmlMeter:
 
     def _sample(self) -> None:
         with self._lock:
+            for card in self._cards:
+                card.sample()
             process, device = self._process_bytes(), self._device_bytes()
             if process is not None:
-                self._process = max(process - self._baseline_process, 0)
+                self._process = max(process - self._process_before, 0)
                 self._process_peak = max(self._process_peak or 0, self._process)
             elif self._process is not None:
                 self._process = 0  # it was there and has let go of everything
-            if device is not None and self._baseline_device is not None:
-                self._device = max(device - self._baseline_device, 0)
+            if device is not None and self._device_before is not None:
+                self._device = max(device - self._device_before, 0)
                 self._device_peak = max(self._device_peak or 0, self._device)
-            self._sample_energy()
-
-    def _sample_energy(self) -> None:
-        if self._energy_start is not None:
-            energy = self._millijoules()
-            if energy is not None:
-                self._joules = (energy - self._energy_start) / 1e3
-            return
-        power, now = self._milliwatts(), time.monotonic()
-        if power is None:
-            return
-        if self._power is not None:
-            before, power_before = self._power
-            self._joules = (self._joules or 0.0) + (now - before) * (power + power_before) / 2e3
-        self._power = (now, power)
 
     def _process_bytes(self) -> int | None:
         """Of this process on all cards; None where the driver does not name it or keeps its figure to itself."""
-        total: int | None = None
-        for handle in self._handles:
-            for process in _ask(self._nvml, self._nvml.nvmlDeviceGetComputeRunningProcesses, handle) or ():
-                if process.pid == self._pid:
-                    if process.usedGpuMemory is None:
-                        return None
-                    total = (total or 0) + int(process.usedGpuMemory)
-        return total
+        known = [card.process for card in self._cards if card.process is not None]
+        return sum(known) if known and not any(card.is_secret for card in self._cards) else None
 
     def _device_bytes(self) -> int | None:
-        return self._total(self._nvml.nvmlDeviceGetMemoryInfo, lambda memory: int(memory.used))
+        """Of all cards; None if one of them does not answer, because a partial sum would look like a whole one."""
+        known = [card.device for card in self._cards if card.device is not None]
+        return sum(known) if len(known) == len(self._cards) else None
 
-    def _millijoules(self) -> int | None:
-        return self._total(self._nvml.nvmlDeviceGetTotalEnergyConsumption, int)
-
-    def _milliwatts(self) -> int | None:
-        return self._total(self._nvml.nvmlDeviceGetPowerUsage, int)
-
-    def _total(self, function: Callable[[Any], Any], number: Callable[[Any], int]) -> int | None:
-        """Over all cards; None if one of them does not answer, because a partial sum would look like a whole one."""
-        answers = [_ask(self._nvml, function, handle) for handle in self._handles]
-        return None if None in answers else sum(number(answer) for answer in answers)
+    def _joules(self) -> float | None:
+        """Of all cards, or None, for the same reason."""
+        known = [card.joules for card in self._cards if card.joules is not None]
+        return sum(known) if len(known) == len(self._cards) else None
 
 
 def _load_nvml() -> tuple[Any | None, str | None]:
@@ -230,11 +207,11 @@ def _load_nvml() -> tuple[Any | None, str | None]:
 
 def _visible_handles(nvml: Any) -> list[Any]:
     """The cards that CUDA will use here: all, or those that CUDA_VISIBLE_DEVICES names by number or UUID."""
-    count = _ask(nvml, nvml.nvmlDeviceGetCount) or 0
-    handles = [_ask(nvml, nvml.nvmlDeviceGetHandleByIndex, index) for index in range(count)]
+    count = ask(nvml, nvml.nvmlDeviceGetCount) or 0
+    handles = [ask(nvml, nvml.nvmlDeviceGetHandleByIndex, index) for index in range(count)]
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
-        uuids = [_decoded(_ask(nvml, nvml.nvmlDeviceGetUUID, handle)) or "" if handle else "" for handle in handles]
+        uuids = [decoded(ask(nvml, nvml.nvmlDeviceGetUUID, handle)) or "" if handle else "" for handle in handles]
         visible = []
         for name in (part.strip() for part in chosen.split(",")):
             if name.isdecimal() and int(name) < count:
@@ -245,18 +222,6 @@ def _visible_handles(nvml: Any) -> list[Any]:
                 break  # CUDA, too, ignores everything after the first name that it does not know
         handles = visible
     return [handle for handle in handles if handle is not None]
-
-
-def _ask(nvml: Any, function: Callable[..., Any], *arguments: Any) -> Any:
-    """The driver's answer; None where this card or driver does not give it."""
-    try:
-        return function(*arguments)
-    except nvml.NVMLError:
-        return None
-
-
-def _decoded(text: str | bytes | None) -> str | None:
-    return text.decode(errors="replace") if isinstance(text, bytes) else text
 
 
 def _rss_bytes() -> int | None:

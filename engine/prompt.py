@@ -15,6 +15,7 @@ heeds any of them is for `engine.selfcheck` to find out. Knows no case and no ca
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, takewhile
@@ -39,6 +40,7 @@ ENVELOPE_RULES: Final = (
     "cannot help."
 )
 _PROBES: Final = ("0", "x")  # two user messages that share nothing
+_N_PREFIXES_KEPT: Final = 64  # some suites have other tools in every case, and thousands of cases
 _BRACKETED: Final = re.compile(r"<\S+>|\[\S+\]|｜\S+｜")
 
 
@@ -62,7 +64,7 @@ class Prompt:
 
 @dataclass
 class PromptBuilder:
-    """Builds prompts of one style for one model; keeps the shared prefixes it has worked out."""
+    """Builds prompts of one style for one model; keeps the last shared prefixes that it has worked out."""
 
     tokenizer: Tokenizer
     template: ChatTemplate | None
@@ -70,7 +72,7 @@ class PromptBuilder:
     style: PromptStyle
     thinking: bool | None = None  # None: as the template has it
     reasoning_effort: str | None = None  # None: as the template has it
-    _prefixes: dict[str, list[int]] = field(default_factory=dict, repr=False)
+    _prefixes: OrderedDict[str, list[int]] = field(default_factory=OrderedDict, repr=False)
 
     def __post_init__(self) -> None:
         if self.template is None:
@@ -124,13 +126,17 @@ class PromptBuilder:
     def _prefix(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
         system = [message for message in messages[:1] if message.role == "system"]
         key = dumps([[message.content for message in system], native_tools(tools)])
-        if key not in self._prefixes:
+        if key in self._prefixes:
+            self._prefixes.move_to_end(key)
+        else:
             try:
                 probes = ([*system, Message("user", probe)] for probe in _PROBES)
                 first, second = (self._tokens(self._pieces(probe, tools)) for probe in probes)
             except TemplateError:  # it took the conversation itself, so only the hint is lost
                 first, second = [], []
             self._prefixes[key] = first[: n_common(first, second)]
+            if len(self._prefixes) > _N_PREFIXES_KEPT:
+                self._prefixes.popitem(last=False)
         return self._prefixes[key]
 
     def _reasoning(self, tail: str) -> Reasoning | None:

@@ -7,12 +7,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from engine import meter
+from engine import card, meter
+from engine.card import Card, CardReading, DeviceGrowth
+from engine.llama.params import Device
 from engine.meter import NvmlMeter, Reading, RssMeter, gpus, make_meter
 
 MIB = 1 << 20
@@ -151,12 +154,13 @@ def test_energy_comes_from_the_counter(nvml: FakeNvml, running: NvmlMeter) -> No
 def test_without_a_counter_power_is_added_up(nvml: FakeNvml, monkeypatch: pytest.MonkeyPatch) -> None:
     nvml.refused = {"nvmlDeviceGetTotalEnergyConsumption"}
     clock = iter((10.0, 12.0, 13.0))
-    monkeypatch.setattr(meter.time, "monotonic", lambda: next(clock))
-    watched = NvmlMeter(nvml, [0])
+    monkeypatch.setattr(card.time, "monotonic", lambda: next(clock))
+    watched = Card(nvml, 0, 0, os.getpid())
+    watched.start()
     for milliwatts in (100_000, 200_000, 0):  # 2 s at 150 W on average, then 1 s at 100 W
         nvml.milliwatts = milliwatts
-        watched._sample()
-    assert watched._joules == 400.0
+        watched.sample()
+    assert watched.joules == 400.0
 
 
 def test_what_the_card_does_not_tell_is_none(nvml: FakeNvml) -> None:
@@ -170,22 +174,85 @@ def test_what_the_card_does_not_tell_is_none(nvml: FakeNvml) -> None:
     mute.start()
     reading = mute.read()
     mute.stop()
-    assert reading == Reading(reading.rss_bytes, reading.rss_peak_bytes)
+    assert replace(reading, cards=()) == Reading(reading.rss_bytes, reading.rss_peak_bytes)
+    assert reading.cards == (CardReading(0, "Card 0"),)
     assert reading.rss_bytes
 
 
-def test_several_cards_are_added_up_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    nvml = FakeNvml(n_cards=2)
-    meter = NvmlMeter(nvml, [0, 1])
+def test_several_cards_are_added_up_and_told_apart() -> None:
+    nvml = FakeNvml(n_cards=3)
+    meter = NvmlMeter(nvml, [0, 1, 2])
     meter.start()
-    nvml.processes = [[(os.getpid(), 100 * MIB)], [(os.getpid(), 200 * MIB)]]
+    nvml.processes = [[(os.getpid(), 100 * MIB)], [(os.getpid(), 200 * MIB)], []]
+    meter.read()
+    nvml.processes[0], nvml.processes[1] = [(os.getpid(), 250 * MIB)], [(os.getpid(), 20 * MIB)]
     nvml.millijoules += 1_000
     reading = meter.read()
     meter.stop()
-    assert (reading.vram_bytes, reading.joules) == (300 * MIB, 2.0)
-    refused = FakeNvml(n_cards=2)
-    refused._GetPowerUsage = lambda card: None if card else 5  # type: ignore[method-assign,assignment,return-value]
-    assert NvmlMeter(refused, [0, 1])._milliwatts() is None
+    assert (reading.vram_bytes, reading.vram_peak_bytes, reading.joules) == (270 * MIB, 300 * MIB, 3.0)
+    assert reading.cards == (
+        CardReading(0, "Card 0", 250 * MIB, 250 * MIB, 1.0),
+        CardReading(1, "Card 1", 20 * MIB, 200 * MIB, 1.0),
+        CardReading(2, "Card 2", 0, 0, 1.0),
+    )
+
+
+def test_a_card_that_keeps_things_to_itself_leaves_no_partial_sum() -> None:
+    nvml = FakeNvml(n_cards=2)
+    energy, memory = nvml._GetTotalEnergyConsumption, nvml._GetMemoryInfo
+
+    def only_of_the_first(function: Any) -> Any:
+        def call(card: int) -> Any:
+            if card:
+                raise nvml.NVMLError("not supported")
+            return function(card)
+
+        return call
+
+    nvml._GetTotalEnergyConsumption = only_of_the_first(energy)  # type: ignore[method-assign]
+    nvml._GetMemoryInfo = only_of_the_first(memory)  # type: ignore[method-assign]
+    nvml.refused = {"nvmlDeviceGetPowerUsage"}
+    meter = NvmlMeter(nvml, [0, 1])
+    meter.start()
+    nvml.used[0] += 100 * MIB
+    nvml.millijoules += 1_000
+    reading = meter.read()
+    meter.stop()
+    assert (reading.vram_bytes, reading.vram_scope, reading.joules) == (None, None, None)
+    assert [each.vram_bytes for each in reading.cards] == [None, None]
+    assert [each.joules for each in reading.cards] == [1.0, None]
+
+
+def test_cards_of_a_driver_that_names_no_process_show_their_growth(nvml: FakeNvml) -> None:
+    nvml = FakeNvml(n_cards=2)
+    meter = NvmlMeter(nvml, [0, 1])
+    meter.start()
+    nvml.used[1] += 600 * MIB
+    reading = meter.read()
+    meter.stop()
+    assert reading.vram_scope == "device"
+    assert [each.vram_peak_bytes for each in reading.cards] == [0, 600 * MIB]
+
+
+# The figures of llama.cpp, where there is no NVML
+
+
+def device(name: str, kind: str, free_mib: int, total_mib: int = 8000) -> Device:
+    return Device(name, f"a {name}", kind, free_mib * MIB, total_mib * MIB)
+
+
+def test_devices_of_llama_show_their_growth_and_nothing_else() -> None:
+    now = [device("CPU", "cpu", 4000), device("Vulkan0", "gpu", 7000), device("Mute", "gpu", 0, 0)]
+    growth = DeviceGrowth(lambda: now)
+    assert growth.read() == (CardReading(0, "a Vulkan0", 0, 0),)
+    now[1] = device("Vulkan0", "gpu", 3000)
+    assert growth.read() == (CardReading(0, "a Vulkan0", 4000 * MIB, 4000 * MIB),)
+    now[1] = device("Vulkan0", "gpu", 6500)
+    assert growth.read() == (CardReading(0, "a Vulkan0", 500 * MIB, 4000 * MIB),)
+
+
+def test_a_machine_without_other_devices_shows_none() -> None:
+    assert DeviceGrowth(lambda: [device("CPU", "cpu", 4000)]).read() == ()
 
 
 @pytest.mark.parametrize(
