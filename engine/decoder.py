@@ -99,7 +99,7 @@ class LlamaRuntime:
         self.n_slots = n_slots
         self.n_ctx = params.n_ctx or model.n_ctx_train
         n_prefixes = N_PREFIXES if share_prefixes and n_slots > 1 else 0
-        n_rows = _MEASURED_ROWS * measure_constraint + min(_DRAFTED_ROWS, n_slots * LONGEST) * drafts
+        n_rows = n_more_rows(n_slots, measure_constraint=measure_constraint, drafts=drafts)
         self.context = _context(model, params, self.n_ctx, n_slots, n_prefixes, n_rows)
         if drafts and not self.context.can_rewind:
             self.context.close()
@@ -431,6 +431,11 @@ def _mask(slot: _Slot) -> Mask | None:
     mask = slot.mask.result()
     slot.answer.waited(time.perf_counter() - started)
     return mask
+
+
+def n_more_rows(n_slots: int, *, measure_constraint: bool, drafts: bool) -> int:
+    """Rows of logits that a batch may ask for, beside one for each sequence."""
+    return _MEASURED_ROWS * measure_constraint + min(_DRAFTED_ROWS, n_slots * LONGEST) * drafts
 
 
 def _context(model: Model, params: ContextParams, n_ctx: int, n_slots: int, n_prefixes: int, n_rows: int) -> Context:

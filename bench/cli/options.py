@@ -159,13 +159,12 @@ ReasoningTokens = Annotated[
     typer.Option(min=0, metavar="N", help="Token budget of the reasoning before it.", rich_help_panel=MEASURING),
 ]
 Parallel = Annotated[
-    int,
+    str,
     typer.Option(
         "-np",
         "--parallel",
-        min=1,
         metavar="N",
-        help="Answers at a time; 1 is the exact reference.",
+        help="Answers at a time, or auto: as many as fit the free memory and are worth it. 1 is the exact reference.",
         rich_help_panel=MEASURING,
     ),
 ]

@@ -21,6 +21,7 @@ from bench.run.events import (
     ModelLoaded,
     ModelLoading,
     SampleDone,
+    SlotsChosen,
     Started,
     Warned,
     WorkerDied,
@@ -57,6 +58,9 @@ class RunProgress(AbstractContextManager["RunProgress"]):
         match event:
             case Started():
                 self._start(event)
+            case SlotsChosen(slots):
+                answers = numbers.plural(slots.n_slots, "answer")
+                say(f"{answers} at a time, as {slots.why}; --parallel N sets another number.")
             case Estimated(remaining_s, basis):
                 self._estimate(remaining_s, basis)
             case ModelLoading(model, attempt):

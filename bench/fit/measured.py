@@ -88,7 +88,7 @@ def _settings(row: Mapping[str, Any], candidate: Candidate, footprint: Footprint
         n_ctx=int(row["n_ctx"]),
         n_slots=n_slots,
         n_spare=max(0, round(n_logits / candidate.predictor.layout.n_vocab) - n_slots),
-        n_cells=int(context.get("n_cells", 0)),
+        n_cells=0 if is_single else int(context.get("n_cells", 0)),
         type_k=context["type_k"],
         type_v=context["type_v"],
         flash_attn=context["flash_attn"] != "off",

@@ -67,7 +67,7 @@ class Pace:
 
     def __init__(self, plan: Plan, stored: Stored) -> None:
         self._left = {model.gguf_sha256: todo(plan, model, stored) for model in plan.models}
-        self._models, self._n_slots = plan.models, plan.config.parallel
+        self._models, self._n_slots = plan.models, plan.config.n_slots
         self._seconds: dict[tuple[str, Kind], float] = {}  # for each item or sample, of the models whose pace is known
         self._kind: Kind = "sample"
         self._n_seen = 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.results.records import ItemRecord
 from bench.results.rows import Run
+from bench.run.config import Slots
 from bench.run.plan import Plan, PlannedCell, PlannedItem, PlannedModel, PlannedSample
 
 
@@ -19,6 +20,13 @@ class Started:
     n_done: int
     n_samples_done: int
     resumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsChosen:
+    """How many answers are decoded at a time, where that was left to the program."""
+
+    slots: Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +92,18 @@ class Finished:
     n_errors: int
 
 
-Event = Started | Estimated | ModelLoading | ModelLoaded | ItemDone | SampleDone | WorkerDied | Warned | Finished
+Event = (
+    Started
+    | SlotsChosen
+    | Estimated
+    | ModelLoading
+    | ModelLoaded
+    | ItemDone
+    | SampleDone
+    | WorkerDied
+    | Warned
+    | Finished
+)
 Listener = Callable[[Event], None]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.modes import MODES
@@ -130,8 +130,9 @@ def _open_llama(spec: ModelSpec) -> LoadedModel:
     @contextmanager
     def open_runtime(single: bool) -> Iterator[Opened]:
         n_slots = 1 if single else spec.n_slots
+        context = replace(spec.context, n_cells=0) if single else spec.context
         with LlamaRuntime(
-            model, spec.context, n_slots, measure_constraint=not single, drafts=spec.draft and can_rewind
+            model, context, n_slots, measure_constraint=not single, drafts=spec.draft and can_rewind
         ) as runtime:
             yield Opened(runtime, model.buffers + runtime.context.buffers)
 

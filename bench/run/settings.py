@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from bench.run.config import AUTO
 from engine.llama.params import FLASH_ATTENTION, KV_TYPES, ContextParams
 from grammars.errors import ToolgaugeError
 
@@ -25,6 +28,15 @@ def context_params(
         type_k=type_k,
         type_v=type_v or type_k,
     )
+
+
+def parallel(text: str) -> int | Literal["auto"]:
+    """How many answers at a time."""
+    if text == AUTO:
+        return AUTO
+    if not text.isdecimal() or int(text) < 1:
+        raise ToolgaugeError(f"--parallel is a number of answers, 1 or more, or {AUTO}; not '{text}'")
+    return int(text)
 
 
 _THINKING = {"auto": None, "on": True, "off": False}

@@ -128,7 +128,9 @@ def sweep(store: Store, run: Run, budgets: Sequence[int]) -> Sweep:
         for cell, found in zip((cell for cell, _, _ in cells), _model(cells, ordered), strict=True)
     }
     in_order = tuple(swept[cell.id] for cell in store.cells(run.id))
-    return Sweep(run.id, ordered, largest, int(run.config["parallel"]), in_order)
+    chosen = run.config.get("slots")  # runs of before had none
+    n_slots = int(chosen["n_slots"] if chosen else run.config["parallel"])
+    return Sweep(run.id, ordered, largest, n_slots, in_order)
 
 
 def _answered(store: Store, cell: Cell, cases: Mapping[str, Case]) -> tuple[list[Answered], int]:

@@ -91,7 +91,7 @@ def test_noise_is_stored_and_judged_free_and_constrained(store: Store, tiny: Pla
     assert load.llama_build is not None
     assert "llama.cpp" in load.llama_build
     assert readings["peak", "kv"]
-    assert readings["parallel", "kv"] == 2 * readings["peak", "kv"]
+    assert readings["parallel", "kv"] == readings["peak", "kv"], "two short answers need no more than one long one"
 
 
 def test_drafts_are_timed_beside_the_rest_and_write_the_same(store: Store, tiny: PlannedModel, tmp_path: Path) -> None:
