@@ -17,6 +17,7 @@ from typing import Any
 from bench.modes import NO_BACKEND
 from bench.results.rows import Cell, Item, Run, Score
 from bench.results.store import Store
+from bench.run.axes import stored
 from bench.suites.bfcl.calls import NotACall
 from bench.suites.bfcl.categories import PREFIX
 from bench.suites.bfcl.results import path_of, result_line, writer
@@ -144,7 +145,8 @@ def _by_trial(items: Sequence[Item]) -> dict[int, list[Item]]:
 
 def _label(cell: Cell, trial: int) -> str:
     backend = "" if cell.backend == NO_BACKEND else cell.backend
-    parts = [cell.model.name, cell.model.quant, cell.mode, backend, f"trial-{trial + 1}" if trial else ""]
+    model = cell.model
+    parts = [model.name, model.quant, model.setting, cell.mode, backend, f"trial-{trial + 1}" if trial else ""]
     return re.sub(r"[^\w.-]+", "_", "-".join(part for part in parts if part))
 
 
@@ -155,8 +157,10 @@ def _row(run: Run, cell: Cell, item: Item, score: Score | None) -> dict[str, Any
         "run": run.id,
         "model": cell.model.name,
         "quant": cell.model.quant,
+        "setting": cell.model.setting,
         "mode": cell.mode,
         "backend": cell.backend,
+        **stored(cell.model.context),
         "suite": cell.suite,
         "category": item.category,
         "case": item.case_id,

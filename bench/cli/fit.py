@@ -60,9 +60,9 @@ def fit(
         typer.Option(metavar="SIZE", help="Kept free on each card, for the driver and libraries.", rich_help_panel=HOW),
     ] = "512MiB",
     ngl: options.GpuLayers = -1,
-    batch_size: options.BatchSize = 2048,
-    ubatch_size: options.MicroBatchSize = 512,
-    kv_type: options.KvType = "f16",
+    batch_size: options.BatchSizes = "2048",
+    ubatch_size: options.MicroBatchSizes = "512",
+    kv_type: options.KvTypes = "f16",
     flash_attn: options.FlashAttn = "auto",
     swa_full: Annotated[
         bool,
@@ -90,22 +90,26 @@ def fit(
     from bench.run import settings
     from engine.memory import Settings
 
-    params = settings.context_params(n_batch=batch_size, n_ubatch=ubatch_size, kv_type=kv_type, flash_attn=flash_attn)
+    contexts = settings.numbers("-c", ctx_size) if ctx_size else ()
+    n_slots = settings.numbers("--slots", slots)
+    grid = settings.context_grid(n_batch=batch_size, n_ubatch=ubatch_size, kv_type=kv_type, flash_attn=flash_attn)
     budget = budget_here([parse_size(text) for text in comma_list(vram)], parse_size(reserve))
     found = candidates(model, comma_list(quants))
-    wanted = Settings(
-        n_ctx=0,
-        type_k=params.type_k,
-        type_v=params.type_v,
-        flash_attn=params.flash_attn != "off",
-        n_batch=params.n_batch,
-        n_ubatch=params.n_ubatch,
-        unified=unified,
-        swa_full=swa_full,
-        n_gpu_layers=ngl,
-        devices=budget.shares,
-    )
-    contexts, n_slots = _numbers("-c", ctx_size), _numbers("--slots", slots) or (1,)
+    wanted = [
+        Settings(
+            n_ctx=0,
+            type_k=params.type_k,
+            type_v=params.type_v,
+            flash_attn=params.flash_attn != "off",
+            n_batch=params.n_batch,
+            n_ubatch=params.n_ubatch,
+            unified=unified,
+            swa_full=swa_full,
+            n_gpu_layers=ngl,
+            devices=budget.shares,
+        )
+        for params in grid
+    ]
     predicted = [
         row
         for candidate in found
@@ -124,19 +128,19 @@ def fit(
         emit(document(found, predicted, measured, budget))
 
 
-def _numbers(option: str, text: str) -> tuple[int, ...]:
-    parts = comma_list(text)
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise ToolgaugeError(f"{option} takes whole numbers such as 8192,32768, not '{text}'")
-    return tuple(dict.fromkeys(int(part) for part in parts))
-
-
-def _settings(wanted: Settings, contexts: Sequence[int], slots: Sequence[int], layout: Layout) -> list[Settings]:
-    """Every context with every number of slots; contexts that nobody asked for stay within what was trained."""
+def _settings(
+    wanted: Sequence[Settings], contexts: Sequence[int], slots: Sequence[int], layout: Layout
+) -> list[Settings]:
+    """Each with every context and number of slots; contexts that nobody asked for stay within what was trained."""
     from bench.fit.predict import with_slots
 
     lengths = contexts or sorted({min(length, layout.n_ctx_train) for length in _CONTEXTS})
-    return [with_slots(replace(wanted, n_ctx=length), count) for length in lengths for count in slots]
+    return [
+        with_slots(replace(settings, n_ctx=length), count)
+        for length in lengths
+        for settings in wanted
+        for count in slots
+    ]
 
 
 def _measured(db: Path | None, candidate: Candidate) -> Iterator[Comparison]:
@@ -181,22 +185,29 @@ def _notes(found: Sequence[Candidate], predicted: Sequence[Row]) -> Iterator[str
 
 def _table(predicted: Sequence[Row], budget: Budget) -> Table:
     from bench.report.document import Column, Table
+    from bench.run.axes import axes, label
 
     has_state = any(row.estimate.everywhere.state_bytes for row in predicted)
+    varying = axes([[replace(row.settings, n_ctx=0) for row in predicted]])  # the context has a column of its own
     numbers = ["weights", "KV cache", *(["state"] if has_state else []), "scratch", "total"]
     columns = (
-        *(Column("quant"), Column("context", right=True), Column("slots", right=True)),
+        *(Column("quant"), Column("context", right=True)),
+        *([Column("setting")] if varying else []),
+        Column("slots", right=True),
         *(Column(name, right=True, part="bytes") for name in numbers),
         *([Column("in memory", right=True, part="bytes")] if budget.cards else []),
         *(Column("fits", part="limits"), Column("longest context", right=True, part="limits")),
         Column("most slots", right=True, part="limits"),
         *([Column("-ngl that fits", right=True, part="limits")] if budget.cards else []),
     )
-    rows = tuple(tuple(_cells(row, has_state=has_state, has_cards=bool(budget.cards))) for row in predicted)
+    rows = tuple(
+        tuple(_cells(row, label(row.settings, varying), has_state=has_state, has_cards=bool(budget.cards)))
+        for row in predicted
+    )
     return Table(columns, rows, n_group=1)
 
 
-def _cells(row: Row, *, has_state: bool, has_cards: bool) -> Iterator[Cell]:
+def _cells(row: Row, setting: str, *, has_state: bool, has_cards: bool) -> Iterator[Cell]:
     from bench import numbers
     from bench.report.document import cell
 
@@ -204,6 +215,8 @@ def _cells(row: Row, *, has_state: bool, has_cards: bool) -> Iterator[Cell]:
     settings, n_ctx_train = row.settings, row.candidate.predictor.layout.n_ctx_train
     yield cell(row.candidate.quant, "strong")
     yield cell(numbers.count(settings.n_ctx), "warn" if settings.n_ctx > n_ctx_train else "plain")
+    if setting:
+        yield cell(setting)
     yield cell(numbers.count(settings.n_slots))
     yield cell(numbers.size(place.weights_bytes))
     yield cell(numbers.size(place.kv_bytes))

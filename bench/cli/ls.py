@@ -50,7 +50,11 @@ def _table(what: What, values: list[dict[str, Any]]) -> Table:
     """Show the columns that help to choose, in this order; JSON has everything."""
     from bench.report.document import Column, Table, cell
 
-    shown = _SHOWN[what]
+    shown = {
+        name: header
+        for name, header in _SHOWN[what].items()
+        if name != "settings" or any(value[name] for value in values)
+    }
     columns = tuple(
         Column(header, right=name.startswith("n_") or name == "run", part=_PARTS.get((what, name), "key"))
         for name, header in shown.items()
@@ -66,6 +70,7 @@ _SHOWN: dict[What, dict[str, str]] = {
         "state": "state",
         "models": "models",
         "quants": "levels",
+        "settings": "settings",
         "suites": "suites",
         "n_items": "answers",
     },
@@ -106,7 +111,8 @@ def _text(name: str, value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int) and name != "run":
         return numbers.count(value)
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    separator = "; " if name == "settings" else ", "  # a setting may hold commas
+    return separator.join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _runs(db: Path | None) -> list[dict[str, Any]]:
@@ -124,6 +130,7 @@ def _run(run: Run, cells: list[Cell]) -> dict[str, Any]:
         "state": "finished" if run.finished_utc else "unfinished",
         "models": list(dict.fromkeys(cell.model.name for cell in cells)),
         "quants": quants,
+        "settings": list(dict.fromkeys(cell.model.setting for cell in cells if cell.model.setting)),
         "suites": list(dict.fromkeys(cell.suite for cell in cells)),
         "modes": list(dict.fromkeys(cell.mode for cell in cells)),
         "n_items": run.n_items,

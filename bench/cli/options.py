@@ -98,13 +98,48 @@ MicroBatchSize = Annotated[
     int,
     typer.Option("-ub", "--ubatch-size", min=1, metavar="N", help="Most tokens computed at once.", rich_help_panel=HOW),
 ]
+CtxSizes = Annotated[
+    str,
+    typer.Option(
+        "-c",
+        "--ctx-size",
+        metavar="LIST",
+        help="Tokens of one answer's context; 0: as trained, at most 8192. Of several, each is measured.",
+        rich_help_panel=HOW,
+    ),
+]
+BatchSizes = Annotated[
+    str,
+    typer.Option(
+        "-b", "--batch-size", metavar="LIST", help="Most tokens in a batch; one or several.", rich_help_panel=HOW
+    ),
+]
+MicroBatchSizes = Annotated[
+    str,
+    typer.Option(
+        "-ub",
+        "--ubatch-size",
+        metavar="LIST",
+        help="Most tokens computed at once; one or several.",
+        rich_help_panel=HOW,
+    ),
+]
 Threads = Annotated[
     int, typer.Option("-t", "--threads", min=0, metavar="N", help="0: the physical cores.", rich_help_panel=HOW)
 ]
 KvType = Annotated[
     str,
     typer.Option(
-        metavar="TYPE[,TYPE]", help="Of the KV cache, or of K and V: f16, q8_0, q4_0, ...", rich_help_panel=HOW
+        metavar="TYPE[:TYPE]", help="Of the KV cache, or of K and V: f16, q8_0, q8_0:q4_0, ...", rich_help_panel=HOW
+    ),
+]
+KvTypes = Annotated[
+    str,
+    typer.Option(
+        "--kv-type",
+        metavar="LIST",
+        help="Of the KV cache: f16, q8_0, q4_0, ..., or q8_0:q4_0 of K and V. Several are held against f16.",
+        rich_help_panel=HOW,
     ),
 ]
 FlashAttn = Annotated[

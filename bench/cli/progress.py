@@ -149,7 +149,8 @@ def describe(plan: Plan) -> str:
     modes = tuple(dict.fromkeys(cell.mode.id for cell in plan.cells))
     suites = tuple(dict.fromkeys(cell.suite.name for cell in plan.cells))
     samples = f" and {numbers.plural(plan.n_samples, 'timing')}" if plan.n_samples else ""
+    settings = f" at {numbers.plural(len(plan.settings), 'setting')}" if plan.settings else ""
     return (
-        f"{numbers.plural(len(plan.models), 'model file')} in {numbers.plural(len(modes), 'mode')}"
+        f"{numbers.plural(plan.n_files, 'model file')}{settings} in {numbers.plural(len(modes), 'mode')}"
         f" on {' and '.join(suites)}: {numbers.plural(plan.n_items, 'answer')}{samples}."
     )

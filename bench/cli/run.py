@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "toolgauge run model-F16.gguf --quants F16,Q8_0,Q4_K_M",
+    "toolgauge run model-Q4_K_M.gguf --kv-type f16,q8_0 -c 8192,32768",
     "toolgauge run -hf org/repo:Q4_K_M -ngl 99 -c 8192 --suite quick --limit 10",
 )
 
@@ -45,11 +46,11 @@ def run(
     backend: options.Backend = "llguidance",
     limit: options.Limit = None,
     ngl: options.GpuLayers = -1,
-    ctx_size: options.CtxSize = 0,
-    batch_size: options.BatchSize = 2048,
-    ubatch_size: options.MicroBatchSize = 512,
+    ctx_size: options.CtxSizes = "0",
+    batch_size: options.BatchSizes = "2048",
+    ubatch_size: options.MicroBatchSizes = "512",
     threads: options.Threads = 0,
-    kv_type: options.KvType = "f16",
+    kv_type: options.KvTypes = "f16",
     flash_attn: options.FlashAttn = "auto",
     chat_template: options.ChatTemplate = None,
     format_id: options.FormatId = None,
@@ -61,7 +62,7 @@ def run(
     trials: options.Trials = 1,
     answer_tokens: options.AnswerTokens = 512,
     reasoning_tokens: options.ReasoningTokens = 1024,
-    parallel: options.Parallel = "auto",
+    parallel: options.Parallel = 4,
     latency: options.Latency = True,
     draft: options.Draft = False,
     resume: options.Resume = None,
@@ -83,6 +84,14 @@ def run(
     from engine.types import Sampling
 
     named = (*(models or ()), *(model or ()), *(f"hf:{repo}" for repo in hf or ()))
+    context, *more_contexts = settings.context_grid(
+        n_ctx=ctx_size,
+        n_batch=batch_size,
+        n_ubatch=ubatch_size,
+        n_threads=threads,
+        kv_type=kv_type,
+        flash_attn=flash_attn,
+    )
     config = RunConfig(
         models=named or (BUNDLED,),
         quants=comma_list(quants) or (() if named else BUNDLED_QUANTS),
@@ -91,14 +100,8 @@ def run(
         modes=comma_list(modes) or DEFAULT_MODES,
         backend=backend,
         load=LoadParams(n_gpu_layers=ngl),
-        context=settings.context_params(
-            n_ctx=ctx_size,
-            n_batch=batch_size,
-            n_ubatch=ubatch_size,
-            n_threads=threads,
-            kv_type=kv_type,
-            flash_attn=flash_attn,
-        ),
+        context=context,
+        more_contexts=tuple(more_contexts),
         limits=Limits(answer_tokens, reasoning_tokens),
         sampling=Sampling(temperature=temp, top_p=top_p, seed=seed),
         thinking=settings.thinking(thinking),
@@ -107,7 +110,7 @@ def run(
         chat_template=str(chat_template) if chat_template else None,
         trials=trials,
         limit=limit,
-        parallel=settings.parallel(parallel),
+        parallel=parallel,
         draft=draft,
         latency=LatencySettings(enabled=latency),
     )
@@ -201,30 +204,35 @@ def _show_plan(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         emit_json({"config": plan.config.to_json(), "models": [_model_values(plan, model) for model in plan.models]})
         return
+    setting = ("setting",) if plan.settings else ()
     columns = (
-        *(Column(name) for name in ("model", "quant", "size", "format")),
+        *(Column(name) for name in ("model", "quant", *setting, "size", "format")),
         *(Column(name, right=True) for name in ("context", "answers", "timings")),
         Column("file"),
     )
     rows = []
     for model in plan.models:
         values = _model_values(plan, model)
-        texts = (model.name, model.quant, numbers.size(model.gguf_bytes), model.format_id or "none known")
+        named = (model.name, model.quant, *((model.setting,) if setting else ()))
+        texts = (*named, numbers.size(model.gguf_bytes), model.format_id or "none known")
         counts = (values["n_ctx"], values["n_items"], values["n_samples"])
         rows.append(tuple(map(cell, (*texts, *map(numbers.count, counts), model.path))))
     emit([Text(describe(plan)), Table(columns, tuple(rows))])
 
 
 def _model_values(plan: Plan, model: PlannedModel) -> dict[str, Any]:
+    from bench.run.axes import stored
+
     cells = plan.cells_of(model)
     return {
         "model": model.name,
         "quant": model.quant,
+        "setting": model.setting,
         "path": model.path,
         "bytes": model.gguf_bytes,
         "sha256": model.gguf_sha256,
         "format": model.format_id,
-        "n_ctx": cells[0].context.n_ctx,
+        **stored(plan.context_of(model)),
         "n_items": sum(len(cell.items) for cell in cells),
         "n_samples": sum(len(cell.samples) for cell in cells),
     }

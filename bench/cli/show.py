@@ -46,7 +46,9 @@ class Answer:
     def name(self) -> str:
         trial = f" trial {self.item.trial + 1}" if self.item.trial else ""
         backend = f" ({self.cell.backend})" if self.cell.backend not in ("none", "llguidance") else ""
-        return f"{self.cell.model.quant or self.cell.model.name} {self.cell.mode}{backend}{trial}"
+        model = self.cell.model
+        setting = f" ({model.setting})" if model.setting else ""
+        return f"{model.quant or model.name}{setting} {self.cell.mode}{backend}{trial}"
 
     @property
     def looks(self) -> tuple[object, ...]:
@@ -167,9 +169,13 @@ def _explanation(answer: Answer) -> str:
 
 
 def _values(answer: Answer) -> dict[str, Any]:
+    from bench.run.axes import stored
+
     return {
         "model": answer.cell.model.name,
         "quant": answer.cell.model.quant,
+        "setting": answer.cell.model.setting,
+        "context": stored(answer.cell.model.context),
         "mode": answer.cell.mode,
         "backend": answer.cell.backend,
         "suite": answer.cell.suite,

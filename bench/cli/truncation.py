@@ -71,7 +71,7 @@ def truncation(
     thinking: options.Thinking = "auto",
     reasoning_effort: options.ReasoningEffort = None,
     reasoning_tokens: options.ReasoningTokens = 1024,
-    parallel: options.Parallel = "1",
+    parallel: options.Parallel = 1,
     new: options.New = False,
     yes: options.Yes = False,
     db: Database = None,
@@ -120,7 +120,7 @@ def truncation(
         format=format_id,
         chat_template=str(chat_template) if chat_template else None,
         limit=limit,
-        parallel=settings.parallel(parallel),
+        parallel=parallel,
         latency=LatencySettings(enabled=False),
     )
     _generate(config, asked, db, new=new, yes=yes, as_json=as_json)
@@ -176,9 +176,12 @@ def document(found: Sweep) -> Document:
         Heading(f"Answers of run {found.run_id} cut to {', '.join(map(str, found.budgets))} tokens"),
         Text(_exactness(found), "dim"),
     ]
-    for (model, quant, suite), cells in groupby(found.cells, key=lambda cell: (cell.model, cell.quant, cell.suite)):
+    for (model, quant, setting, suite), cells in groupby(
+        found.cells, key=lambda cell: (cell.model, cell.quant, cell.setting, cell.suite)
+    ):
         group = list(cells)
-        blocks.append(Heading(f"{f'{model} {quant}'.strip()} on {suite}", 2))
+        at = f" ({setting})" if setting else ""
+        blocks.append(Heading(f"{f'{model} {quant}'.strip()}{at} on {suite}", 2))
         blocks.append(_table(group))
         if sentence := _enough(group, found.budgets[-1]):
             blocks.append(Text(sentence, "strong"))

@@ -123,6 +123,7 @@ class Row:
             "origin": self.candidate.origin,
             "n_ctx": self.settings.n_ctx,
             "n_slots": self.settings.n_slots,
+            **{name: getattr(self.settings, name) for name in ("type_k", "type_v", "n_batch", "n_ubatch")},
             "devices": [_place(place) for place in self.estimate.devices],
             "host": _place(self.estimate.host),
             "fits": self.fits,

@@ -1,4 +1,4 @@
-"""Stored results become findings: one row for each quant and mode, with its counts, times and memory.
+"""Stored results become findings: one row for each quant, setting and mode, with its counts, times and memory.
 
 Accuracy comes from the items alone and times from the latency samples alone: the two passes are never mixed. What is
 found by comparing two rows is in `bench.report.compare`, what is looked at more closely in `bench.report.details`.
@@ -59,8 +59,16 @@ def _section(model: str, suite: str, group: Sequence[tuple[Judged, Row]]) -> Sec
         rows=tuple(row for _, row in group),
         paired=tuple(compare.paired(cells)),
         ladder=tuple(rung for row, decision in found for rung in compare.ladder(row, decision)),
+        kv_ladder=tuple(compare.kv_ladder(group)),
         choices=tuple(
-            Choice(row.cell.mode, row.cell.backend, decision.reference, decision.smallest, decision.margin)
+            Choice(
+                row.cell.mode,
+                row.cell.backend,
+                decision.reference,
+                decision.smallest,
+                decision.margin,
+                setting=row.cell.model.setting,
+            )
             for row, decision in found
         ),
     )
@@ -95,6 +103,8 @@ def _row(store: Store, each: Judged, known: Known, memory: Memory, load_s: float
         repairs=repairs.measure(each),
         adherence=adherence.measure(each),
         truncation=truncation.measure(each),
+        setting=cell.model.setting,
+        context=each.at,
     )
 
 
@@ -127,4 +137,5 @@ def _failures(store: Store, cells: Sequence[Judged]) -> Iterable[Failure]:
                 outcome=score.outcome,
                 explanation=str(score.details.get("explanation", "")),
                 text="\n".join(step.generation.text for step in steps.get(item.id, ())),
+                setting=each.cell.model.setting,
             )

@@ -1,6 +1,6 @@
-"""What is found by holding two rows of a run side by side: free against constrained, a level against the best one.
+"""What is found by holding two rows side by side: free against constrained, a level or KV type against the best one.
 
-Both compare the same cases, so only those that were scored in both rows count.
+All compare the same cases, so only those that were scored in both rows count.
 """
 
 from __future__ import annotations
@@ -9,16 +9,21 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 from bench import stats
 from bench.modes import MODES
-from bench.report.decide import Decision, Level, decide
+from bench.report.decide import Comparison, Decision, Level, decide
 from bench.report.decide import Verdict as Decided
 from bench.report.judged import Judged
-from bench.report.values import Paired, Rung, Verdict
+from bench.report.values import Cost, KvRung, Paired, Row, Rung, Verdict
+from bench.run.axes import kv_name
+from engine.memory.cache import row_bytes
 
 Right = Mapping[Hashable, bool]  # whether a case and trial is correct
 
+KV_REFERENCE = "f16"  # what llama.cpp keeps keys and values in unless told otherwise
+_N_VALUES = 32  # a block of every quantized type
+
 
 def paired(group: Sequence[Judged]) -> Iterator[Paired]:
-    """Every constrained row against the free one of its quant and prompt style."""
+    """Every constrained row against the free one of its quant, setting and prompt style."""
     free = {
         (row.cell.model.id, MODES[row.cell.mode].style): row for row in group if not MODES[row.cell.mode].constrained
     }
@@ -44,6 +49,7 @@ def paired(group: Sequence[Judged]) -> Iterator[Paired]:
             same_wrong=pairs.n - n_right_before - pairs.rescued,
             difference=pairs.difference,
             p=stats.mcnemar(pairs),
+            setting=row.cell.model.setting,
         )
 
 
@@ -54,10 +60,10 @@ def _shared(old: Right, new: Right) -> tuple[list[bool], list[bool]]:
 
 
 def decisions(group: Sequence[Judged]) -> Iterator[tuple[Judged, Decision]]:
-    """One decision for each mode and backend with more than one level; the row is the most precise level's."""
-    ladders: dict[tuple[str, str], list[Judged]] = {}
+    """One decision for each mode, backend and setting with several levels; the row is the most precise level's."""
+    ladders: dict[tuple[str, str, str], list[Judged]] = {}
     for row in group:
-        ladders.setdefault((row.cell.mode, row.cell.backend), []).append(row)
+        ladders.setdefault((row.cell.mode, row.cell.backend, row.cell.model.setting), []).append(row)
     for rows in ladders.values():
         levels = sorted(rows, key=lambda row: -row.cell.model.gguf_bytes)
         if len(levels) > 1 and any(levels[0].right):
@@ -67,22 +73,64 @@ def decisions(group: Sequence[Judged]) -> Iterator[tuple[Judged, Decision]]:
 def ladder(row: Judged, decision: Decision) -> Iterator[Rung]:
     """Every level below the most precise one."""
     for found in decision.comparisons:
-        yield Rung(
-            quant=found.level,
-            reference=decision.reference,
-            mode=row.cell.mode,
-            backend=row.cell.backend,
-            n=found.pairs.n,
-            gained=found.pairs.rescued,
-            lost=found.pairs.broken,
-            difference=found.difference,
-            low=found.interval.low,
-            high=found.interval.high,
-            p=found.p_value,
-            margin=decision.margin,
-            verdict=_VERDICTS[found.verdict],
-            n_to_settle=found.n_to_settle,
-        )
+        yield _rung(found, decision, row, found.level)
+
+
+def kv_ladder(group: Sequence[tuple[Judged, Row]]) -> Iterator[KvRung]:
+    """Every type of the KV cache against f16, in the same file and mode, with the same context and batch."""
+    alike: dict[Hashable, dict[str, tuple[Judged, Row]]] = {}
+    for judged, row in group:
+        cell, at = judged.cell, judged.at
+        rest = (at["n_ctx"], at["n_batch"], at["n_ubatch"])
+        place = (cell.model.gguf_sha256, cell.mode, cell.backend, rest)
+        alike.setdefault(place, {})[kv_name(at["type_k"], at["type_v"])] = judged, row
+    for by_type in alike.values():
+        types = sorted(by_type, key=lambda name: (name != KV_REFERENCE, -kv_size(name)))
+        reference, reference_row = by_type[types[0]]
+        if len(types) < 2 or not reference.right:
+            continue
+        decision = decide([Level(name, kv_size(name), by_type[name][0].right) for name in types])
+        for found in decision.comparisons:
+            judged, row = by_type[found.level]
+            yield KvRung(
+                found.level, _rung(found, decision, judged, judged.level), _cost(row), _cost(reference_row)
+            )
+
+
+def kv_size(name: str) -> int:
+    """Of a type or two of the KV cache: what a fixed number of keys and values takes."""
+    type_k, _, type_v = name.partition(":")
+    return row_bytes(type_k, _N_VALUES) + row_bytes(type_v or type_k, _N_VALUES)
+
+
+def _cost(row: Row) -> Cost:
+    return Cost(
+        kv_bytes=row.memory.kv_bytes,
+        vram_peak_bytes=row.memory.vram_peak_bytes,
+        rss_peak_bytes=row.memory.rss_peak_bytes,
+        ttfc_s=row.speed.ttfc_s.median if row.speed.ttfc_s else None,
+        decode_tok_per_s=row.speed.decode_tok_per_s.median if row.speed.decode_tok_per_s else None,
+    )
+
+
+def _rung(found: Comparison, decision: Decision, row: Judged, quant: str) -> Rung:
+    return Rung(
+        quant=quant,
+        reference=decision.reference,
+        mode=row.cell.mode,
+        backend=row.cell.backend,
+        n=found.pairs.n,
+        gained=found.pairs.rescued,
+        lost=found.pairs.broken,
+        difference=found.difference,
+        low=found.interval.low,
+        high=found.interval.high,
+        p=found.p_value,
+        margin=decision.margin,
+        verdict=_VERDICTS[found.verdict],
+        n_to_settle=found.n_to_settle,
+        setting=row.cell.model.setting,
+    )
 
 
 _VERDICTS: Mapping[Decided, Verdict] = {

@@ -1,4 +1,4 @@
-"""The rows of a report as CSV: raw numbers, a line for each quant, mode and suite; empty means "not measured", or none.
+"""The rows of a report as CSV: raw numbers, one for each quant, setting, mode and suite; empty: not measured, or none.
 
 The closer looks follow the main columns, each value under the path that it has in JSON, e.g. `order.premature.hits`;
 what has a name stands under it, e.g. `categories.selection.accuracy.low`.
@@ -44,8 +44,10 @@ def _line(report: Report, section: Section, row: Row) -> dict[str, Any]:
         "model": section.model,
         "suite": section.suite,
         "quant": row.quant,
+        "setting": row.setting,
         "mode": row.mode,
         "backend": row.backend,
+        **row.context,
         "n_planned": row.n_planned,
         "n_scored": row.n_scored,
         "n_not_scored": sum(row.not_scored.values()),
@@ -62,6 +64,7 @@ def _line(report: Report, section: Section, row: Row) -> dict[str, Any]:
         "drafts_accepted": row.speed.drafts_accepted,
         "vram_peak_bytes": row.memory.vram_peak_bytes,
         "rss_peak_bytes": row.memory.rss_peak_bytes,
+        "kv_bytes": row.memory.kv_bytes,
     }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from bench.results.rows import Cell, Item, LatencySample, Run
 from bench.results.rows import Score as Verdict
 from bench.results.store import Store
+from bench.run.axes import stored
 from bench.run.plan import spread
 from bench.score import Outcome
 from bench.score.adherence import Adherence
@@ -58,6 +59,11 @@ class Judged:
     def level(self) -> str:
         """The quant; a scripted model has none."""
         return self.cell.model.quant or self.cell.model.name
+
+    @property
+    def at(self) -> Mapping[str, Any]:
+        """The context settings, as `bench.run.axes.stored` names them."""
+        return stored(self.cell.model.context)
 
     @property
     def right(self) -> dict[Hashable, bool]:

@@ -57,10 +57,16 @@ def per_line(
 
 def keys(rows: Sequence[Row]) -> tuple[list[Column], CellMaker]:
     """Name the columns that tell rows apart; the backend, where there is only one, is said below the main table."""
-    columns = [Column("quant"), Column("mode")]
-    if len(backends(rows)) < 2:
-        return columns, lambda row: [cell(row.quant, "strong"), cell(row.mode)]
-    return [*columns, Column("backend")], lambda row: [cell(row.quant, "strong"), cell(row.mode), cell(row.backend)]
+    has_settings = any(row.setting for row in rows)
+    has_backends = len(backends(rows)) > 1
+    names = ["quant", *(["setting"] if has_settings else []), "mode", *(["backend"] if has_backends else [])]
+
+    def cells(row: Row) -> list[Cell]:
+        settings = [cell(row.setting)] if has_settings else []
+        own = [cell(row.backend)] if has_backends else []
+        return [cell(row.quant, "strong"), *settings, cell(row.mode), *own]
+
+    return [Column(name) for name in names], cells
 
 
 def backends(rows: Sequence[Row]) -> list[str]:

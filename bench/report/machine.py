@@ -62,7 +62,7 @@ def push(store: Store, judged: Judged) -> Push | None:
 
 
 def machine_values(store: Store, run: Run) -> tuple[dict[int, Memory], dict[int, float | None]]:
-    """Peaks and the median load time of each model, over all the workers that had it."""
+    """Peaks and the median load time of each model at each setting, over all the workers that had it."""
     peaks: dict[int, dict[str, list[int]]] = {}
     loads: dict[int, list[float]] = {}
     for load in store.loads(run.id):
@@ -70,12 +70,12 @@ def machine_values(store: Store, run: Run) -> tuple[dict[int, Memory], dict[int,
             loads.setdefault(load.model_id, []).append(load.load_s)
         totals: Counter[str] = Counter()
         for reading in store.readings(load.id):
-            if reading.moment == "peak" and reading.source in ("rss", "vram") and reading.n_bytes is not None:
+            if reading.moment == "peak" and reading.source in ("rss", "vram", "kv") and reading.n_bytes is not None:
                 totals[reading.source] += reading.n_bytes  # several cards add up
         for source, n_bytes in totals.items():
             peaks.setdefault(load.model_id, {}).setdefault(source, []).append(n_bytes)
     memory = {
-        model_id: Memory(max(found.get("vram", []), default=None), max(found.get("rss", []), default=None))
+        model_id: Memory(*(max(found.get(source, []), default=None) for source in ("vram", "rss", "kv")))
         for model_id, found in peaks.items()
     }
     return memory, {model_id: median(values) for model_id, values in loads.items()}

@@ -15,7 +15,7 @@ from bench.report.details import adherence, bfcl, categories, constraint, no_cal
 from bench.report.details.categories import STALE
 from bench.report.document import Block, Cell, Code, Document, Fold, Heading, Table, Text, cell
 from bench.report.layout import backends, keys, median, per_row, plain_rate, rate_with_interval, right, value
-from bench.report.values import Disagreement, Report, Row, Section, Verdict
+from bench.report.values import Disagreement, Report, Row, Rung, Section, Verdict
 
 _LONGEST_TEXT = 600  # characters of a prompt or a call that is shown
 
@@ -87,6 +87,8 @@ def _section(section: Section) -> Iterable[Block]:
         yield comparisons.paired(section.paired)
     if section.ladder:
         yield comparisons.ladder(section.ladder)
+    if section.kv_ladder:
+        yield comparisons.kv_ladder(section.kv_ladder)
     yield _outcomes(section.rows)
 
 
@@ -104,13 +106,25 @@ def in_short(section: Section) -> str:
     if len(judged) < 2:
         return ""
     references = {choice.reference for choice in section.choices}
-    best = max((row for row in judged if not references or row.quant in references), key=_accuracy, default=None)
+    smaller = {(each.rung.quant, each.rung.setting) for each in section.kv_ladder}
+    best = max(
+        (
+            row
+            for row in judged
+            if (not references or row.quant in references) and (row.quant, row.setting) not in smaller
+        ),
+        key=_accuracy,
+        default=None,
+    )
     if best is None or best.accuracy is None:
         return ""
+    place = ", ".join(filter(None, (best.quant, best.setting)))
     if not best.accuracy.hits:
-        return f"At {best.quant} no mode got a single case right."
-    at = f"At {best.quant} the most accurate mode is {best.mode}: {numbers.share(best.accuracy.value)}."
-    return " ".join([at, *_ladder_sentences(section, best), *_pair_sentences(section, best)])
+        return f"At {place} no mode got a single case right."
+    at = f"At {place} the most accurate mode is {best.mode}: {numbers.share(best.accuracy.value)}."
+    return " ".join(
+        [at, *_ladder_sentences(section, best), *_kv_sentences(section, best), *_pair_sentences(section, best)]
+    )
 
 
 def _accuracy(row: Row) -> float:
@@ -118,24 +132,46 @@ def _accuracy(row: Row) -> float:
 
 
 def _ladder_sentences(section: Section, best: Row) -> Iterable[str]:
-    rungs = [rung for rung in section.ladder if (rung.mode, rung.backend) == (best.mode, best.backend)]
-    if not rungs:
-        return
+    rungs = [
+        rung
+        for rung in section.ladder
+        if (rung.mode, rung.backend, rung.setting) == (best.mode, best.backend, best.setting)
+    ]
+    if rungs:
+        yield f"Against {best.quant} there: {_verdicts([(rung.quant, rung) for rung in rungs])}."
+
+
+def _kv_sentences(section: Section, best: Row) -> Iterable[str]:
+    """Of the types that differ from the best row's in nothing else."""
+    kept = {name: value for name, value in best.context.items() if name not in ("type_k", "type_v")}
+    rows = {(row.quant, row.setting, row.mode, row.backend): row.context for row in section.rows}
+    found = []
+    for each in section.kv_ladder:
+        rung = each.rung
+        if (rung.quant, rung.mode, rung.backend) == (best.quant, best.mode, best.backend):
+            context = rows[rung.quant, rung.setting, rung.mode, rung.backend]
+            if kept.items() <= context.items():
+                found.append((each.kv_type, rung))
+    if found:
+        yield f"Against a KV cache of {found[0][1].reference} there: {_verdicts(found)}."
+
+
+def _verdicts(rungs: Sequence[tuple[str, Rung]]) -> str:
     by_verdict: dict[Verdict, list[str]] = {}
-    for rung in rungs:
-        by_verdict.setdefault(rung.verdict, []).append(rung.quant)
+    for name, rung in rungs:
+        by_verdict.setdefault(rung.verdict, []).append(name)
     words: dict[Verdict, str] = {
-        "not worse": f"not worse by {rungs[0].margin * 100:g} points or more",
+        "not worse": f"not worse by {rungs[0][1].margin * 100:g} points or more",
         "cannot tell": "cannot be told from so few cases",
         "worse": "worse",
     }
     found = (f"{', '.join(by_verdict[verdict])} {text}" for verdict, text in words.items() if verdict in by_verdict)
-    yield f"Against {best.quant} there: {'; '.join(found)}."
+    return "; ".join(found)
 
 
 def _pair_sentences(section: Section, best: Row) -> Iterable[str]:
     for pair in section.paired:
-        if pair.quant == best.quant:
+        if (pair.quant, pair.setting) == (best.quant, best.setting):
             yield (
                 f"{pair.constrained} against {pair.free}: {numbers.count(pair.rescued)} rescued,"
                 f" {numbers.count(pair.broken)} broken (p {numbers.p_value(pair.p)})."

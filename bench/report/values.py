@@ -52,15 +52,16 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Peaks of the worker that had this model loaded."""
+    """Peaks of the worker that had this model loaded, and the KV cache that is part of them."""
 
     vram_peak_bytes: int | None = None
     rss_peak_bytes: int | None = None
+    kv_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One quant in one mode, on one suite. `n_scored` and the numbers in `not_scored` add up to `n_planned`.
+    """One quant at one setting in one mode, on one suite. `n_scored` and what is in `not_scored` add up to `n_planned`.
 
     What is None or empty from `no_call` on has nothing to say: the suite asks no such question, or it is not at hand.
     """
@@ -88,6 +89,8 @@ class Row:
     repairs: Repairs | None = None
     adherence: Adherence | None = None
     truncation: Truncation | None = None
+    setting: str = ""  # what tells the row from others of the same quant and mode; "": the run has one setting
+    context: Mapping[str, Any] = field(default_factory=dict)  # n_ctx, n_batch, n_ubatch, type_k, type_v, flash_attn
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +108,12 @@ class Paired:
     same_wrong: int
     difference: float
     p: float  # exact McNemar
+    setting: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A level against the most precise one of the same mode, on the same cases."""
+    """A level against the most precise one of the same mode and setting, on the same cases."""
 
     quant: str
     reference: str
@@ -125,6 +129,32 @@ class Rung:
     margin: float
     verdict: Verdict
     n_to_settle: int | None  # cases that would settle "cannot tell", where that can be said
+    setting: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a row takes of a machine, in short."""
+
+    kv_bytes: int | None
+    vram_peak_bytes: int | None
+    rss_peak_bytes: int | None
+    ttfc_s: float | None  # median, as the next
+    decode_tok_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class KvRung:
+    """A type of the KV cache against f16 in the same file, all else being equal.
+
+    `rung` compares the two as levels are compared; its `reference` is a type. Where f16 was not measured, it is the
+    most precise one that was.
+    """
+
+    kv_type: str
+    rung: Rung
+    cost: Cost
+    reference_cost: Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +166,7 @@ class Choice:
     reference: str
     smallest: str
     margin: float
+    setting: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +180,7 @@ class Section:
     paired: tuple[Paired, ...] = ()
     ladder: tuple[Rung, ...] = ()
     choices: tuple[Choice, ...] = ()
+    kv_ladder: tuple[KvRung, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +193,7 @@ class Failure:
     outcome: str
     explanation: str
     text: str
+    setting: str = ""
 
 
 @dataclass(frozen=True, slots=True)

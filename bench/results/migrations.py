@@ -201,4 +201,9 @@ _003_DRAFTS = (
     "ALTER TABLE latency_sample ADD COLUMN n_accepted INTEGER NOT NULL DEFAULT 0",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_001_INITIAL, _002_FINDINGS, _003_DRAFTS)
+_004_SETTINGS = (
+    # what tells a file at one context setting from the same file at the run's others; '': it has one only
+    "ALTER TABLE model ADD COLUMN setting TEXT NOT NULL DEFAULT ''",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_001_INITIAL, _002_FINDINGS, _003_DRAFTS, _004_SETTINGS)

@@ -51,6 +51,7 @@ class ModelRow:
     format: str  # the native format that was used; "": none is known
     context: Mapping[str, Any]
     findings: tuple[Finding, ...] = ()
+    setting: str = ""  # what tells it from the same file at the run's other context settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _CELLS = """
 SELECT cell.*, model.position AS model_position, name, quant, path, gguf_sha256, gguf_bytes, template_sha256,
-       architecture, format, context, findings
+       architecture, format, context, findings, setting
 FROM cell JOIN model ON model.id = cell.model_id
 """
 _STEPS = "SELECT step.*, prompt.text AS prompt FROM step JOIN prompt ON prompt.sha256 = step.prompt_sha256"

@@ -17,7 +17,7 @@ from typing import Any
 from bench.results.columns import clean, step_values, to_json
 from bench.results.records import ItemRecord
 from bench.results.store import Store, StoreError
-from bench.run.messages import Reading
+from bench.run.messages import Energy, Reading
 from bench.run.plan import Plan, PlannedItem
 from engine.types import Finding
 
@@ -89,7 +89,8 @@ def _put_models(sql: sqlite3.Connection, run_id: int, plan: Plan) -> None:
             template_sha256=model.template_sha256,
             architecture=model.architecture,
             format=model.format_id or "",
-            context=to_json({"load": asdict(plan.config.load), "context": asdict(cells[0].context)}),
+            context=to_json(plan.context_of(model)),
+            setting=model.setting,
         )
         for cell in cells:
             _insert(
@@ -140,10 +141,12 @@ def put_load(store: Store, run_id: int, model_id: int, load: NewLoad) -> int:
     return load_id
 
 
-def put_readings(store: Store, load_id: int, readings: Iterable[Reading]) -> None:
+def put_readings(store: Store, load_id: int, readings: Iterable[Reading], energy: Iterable[Energy] = ()) -> None:
     with store.transaction() as sql:
         for reading in readings:
             _insert(sql, "memory_reading", load_id=load_id, **asdict(reading))
+        for spent in energy:
+            _insert(sql, "energy_reading", load_id=load_id, **asdict(spent))
 
 
 def put_findings(store: Store, model_id: int, findings: Sequence[Finding]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Final, Literal
+from typing import Any
 
 from bench.modes import DEFAULT_MODES
 from engine.llama.params import ContextParams, LoadParams
@@ -16,7 +16,6 @@ from engine.types import Sampling
 from grammars.errors import ToolgaugeError
 
 DEFAULT_N_CTX = 8192  # tokens of one sequence, for models that were trained for more
-AUTO: Final = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +25,6 @@ class LatencySettings:
     enabled: bool = True
     n_cases: int = 10  # for each suite, spread evenly over its categories
     repetitions: int = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Slots:
-    """How many answers are decoded at a time; `bench.run.slots` chooses it when a run begins."""
-
-    n_slots: int
-    n_each: int  # cells of the cache that most answers need
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +38,7 @@ class RunConfig:
     backend: str = "llguidance"
     load: LoadParams = field(default_factory=LoadParams)
     context: ContextParams = field(default_factory=ContextParams)  # n_ctx 0: as trained, at most DEFAULT_N_CTX
+    more_contexts: tuple[ContextParams, ...] = ()  # every file is measured with each of these as well
     limits: Limits = field(default_factory=Limits)
     sampling: Sampling = field(default_factory=Sampling)  # its seed is the run's seed
     thinking: bool | None = None  # None: as the model's template has it
@@ -57,8 +48,7 @@ class RunConfig:
     chat_template: str | None = None  # a file to use in place of the models' own templates
     trials: int = 1
     limit: int | None = None  # only the first so many cases of each suite, spread over its categories
-    parallel: int | Literal["auto"] = 4
-    slots: Slots | None = None  # None: not chosen yet
+    parallel: int = 4
     forced_tokens: bool = True
     draft: bool = False  # guess what is copied from the prompt; in the latency pass beside the undrafted samples
     latency: LatencySettings = field(default_factory=LatencySettings)
@@ -66,7 +56,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         for name, value in (
             ("trials", self.trials),
-            ("parallel", 1 if self.parallel == AUTO else self.parallel),
+            ("parallel", self.parallel),
             ("limit", 1 if self.limit is None else self.limit),
             ("latency cases", self.latency.n_cases),
             ("latency repetitions", self.latency.repetitions),
@@ -80,12 +70,8 @@ class RunConfig:
             raise ToolgaugeError("several trials of a greedy answer are all the same; give a temperature, or one trial")
 
     @property
-    def n_slots(self) -> int:
-        """Answers at a time."""
-        if self.slots:
-            return self.slots.n_slots
-        assert self.parallel != AUTO, "it is chosen before the run begins"
-        return self.parallel
+    def contexts(self) -> tuple[ContextParams, ...]:
+        return (self.context, *self.more_contexts)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -99,11 +85,11 @@ class RunConfig:
         values = dict(raw)
         for name in ("models", "quants", "suites", "modes"):
             values[name] = tuple(raw[name])
-        values["tools"] = tuple(raw.get("tools", ()))  # runs of before had none
+        values["tools"] = tuple(raw.get("tools", ()))  # runs of before had none, nor more than one context
         values["load"] = LoadParams(**raw["load"] | {"tensor_split": tuple(raw["load"]["tensor_split"])})
         values["context"] = ContextParams(**raw["context"])
+        values["more_contexts"] = tuple(ContextParams(**context) for context in raw.get("more_contexts", ()))
         values["limits"] = Limits(**raw["limits"])
         values["sampling"] = Sampling(**raw["sampling"])
         values["latency"] = LatencySettings(**raw["latency"])
-        values["slots"] = Slots(**raw["slots"]) if raw.get("slots") else None
         return cls(**values)

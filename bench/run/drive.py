@@ -6,13 +6,14 @@ The only writer of items and samples. Knows no plan beyond the work it is given,
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
 from bench.results import writer
 from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
+from bench.results.rows import ModelRow
 from bench.results.store import Store
 from bench.results.writer import NewLoad, NewScore
 from bench.run import events
@@ -221,9 +222,16 @@ class Driver:
                 self._store_sample(key, values | nothing(message))
 
 
-def cell_rows(cells: tuple[PlannedCell, ...], rows: dict[tuple[str, str, str, str], int]) -> dict[int, int]:
+Place = tuple[str, str, str, str, str]  # what a cell is within its run
+
+
+def place_of(model: PlannedModel | ModelRow, mode: str, backend: str, suite: str) -> Place:
+    return model.gguf_sha256, model.setting, mode, backend, suite
+
+
+def cell_rows(cells: tuple[PlannedCell, ...], rows: Mapping[Place, int]) -> dict[int, int]:
     """The rows of planned cells; found by what they are, for a resumed command may name its modes in another order."""
-    return {id(cell): rows[cell.model.gguf_sha256, cell.mode.id, cell.backend, cell.suite.name] for cell in cells}
+    return {id(cell): rows[place_of(cell.model, cell.mode.id, cell.backend, cell.suite.name)] for cell in cells}
 
 
 def _gave_up(model: PlannedModel, n_deaths: int, death: WorkerDied) -> str:

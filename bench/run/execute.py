@@ -24,12 +24,10 @@ from bench.results.rows import Run
 from bench.results.store import DEFAULT_PATH, Store
 from bench.results.writer import Provenance
 from bench.run import events
-from bench.run.config import AUTO, Slots
-from bench.run.drive import Desk, Driver, LoadError, Opener, Scorer, Stopped, cell_rows
+from bench.run.drive import Desk, Driver, LoadError, Opener, Scorer, Stopped, cell_rows, place_of
 from bench.run.estimate import Pace, from_history
 from bench.run.messages import ModelSpec
 from bench.run.plan import Plan, PlannedModel
-from bench.run.slots import choose, with_slots
 from bench.run.todo import n_items_done, n_samples_done, todo
 from grammars.errors import ToolgaugeError
 
@@ -60,7 +58,6 @@ def execute(
     """
     run_id = find_run(store, plan, which)
     resumed = run_id is not None
-    plan = _with_slots(plan, store.run(str(run_id)) if resumed else None, listener)
     if run_id is None:
         run_id = writer.begin_run(store, plan, provenance)
     else:
@@ -91,19 +88,6 @@ def execute(
     return run
 
 
-def _with_slots(plan: Plan, before: Run | None, listener: events.Listener) -> Plan:
-    """Choose how many answers are decoded at a time; a run that is gone on with keeps what was chosen for it."""
-    stored = before.config.get("slots") if before else None  # runs of before had none
-    if stored and plan.config.parallel in (AUTO, stored["n_slots"]):
-        return with_slots(plan, Slots(**stored))
-    choice = choose(plan)
-    for warning in choice.warnings:
-        listener(events.Warned(warning))
-    if plan.config.parallel == AUTO:
-        listener(events.SlotsChosen(choice.slots))
-    return with_slots(plan, choice.slots)
-
-
 def find_run(store: Store, plan: Plan, which: Which) -> int | None:
     """The run to go on with, or None for a new one."""
     if which == "new":
@@ -129,20 +113,18 @@ def resume_command(store: Store, run_id: int) -> str:
 
 def _drive_all(desk: Desk, plan: Plan) -> list[str]:
     """Every model in turn; returns why some could not be loaded."""
-    rows = {
-        (cell.model.gguf_sha256, cell.mode, cell.backend, cell.suite): cell for cell in desk.store.cells(desk.run_id)
-    }
-    cell_ids = {key: cell.id for key, cell in rows.items()}
-    model_ids = {cell.model.gguf_sha256: cell.model.id for cell in rows.values()}
+    cells = desk.store.cells(desk.run_id)
+    cell_ids = {place_of(cell.model, cell.mode, cell.backend, cell.suite): cell.id for cell in cells}
+    model_ids = {(cell.model.gguf_sha256, cell.model.setting): cell.model.id for cell in cells}
     failures = []
     for model in plan.models:
         left = todo(plan, model, desk.store.stored(desk.run_id))
         if not left:
             continue
-        cells = plan.cells_of(model)
         spec = model_spec(plan, model, desk.opener)
+        model_id = model_ids[model.gguf_sha256, model.setting]
         try:
-            Driver(desk, model, model_ids[model.gguf_sha256], spec, cell_rows(cells, cell_ids)).run(left)
+            Driver(desk, model, model_id, spec, cell_rows(plan.cells_of(model), cell_ids)).run(left)
         except LoadError as error:
             failures.append(str(error))
             if len(plan.models) > 1:
@@ -155,7 +137,8 @@ def _left_out(failures: list[str], plan: Plan, run_id: int) -> str:
         return failures[0]
     n_measured = len(plan.models) - len(failures)
     rest = f"; `toolgauge report {run_id}` prints what the others answered" if n_measured else ""
-    return f"{numbers.plural(len(failures), 'model file')} of {len(plan.models)} left out: {'; '.join(failures)}{rest}"
+    what = "combination" if plan.settings else "model file"  # of a file and context settings
+    return f"{numbers.plural(len(failures), what)} of {len(plan.models)} left out: {'; '.join(failures)}{rest}"
 
 
 def model_spec(plan: Plan, model: PlannedModel, opener: Opener) -> ModelSpec:
@@ -172,7 +155,7 @@ def model_spec(plan: Plan, model: PlannedModel, opener: Opener) -> ModelSpec:
         sampling=config.sampling,
         forced_tokens=config.forced_tokens,
         draft=config.draft,
-        n_slots=config.n_slots,
+        n_slots=config.parallel,
         has_latency_pass=config.latency.enabled,
         log_path=Path(),  # each start of a worker has one of its own
         opener=opener,

@@ -16,6 +16,7 @@ from importlib import metadata
 from typing import Any
 
 from bench.modes import NO_BACKEND, Mode, check_backend, select
+from bench.run.axes import BATCH, MICRO_BATCH, axes, label
 from bench.run.config import DEFAULT_N_CTX, RunConfig
 from bench.suites import simulate
 from bench.suites.case import Case, Suite
@@ -27,7 +28,7 @@ from grammars.errors import ToolgaugeError
 
 @dataclass(frozen=True, slots=True)
 class PlannedModel:
-    """A GGUF and what its header says."""
+    """A GGUF and what its header says, at one of the run's context settings: what one worker process loads."""
 
     name: str
     quant: str
@@ -38,6 +39,7 @@ class PlannedModel:
     architecture: str
     format_id: str | None  # None: no native format was recognised
     n_ctx_train: int
+    setting: str = ""  # what tells it from the same file at the run's other context settings
 
     @property
     def template_sha256(self) -> str:
@@ -45,7 +47,8 @@ class PlannedModel:
 
     @property
     def label(self) -> str:
-        return f"{self.name} {self.quant}".strip()
+        named = f"{self.name} {self.quant}".strip()
+        return f"{named} ({self.setting})" if self.setting else named
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +105,49 @@ class Plan:
     def n_samples(self) -> int:
         return sum(len(cell.samples) for cell in self.cells)
 
+    @property
+    def n_files(self) -> int:
+        return len({model.gguf_sha256 for model in self.models})
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """What tells the context settings apart; empty where each file has one."""
+        return tuple(dict.fromkeys(model.setting for model in self.models if model.setting))
+
+    def context_of(self, model: PlannedModel) -> dict[str, Any]:
+        """How it is loaded, as it is stored with the model."""
+        return {"load": asdict(self.config.load), "context": asdict(self.cells_of(model)[0].context)}
+
     def cells_of(self, model: PlannedModel) -> tuple[PlannedCell, ...]:
         return tuple(cell for cell in self.cells if cell.model is model)
 
 
 def make_plan(config: RunConfig, models: Sequence[PlannedModel], suites: Sequence[Suite]) -> Plan:
-    """Every model x suite x mode, with the cases that `limit` leaves; an impossible combination is an error here."""
+    """Every file x context settings x suite x mode, with the cases that `limit` leaves.
+
+    An impossible combination is an error here.
+    """
     modes = select(config.modes)
     check_backend(config.backend)
     _check_distinct(models)
     for model in models:
         _check_format(model, modes)
-    cells = tuple(_cell(config, model, suite, mode) for model in models for suite in suites for mode in modes)
-    return Plan(config, tuple(models), cells)
+    contexts = [_contexts(config, model) for model in models]
+    varying = axes(contexts)
+    settled = [
+        (_at(model, label(context, varying)), context)
+        for model, own in zip(models, contexts, strict=True)
+        for context in own
+    ]
+    if len({(model.gguf_sha256, model.setting) for model, _ in settled}) < len(settled):
+        raise ToolgaugeError("the context settings of one run can differ in KV types, context and batch sizes only")
+    cells = tuple(
+        _cell(config, model, context, varying, suite, mode)
+        for model, context in settled
+        for suite in suites
+        for mode in modes
+    )
+    return Plan(config, tuple(model for model, _ in settled), cells)
 
 
 def spread(cases: Sequence[Case], n: int | None) -> tuple[Case, ...]:
@@ -150,12 +183,15 @@ def _check_format(model: PlannedModel, modes: Sequence[Mode]) -> None:
     )
 
 
-def _cell(config: RunConfig, model: PlannedModel, suite: Suite, mode: Mode) -> PlannedCell:
+def _cell(
+    config: RunConfig, model: PlannedModel, context: ContextParams, varying: Sequence[str], suite: Suite, mode: Mode
+) -> PlannedCell:
     backend = config.backend if mode.constrained else NO_BACKEND
     version = backend_version(backend)
-    context = _context(config, model)
     cases = spread(suite.cases, config.limit)
     identity = _identity(config, model, context, mode) | {"backend": [backend, version]}
+    if {BATCH, MICRO_BATCH} & set(varying):  # else how fast it is computed is no part of what an answer is
+        identity["batch"] = [context.n_batch, context.n_ubatch]
 
     def key(case: Case, pass_: str, repetition: int) -> str:
         place = {"case": [suite.name, case.id, case.content_hash], "pass": pass_, "trial": repetition}
@@ -182,9 +218,14 @@ def _cell(config: RunConfig, model: PlannedModel, suite: Suite, mode: Mode) -> P
     return PlannedCell(model, context, mode, backend, version, suite, tuple(items), tuple(samples))
 
 
-def _context(config: RunConfig, model: PlannedModel) -> ContextParams:
-    n_ctx = config.context.n_ctx or min(model.n_ctx_train or DEFAULT_N_CTX, DEFAULT_N_CTX)
-    return replace(config.context, n_ctx=n_ctx)
+def _contexts(config: RunConfig, model: PlannedModel) -> tuple[ContextParams, ...]:
+    """With `n_ctx` decided; what is the same then is measured once."""
+    n_ctx = min(model.n_ctx_train or DEFAULT_N_CTX, DEFAULT_N_CTX)
+    return tuple(dict.fromkeys(replace(context, n_ctx=context.n_ctx or n_ctx) for context in config.contexts))
+
+
+def _at(model: PlannedModel, setting: str) -> PlannedModel:
+    return replace(model, setting=setting) if setting else model
 
 
 def _identity(config: RunConfig, model: PlannedModel, context: ContextParams, mode: Mode) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from bench.suites.case import load
 from engine import formats
 from engine.fake import PREFIX
 from engine.gguf_file import GgufFile, read_gguf, same_model, sha256_of
+from engine.memory import CannotPredict, read_layout
+from engine.memory.cache import check_types
 from engine.quantize import SOURCES, find_level, quantize
 from grammars.errors import ToolgaugeError
 
@@ -36,6 +38,7 @@ BUNDLED_QUANTS = ("F16", "Q8_0", "Q4_K_M", "Q2_K")
 BUNDLED_SUITES = ("quick", "nano")
 HUB_PREFIX = "hf:"  # marks what was given with -hf
 _MOST_DIFFERENCES = 3
+_USUAL_KV = ("f16", "f16")  # every model can have it
 _LEVEL_SUFFIX = re.compile(
     r"[-._](?:UD-)?(?:I?Q\d\w*|TQ\d_\d|BF16|FP?16|FP?32|MXFP4\w*|NVFP4)(?:-pure)?$", re.IGNORECASE
 )
@@ -140,6 +143,8 @@ def models_for(config: RunConfig, person: Person) -> tuple[PlannedModel, ...]:
     for (place, _), each in zip(found, ladder, strict=True):
         at_level = _at_level(each, ladder, person)
         files.setdefault(at_level.file.path, (place, at_level))
+    for _, each in files.values():
+        _check_kv_types(each, config)
     planned = [(place, _planned(each, template, format_id, person)) for place, each in files.values()]
     in_order = sorted([*scripted, *planned], key=lambda entry: entry[0])
     return _labelled_apart([model for _, model in in_order])
@@ -202,6 +207,22 @@ def _at_level(found: Found, ladder: Sequence[Found], person: Person) -> Found:
         with person.progress(f"Making {found.name} {level}") as progress:
             there = read_gguf(quantize(source, level, progress=progress))
     return replace(found, file=there, quant=level)
+
+
+def _check_kv_types(found: Found, config: RunConfig) -> None:
+    """Raises `ToolgaugeError` for a KV cache that llama.cpp would refuse, after its weights were read."""
+    own_choice = [context for context in config.contexts if (context.type_k, context.type_v) != _USUAL_KV]
+    if not own_choice:
+        return
+    try:
+        layout = read_layout(found.file.metadata, found.file.tensors)
+    except CannotPredict:  # an architecture that is not known here; loading it tells
+        return
+    for context in own_choice:
+        try:
+            check_types(layout, context.type_k, context.type_v, flash_attn=context.flash_attn != "off")
+        except CannotPredict as error:
+            raise ToolgaugeError(f"{found.file.path.name}: {error}") from error
 
 
 def read_template(path: Path) -> str:

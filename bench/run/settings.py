@@ -1,42 +1,94 @@
-"""Settings as a person types them, checked: KV-cache types, flash attention, reasoning."""
+"""Settings as a person types them, checked: KV-cache types, context and batch sizes, flash attention, reasoning."""
 
 from __future__ import annotations
 
-from typing import Literal
+from itertools import product
 
-from bench.run.config import AUTO
-from engine.llama.params import FLASH_ATTENTION, KV_TYPES, ContextParams
+from engine.llama.params import FLASH_ATTENTION, KV_TYPES, ContextParams, FlashAttention
 from grammars.errors import ToolgaugeError
+
+_FLOATS = ("f32", "f16", "bf16")  # what values may be kept in without flash attention
 
 
 def context_params(
     *, n_ctx: int = 0, n_batch: int = 2048, n_ubatch: int = 512, n_threads: int = 0, kv_type: str, flash_attn: str
 ) -> ContextParams:
-    """`kv_type`: one type for keys and values, or two joined by a comma."""
-    if flash_attn not in FLASH_ATTENTION:
-        raise ToolgaugeError(f"--flash-attn is one of {', '.join(FLASH_ATTENTION)}, not {flash_attn!r}")
-    type_k, comma, type_v = (part.strip() for part in kv_type.partition(","))
-    for name in (type_k, type_v) if comma else (type_k,):
+    """`kv_type`: one type for keys and values, or two joined by a colon."""
+    if "," in kv_type:
+        raise ToolgaugeError(
+            f"--kv-type takes one type here, not '{kv_type}'; keys and values of two types are q8_0:q4_0"
+        )
+    (found,) = context_grid(
+        n_ctx=str(n_ctx),
+        n_batch=str(n_batch),
+        n_ubatch=str(n_ubatch),
+        n_threads=n_threads,
+        kv_type=kv_type,
+        flash_attn=flash_attn,
+    )
+    return found
+
+
+def context_grid(
+    *, n_ctx: str = "0", n_batch: str, n_ubatch: str, n_threads: int = 0, kv_type: str, flash_attn: str
+) -> tuple[ContextParams, ...]:
+    """Every combination of what the lists name, each once; the KV types change slowest, then the contexts."""
+    flash = _flash_attention(flash_attn)
+    lists = (
+        tuple(_kv_types(text, flash) for text in _parts("--kv-type", kv_type)),
+        numbers("-c", n_ctx, least=0),
+        numbers("-b", n_batch),
+        numbers("-ub", n_ubatch),
+    )
+    combinations = (
+        ContextParams(
+            n_ctx=context,
+            n_batch=batch,
+            n_ubatch=min(micro_batch, batch),
+            n_threads=n_threads,
+            flash_attn=flash,
+            type_k=type_k,
+            type_v=type_v,
+        )
+        for (type_k, type_v), context, batch, micro_batch in product(*lists)
+    )
+    return tuple(dict.fromkeys(combinations))
+
+
+def numbers(option: str, text: str, *, least: int = 1) -> tuple[int, ...]:
+    """A list such as `8192,32768`, each number once."""
+    parts = _parts(option, text)
+    if not all(part.isdecimal() and int(part) >= least for part in parts):
+        raise ToolgaugeError(f"{option} takes whole numbers such as 8192,32768, not '{text}'")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def _parts(option: str, text: str) -> tuple[str, ...]:
+    parts = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not parts:
+        raise ToolgaugeError(f"{option} names nothing; give a value, several joined by commas, or leave it out")
+    return parts
+
+
+def _kv_types(text: str, flash_attn: FlashAttention) -> tuple[str, str]:
+    type_k, _, type_v = (part.strip() for part in text.partition(":"))
+    type_v = type_v or type_k
+    for name in (type_k, type_v):
         if name not in KV_TYPES:
             raise ToolgaugeError(f"unknown KV-cache type {name!r}; known are: {', '.join(KV_TYPES)}")
-    return ContextParams(
-        n_ctx=n_ctx,
-        n_batch=n_batch,
-        n_ubatch=min(n_ubatch, n_batch),
-        n_threads=n_threads,
-        flash_attn=flash_attn,
-        type_k=type_k,
-        type_v=type_v or type_k,
-    )
+    if flash_attn == "off" and type_v not in _FLOATS:
+        raise ToolgaugeError(
+            f"values of type {type_v} in the KV cache need flash attention; leave --flash-attn off out,"
+            f" or keep the values in f16 (--kv-type {type_k}:f16)"
+        )
+    return type_k, type_v
 
 
-def parallel(text: str) -> int | Literal["auto"]:
-    """How many answers at a time."""
-    if text == AUTO:
-        return AUTO
-    if not text.isdecimal() or int(text) < 1:
-        raise ToolgaugeError(f"--parallel is a number of answers, 1 or more, or {AUTO}; not '{text}'")
-    return int(text)
+def _flash_attention(text: str) -> FlashAttention:
+    found = next((known for known in FLASH_ATTENTION if known == text), None)
+    if found is None:
+        raise ToolgaugeError(f"--flash-attn is one of {', '.join(FLASH_ATTENTION)}, not {text!r}")
+    return found
 
 
 _THINKING = {"auto": None, "on": True, "off": False}

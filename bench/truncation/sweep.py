@@ -70,6 +70,7 @@ class CellSweep:
     backend: str
     n_left_out: int  # answers without a verdict, or with a stale one
     levels: tuple[Level, ...]
+    setting: str = ""  # what tells it from the same file at the run's other context settings
 
     @property
     def enough(self) -> int | None:
@@ -161,7 +162,7 @@ def _model(cells: Sequence[tuple[Cell, list[Answered], int]], budgets: Sequence[
         cutter = Cutter(format_of(cell.mode, native), vocabulary, cell.mode, cell.backend, finished)
         _check_texts(model, vocabulary, answered)
         levels = tuple(_level(cutter, answered, budget) for budget in budgets)
-        yield CellSweep(model.name, model.quant, cell.suite, cell.mode, cell.backend, n_left_out, levels)
+        yield CellSweep(model.name, model.quant, cell.suite, cell.mode, cell.backend, n_left_out, levels, model.setting)
 
 
 def _level(cutter: Cutter, answered: Sequence[Answered], budget: int) -> Level:

@@ -56,7 +56,7 @@ def room(
 
 def kv_bytes(layout: Layout, size: Room, *, type_k: str, type_v: str, flash_attn: bool) -> dict[int, int]:
     """By layer. Without flash attention the values are kept transposed, all layers padded to the widest."""
-    _check(layout, type_k, type_v, flash_attn)
+    check_types(layout, type_k, type_v, flash_attn=flash_attn)
     found: dict[int, int] = {}
     for layer in layout.attention:
         n_value = layer.n_value if flash_attn or not layer.n_value else layout.n_value_max
@@ -83,8 +83,8 @@ def row_bytes(type_name: str, n_values: int) -> int:
     return -(-n_values // n_in_block) * n_bytes
 
 
-def _check(layout: Layout, type_k: str, type_v: str, flash_attn: bool) -> None:
-    """What llama.cpp refuses has no size."""
+def check_types(layout: Layout, type_k: str, type_v: str, *, flash_attn: bool) -> None:
+    """Raises `CannotPredict` for what llama.cpp refuses, which has no size."""
     if layout.is_latent and type_k != type_v:
         raise CannotPredict("this model keeps keys and values as one, so both have to have the same --kv-type")
     for name in (type_k, type_v):

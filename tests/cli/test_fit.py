@@ -108,7 +108,7 @@ def test_runs_stand_beside_the_prediction(tmp_path: Path, capsys: Captured) -> N
         ("fit qwen3-8b --vram much", "is no size"),
         ("fit qwen3-8b --kv-type q3", "unknown KV-cache type"),
         ("fit qwen3-8b --kv-type q8_0 -fa off", "need flash attention"),
-        ("fit glm-4.7-flash --kv-type q8_0,f16", "the same --kv-type"),
+        ("fit glm-4.7-flash --kv-type q8_0:f16", "the same --kv-type"),
         ("fit qwen3-8b --db none.db", "there is no result file"),
         ("fit nano --quants Q9_9", "not known"),
     ],

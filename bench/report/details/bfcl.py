@@ -50,6 +50,7 @@ class BfclGroups:
     mode: str
     backend: str
     groups: tuple[Group, ...]
+    setting: str = ""
 
 
 def known_of(suite: Suite) -> Known:
@@ -104,16 +105,20 @@ def _strict(pairs: Iterable[Scored]) -> Rate | None:
 
 
 def averages(cells: Sequence[tuple[Judged, Sequence[Bfcl]]], n_trials: int) -> tuple[BfclGroups, ...]:
-    """One entry for each quant and mode that has answers to BFCL's cases."""
-    tallies: dict[tuple[str, str, str, str], dict[str, Tally]] = {}
+    """One entry for each quant, setting and mode that has answers to BFCL's cases."""
+    tallies: dict[tuple[str, str, str, str, str], dict[str, Tally]] = {}
     for judged, categories in cells:
-        key = (judged.cell.model.name, judged.level, judged.cell.mode, judged.cell.backend)
+        model = judged.cell.model
+        key = (model.name, judged.level, model.setting, judged.cell.mode, judged.cell.backend)
         for found in categories:
             if found.category in CATEGORIES and found.official is not None:
                 n_expected = CATEGORIES[found.category].n_cases * n_trials
                 tally = Tally(found.official.n, found.official.hits, n_expected)
                 tallies.setdefault(key, {})[found.category] = tally
-    return tuple(BfclGroups(*key, groups=groups(found)) for key, found in tallies.items())
+    return tuple(
+        BfclGroups(model, quant, mode, backend, groups(found), setting)
+        for (model, quant, setting, mode, backend), found in tallies.items()
+    )
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:
@@ -177,15 +182,16 @@ def table_of_groups(found: Sequence[BfclGroups]) -> Table | None:
     if not names:
         return None
     rules = {group.name: group.rule for each in found for group in each.groups}
+    setting = ["setting"] if any(each.setting for each in found) else []
     rows = tuple(
         (
-            *(cell(text) for text in (each.model, each.quant, each.mode, each.backend)),
+            *(cell(getattr(each, name)) for name in ("model", "quant", *setting, "mode", "backend")),
             *(_average(each.groups, name) for name in names),
         )
         for each in found
     )
     return Table(
-        (*map(Column, ("model", "quant", "mode", "backend")), *(right(name, name) for name in names)),
+        (*map(Column, ("model", "quant", *setting, "mode", "backend")), *(right(name, name) for name in names)),
         rows,
         title="BFCL's own averages, by its rules",
         n_group=2,
