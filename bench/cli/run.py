@@ -62,7 +62,7 @@ def run(
     trials: options.Trials = 1,
     answer_tokens: options.AnswerTokens = 512,
     reasoning_tokens: options.ReasoningTokens = 1024,
-    parallel: options.Parallel = 4,
+    parallel: options.Parallel = "auto",
     latency: options.Latency = True,
     draft: options.Draft = False,
     resume: options.Resume = None,
@@ -110,7 +110,7 @@ def run(
         chat_template=str(chat_template) if chat_template else None,
         trials=trials,
         limit=limit,
-        parallel=parallel,
+        parallel=settings.parallel(parallel),
         draft=draft,
         latency=LatencySettings(enabled=latency),
     )

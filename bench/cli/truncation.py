@@ -71,7 +71,7 @@ def truncation(
     thinking: options.Thinking = "auto",
     reasoning_effort: options.ReasoningEffort = None,
     reasoning_tokens: options.ReasoningTokens = 1024,
-    parallel: options.Parallel = 1,
+    parallel: options.Parallel = "1",
     new: options.New = False,
     yes: options.Yes = False,
     db: Database = None,
@@ -120,7 +120,7 @@ def truncation(
         format=format_id,
         chat_template=str(chat_template) if chat_template else None,
         limit=limit,
-        parallel=parallel,
+        parallel=settings.parallel(parallel),
         latency=LatencySettings(enabled=False),
     )
     _generate(config, asked, db, new=new, yes=yes, as_json=as_json)

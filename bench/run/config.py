@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Final, Literal
 
 from bench.modes import DEFAULT_MODES
 from engine.llama.params import ContextParams, LoadParams
@@ -16,6 +16,7 @@ from engine.types import Sampling
 from grammars.errors import ToolgaugeError
 
 DEFAULT_N_CTX = 8192  # tokens of one sequence, for models that were trained for more
+AUTO: Final = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,15 @@ class LatencySettings:
     enabled: bool = True
     n_cases: int = 10  # for each suite, spread evenly over its categories
     repetitions: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """How many answers are decoded at a time; `bench.run.slots` chooses it when a run begins."""
+
+    n_slots: int
+    n_each: int  # cells of the cache that most answers need
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,8 @@ class RunConfig:
     chat_template: str | None = None  # a file to use in place of the models' own templates
     trials: int = 1
     limit: int | None = None  # only the first so many cases of each suite, spread over its categories
-    parallel: int = 4
+    parallel: int | Literal["auto"] = 4
+    slots: Slots | None = None  # None: not chosen yet
     forced_tokens: bool = True
     draft: bool = False  # guess what is copied from the prompt; in the latency pass beside the undrafted samples
     latency: LatencySettings = field(default_factory=LatencySettings)
@@ -56,7 +67,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         for name, value in (
             ("trials", self.trials),
-            ("parallel", self.parallel),
+            ("parallel", 1 if self.parallel == AUTO else self.parallel),
             ("limit", 1 if self.limit is None else self.limit),
             ("latency cases", self.latency.n_cases),
             ("latency repetitions", self.latency.repetitions),
@@ -72,6 +83,14 @@ class RunConfig:
     @property
     def contexts(self) -> tuple[ContextParams, ...]:
         return (self.context, *self.more_contexts)
+
+    @property
+    def n_slots(self) -> int:
+        """Answers at a time."""
+        if self.slots:
+            return self.slots.n_slots
+        assert self.parallel != AUTO, "it is chosen before the run begins"
+        return self.parallel
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -92,4 +111,5 @@ class RunConfig:
         values["limits"] = Limits(**raw["limits"])
         values["sampling"] = Sampling(**raw["sampling"])
         values["latency"] = LatencySettings(**raw["latency"])
+        values["slots"] = Slots(**raw["slots"]) if raw.get("slots") else None
         return cls(**values)

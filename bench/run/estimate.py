@@ -93,7 +93,7 @@ class Pace:
 
     def __init__(self, plan: Plan, stored: Stored) -> None:
         self._left = {model: todo(plan, model, stored) for model in plan.models}
-        self._models, self._n_slots = plan.models, plan.config.parallel
+        self._models, self._n_slots = plan.models, plan.config.n_slots
         self._seconds: dict[tuple[PlannedModel, Kind], float] = {}  # each item or sample, where the pace is known
         self._kind: Kind = "sample"
         self._n_seen = 0

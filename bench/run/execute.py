@@ -24,10 +24,12 @@ from bench.results.rows import Run
 from bench.results.store import DEFAULT_PATH, Store
 from bench.results.writer import Provenance
 from bench.run import events
+from bench.run.config import AUTO, Slots
 from bench.run.drive import Desk, Driver, LoadError, Opener, Scorer, Stopped, cell_rows, place_of
 from bench.run.estimate import Pace, from_history
 from bench.run.messages import ModelSpec
 from bench.run.plan import Plan, PlannedModel
+from bench.run.slots import choose, with_slots
 from bench.run.todo import n_items_done, n_samples_done, todo
 from grammars.errors import ToolgaugeError
 
@@ -58,6 +60,7 @@ def execute(
     """
     run_id = find_run(store, plan, which)
     resumed = run_id is not None
+    plan = _with_slots(plan, store.run(str(run_id)) if resumed else None, listener)
     if run_id is None:
         run_id = writer.begin_run(store, plan, provenance)
     else:
@@ -86,6 +89,19 @@ def execute(
     run = store.run(str(run_id))
     listener(events.Finished(run, store.n_errors(run_id)))
     return run
+
+
+def _with_slots(plan: Plan, before: Run | None, listener: events.Listener) -> Plan:
+    """Choose how many answers are decoded at a time; a run that is gone on with keeps what was chosen for it."""
+    stored = before.config.get("slots") if before else None  # runs of before had none
+    if stored and plan.config.parallel in (AUTO, stored["n_slots"]):
+        return with_slots(plan, Slots(**stored))
+    choice = choose(plan)
+    for warning in choice.warnings:
+        listener(events.Warned(warning))
+    if plan.config.parallel == AUTO:
+        listener(events.SlotsChosen(choice.slots))
+    return with_slots(plan, choice.slots)
 
 
 def find_run(store: Store, plan: Plan, which: Which) -> int | None:
@@ -155,7 +171,7 @@ def model_spec(plan: Plan, model: PlannedModel, opener: Opener) -> ModelSpec:
         sampling=config.sampling,
         forced_tokens=config.forced_tokens,
         draft=config.draft,
-        n_slots=config.parallel,
+        n_slots=config.n_slots,
         has_latency_pass=config.latency.enabled,
         log_path=Path(),  # each start of a worker has one of its own
         opener=opener,

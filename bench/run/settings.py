@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Literal
 
+from bench.run.config import AUTO
 from engine.llama.params import FLASH_ATTENTION, KV_TYPES, ContextParams, FlashAttention
 from grammars.errors import ToolgaugeError
 
@@ -107,3 +109,12 @@ def reasoning_effort(text: str | None) -> str | None:
     if text is not None and text not in _EFFORTS:
         raise ToolgaugeError(f"--reasoning-effort is one of {', '.join(_EFFORTS)}, not {text!r}")
     return text
+
+
+def parallel(text: str) -> int | Literal["auto"]:
+    """How many answers at a time."""
+    if text == AUTO:
+        return AUTO
+    if not text.isdecimal() or int(text) < 1:
+        raise ToolgaugeError(f"--parallel is a number of answers, 1 or more, or {AUTO}; not '{text}'")
+    return int(text)
