@@ -128,7 +128,7 @@ def score(row: sqlite3.Row) -> Score:
 
 def latency_sample(row: sqlite3.Row) -> LatencySample:
     values = _plain(LatencySample, row)
-    return LatencySample(**values | {"drafted": bool(values["drafted"])})
+    return LatencySample(**values | {"drafted": bool(values["drafted"]), "warm": bool(values["warm"])})
 
 
 def load(row: sqlite3.Row) -> Load:

@@ -206,4 +206,15 @@ _004_SETTINGS = (
     "ALTER TABLE model ADD COLUMN setting TEXT NOT NULL DEFAULT ''",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_001_INITIAL, _002_FINDINGS, _003_DRAFTS, _004_SETTINGS)
+_005_FIRST_CALLS = (
+    # 1: what requests with the same system message and tools share was decoded beforehand
+    "ALTER TABLE latency_sample ADD COLUMN warm INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE latency_sample ADD COLUMN n_cached INTEGER NOT NULL DEFAULT 0",
+    # as engine.types.FirstCall; NULL: there was no call, or it was not measured yet
+    *(
+        f"ALTER TABLE latency_sample ADD COLUMN {name} REAL"
+        for name in ("reasoning_s", "prose_s", "call_s", "mask_wait_s", "overhead_s")
+    ),
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_001_INITIAL, _002_FINDINGS, _003_DRAFTS, _004_SETTINGS, _005_FIRST_CALLS)

@@ -113,10 +113,12 @@ class LatencySample:
     case_id: str
     repetition: int
     drafted: bool  # asked with --draft, beside the same sample without
+    warm: bool  # what it shares with others of its tools was decoded beforehand, beside the same sample without
     error: str | None
     text: str
     stop: str
     n_prompt: int
+    n_cached: int
     n_tokens: int
     n_forced: int
     n_drafted: int  # as in `engine.types.Generation`
@@ -125,6 +127,11 @@ class LatencySample:
     ttft_s: float | None
     ttfn_s: float | None
     ttfc_s: float | None
+    reasoning_s: float | None  # this and the next four as in `engine.types.FirstCall`; None too in older files
+    prose_s: float | None
+    call_s: float | None
+    mask_wait_s: float | None
+    overhead_s: float | None
     decode_s: float
     mask_s: float
     host_s: float

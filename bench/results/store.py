@@ -164,10 +164,10 @@ class Store:
         """
         return {score.item_id: score for score in self._rows(columns.score, sql, cell_id)}
 
-    def latency_samples(self, cell_id: int, *, drafted: bool = False) -> list[LatencySample]:
-        """The samples with drafts are measured beside those without, and never mixed with them."""
-        sql = "SELECT * FROM latency_sample WHERE cell_id = ? AND drafted = ? ORDER BY repetition, id"
-        return self._rows(columns.latency_sample, sql, cell_id, drafted)
+    def latency_samples(self, cell_id: int, *, drafted: bool = False, warm: bool = False) -> list[LatencySample]:
+        """The samples with drafts, or with a warm prefix, are measured beside the others, and never mixed with them."""
+        sql = "SELECT * FROM latency_sample WHERE cell_id = ? AND drafted = ? AND warm = ? ORDER BY repetition, id"
+        return self._rows(columns.latency_sample, sql, cell_id, drafted, warm)
 
     def loads(self, run_id: int) -> list[Load]:
         """Every start of a worker for a model of this run."""

@@ -26,6 +26,7 @@ class LatencySettings:
     enabled: bool = True
     n_cases: int = 10  # for each suite, spread evenly over its categories
     repetitions: int = 3
+    warm_repetitions: int = 1  # of these also with system message and tools decoded beforehand
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,6 @@ class RunConfig:
         values["more_contexts"] = tuple(ContextParams(**context) for context in raw.get("more_contexts", ()))
         values["limits"] = Limits(**raw["limits"])
         values["sampling"] = Sampling(**raw["sampling"])
-        values["latency"] = LatencySettings(**raw["latency"])
+        values["latency"] = LatencySettings(**{"warm_repetitions": 0} | raw["latency"])  # there were none before
         values["slots"] = Slots(**raw["slots"]) if raw.get("slots") else None
         return cls(**values)

@@ -18,7 +18,7 @@ from bench.results.store import Store
 from bench.results.writer import NewLoad, NewScore
 from bench.run import events
 from bench.run.estimate import Kind, Pace
-from bench.run.latency import nothing
+from bench.run.latency import kind_of, nothing
 from bench.run.loading import LoadedModel
 from bench.run.messages import (
     Began,
@@ -218,8 +218,7 @@ class Driver:
                 )
             else:
                 sample = self._todo.samples[key][1]
-                values = {"case_id": sample.case.id, "repetition": sample.repetition, "drafted": sample.drafted}
-                self._store_sample(key, values | nothing(message))
+                self._store_sample(key, kind_of(sample) | nothing(message))
 
 
 Place = tuple[str, str, str, str, str]  # what a cell is within its run

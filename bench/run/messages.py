@@ -59,6 +59,7 @@ class SampleJob:
     backend: str
     repetition: int
     drafted: bool = False
+    warm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import metadata
@@ -63,12 +63,16 @@ class PlannedItem:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSample:
-    """One repetition of one case of the latency pass."""
+    """One repetition of one case of the latency pass.
+
+    Beside the plain ones there may be some with drafts, and some that find their prompt's prefix in the cache.
+    """
 
     key: str
     case: Case
     repetition: int
     drafted: bool = False
+    warm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +201,17 @@ def _cell(
         place = {"case": [suite.name, case.id, case.content_hash], "pass": pass_, "trial": repetition}
         return _hash(identity | place)
 
-    def sample(case: Case, repetition: int, drafted: bool) -> PlannedSample:
-        return PlannedSample(
-            key(case, "latency, drafted" if drafted else "latency", repetition), case, repetition, drafted
-        )
+    def sample(case: Case, repetition: int, *, drafted: bool = False, warm: bool = False) -> PlannedSample:
+        pass_ = "latency" + ", drafted" * drafted + ", warm" * warm
+        return PlannedSample(key(case, pass_, repetition), case, repetition, drafted, warm)
+
+    def samples_of(case: Case, repetition: int) -> Iterator[PlannedSample]:
+        yield sample(case, repetition)
+        if config.draft:
+            yield sample(case, repetition, drafted=True)
+        # the last ones, when all that is built at its first use is there
+        if config.latency.repetitions - repetition <= config.latency.warm_repetitions:
+            yield sample(case, repetition, warm=True)
 
     positions = {case.id: position for position, case in enumerate(suite.cases)}
     items = (
@@ -210,10 +221,10 @@ def _cell(
     )
     measured = spread(cases, config.latency.n_cases) if config.latency.enabled else ()
     samples = (
-        sample(case, repetition, drafted)
+        sample
         for repetition in range(config.latency.repetitions)
         for case in measured
-        for drafted in ((False, True) if config.draft else (False,))
+        for sample in samples_of(case, repetition)
     )
     return PlannedCell(model, context, mode, backend, version, suite, tuple(items), tuple(samples))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from random import Random
 
 from bench.results.rows import Stored
 from bench.run.messages import ItemJob, SampleJob, Work
@@ -46,7 +47,7 @@ class Todo:
             for key, (cell, item) in self.items.items()
         )
         samples = (
-            SampleJob(key, sample.case, cell.mode.id, cell.backend, sample.repetition, sample.drafted)
+            SampleJob(key, sample.case, cell.mode.id, cell.backend, sample.repetition, sample.drafted, sample.warm)
             for key, (cell, sample) in self.samples.items()
         )
         return Work(tuple(items), tuple(samples))
@@ -62,19 +63,27 @@ def todo(plan: Plan, model: PlannedModel, stored: Stored) -> Todo:
         for place, item in enumerate(cell.items)
         if not is_done(stored, item)
     ]
-    samples = [
-        (_sample_order(cells, number, place), cell, sample)
-        for number, cell in enumerate(cells)
-        for place, sample in enumerate(cell.samples)
-        if sample.key not in stored.samples
-    ]
+    samples = _in_turns(cells, plan.config.sampling.seed)
     return Todo(
         {item.key: (cell, item) for _, cell, item in sorted(items, key=lambda entry: entry[0])},
-        {sample.key: (cell, sample) for _, cell, sample in sorted(samples, key=lambda entry: entry[0])},
+        {sample.key: (cell, sample) for cell, sample in samples if sample.key not in stored.samples},
         {item.key: stored.attempts.get(item.key, 0) + 1 for _, _, item in items},
     )
 
 
-def _sample_order(cells: tuple[PlannedCell, ...], number: int, place: int) -> tuple[int, int]:
-    """Modes take turns at being first, so that neither heat nor a busy moment favours one."""
-    return place, (number + place) % len(cells)
+def _in_turns(cells: tuple[PlannedCell, ...], seed: int) -> list[tuple[PlannedCell, PlannedSample]]:
+    """All samples, a case in all its modes and kinds at a time, so that neither heat nor a busy moment favours one.
+
+    Their order is drawn anew for each repetition, and from case to case the next of them is first.
+    """
+    rounds: dict[tuple[int, int], list[tuple[PlannedCell, PlannedSample]]] = {}
+    for cell in cells:
+        places = {name: place for place, name in enumerate(dict.fromkeys(sample.case.id for sample in cell.samples))}
+        for sample in cell.samples:
+            rounds.setdefault((sample.repetition, places[sample.case.id]), []).append((cell, sample))
+    ordered = []
+    for (repetition, place), found in sorted(rounds.items(), key=lambda entry: entry[0]):
+        Random(f"{seed} {repetition}").shuffle(found)  # the same for all cases of a repetition
+        turn = place % len(found)
+        ordered += found[turn:] + found[:turn]
+    return ordered

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bench.run.plan import Plan, PlannedModel, make_plan
 from bench.suites.case import Suite, load
 from engine.errors import OutOfMemory
 from engine.fake import TEMPLATE, FakeRuntime, fake_model
-from engine.runtime import Request
+from engine.runtime import Finished, Request
 from tests.bench.episodes import raw_case, raw_episode, write_suite
 
 NO_LATENCY = LatencySettings(enabled=False)
@@ -65,6 +66,40 @@ def plan_of(
 ) -> Plan:
     config = RunConfig(modes=tuple(modes), latency=latency, **settings)
     return make_plan(config, tuple(models) or (fake(),), (suite(folder, n_cases, with_episode=with_episode),))
+
+
+@dataclass
+class Recorded:
+    """A runtime that lets another work and remembers what it was asked."""
+
+    inner: FakeRuntime
+    requests: list[Request] = field(default_factory=list)
+    read: list[tuple[int, ...]] = field(default_factory=list)
+    most_pending: int = 0
+
+    @property
+    def n_ctx(self) -> int:
+        return self.inner.n_ctx
+
+    @property
+    def n_slots(self) -> int:
+        return self.inner.n_slots
+
+    @property
+    def n_pending(self) -> int:
+        return self.inner.n_pending
+
+    def submit(self, request: Request) -> None:
+        self.requests.append(request)
+        self.inner.submit(request)
+        self.most_pending = max(self.most_pending, self.n_pending)
+
+    def read_ahead(self, tokens: tuple[int, ...]) -> None:
+        self.read.append(tokens)
+        self.inner.read_ahead(tokens)
+
+    def step(self) -> Sequence[Finished]:
+        return self.inner.step()
 
 
 def open_without_memory(spec: ModelSpec, work: Work) -> LoadedModel:

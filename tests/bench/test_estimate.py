@@ -23,7 +23,7 @@ def keys(plan: Plan, model: PlannedModel, kind: str) -> list[str]:
 
 
 def test_samples_give_a_first_estimate_and_items_a_better_one(tmp_path: Path) -> None:
-    """20 items and 16 samples of each of two files, the second of half the size."""
+    """20 items and 24 samples of each of two files, the second of half the size."""
     first, second = fake(quant="Q8_0"), replace(fake(quant="Q4_K_M"), gguf_bytes=500)
     latency = LatencySettings(n_cases=4, repetitions=2)
     plan = plan_of(tmp_path, [first, second], n_cases=10, parallel=4, latency=latency)
@@ -40,9 +40,9 @@ def test_samples_give_a_first_estimate_and_items_a_better_one(tmp_path: Path) ->
     assert [estimate.basis for estimate in told] == [
         f"the first 8 {what} of fake:perfect Q8_0" for what in ("timed answers", "items")
     ]
-    of_second_s = 0.5 * (20 * 2.0 + 16 * 2.0)
-    assert told[0].remaining_s == pytest.approx((8 * 2.0 + 20 * 2.0) + of_second_s)
-    assert told[1].remaining_s == pytest.approx(12 * 1.0 + 0.5 * (20 * 1.0 + 16 * 2.0))
+    of_second_s = 0.5 * (20 * 2.0 + 24 * 2.0)
+    assert told[0].remaining_s == pytest.approx((16 * 2.0 + 20 * 2.0) + of_second_s)
+    assert told[1].remaining_s == pytest.approx(12 * 1.0 + 0.5 * (20 * 1.0 + 24 * 2.0))
 
 
 def test_what_is_stored_is_no_longer_counted(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,9 @@ import pytest
 
 from bench.results.records import EpisodeEnd, ErrorKind, ItemRecord
 from bench.results.rows import Stored
-from bench.run.config import LatencySettings
 from bench.run.execute import model_spec
-from bench.run.latency import take_samples
 from bench.run.loading import LoadedModel, Opened, open_model
-from bench.run.messages import Began, ItemFinished, Message, SampleFinished
+from bench.run.messages import Began, ItemFinished, Message
 from bench.run.plan import Plan, make_plan
 from bench.run.play import Player
 from bench.run.todo import todo
@@ -24,40 +22,10 @@ from bench.suites.simulate import Episode
 from engine.constraint.protocol import Constraint
 from engine.errors import ConstraintError, UnsupportedSchema
 from engine.fake import TEMPLATE, FakeRuntime, fake_model
-from engine.meter import RssMeter
 from engine.runtime import Finished, Request
 from engine.types import Generation, Sampling, StopReason, Tool
 from grammars.nodes import Node, Repeat, Seq
-from tests.bench.scripted import fake, plan_of, suite
-
-
-@dataclass
-class Recorded:
-    """A runtime that lets another work and remembers what it was asked."""
-
-    inner: FakeRuntime
-    requests: list[Request] = field(default_factory=list)
-    most_pending: int = 0
-
-    @property
-    def n_ctx(self) -> int:
-        return self.inner.n_ctx
-
-    @property
-    def n_slots(self) -> int:
-        return self.inner.n_slots
-
-    @property
-    def n_pending(self) -> int:
-        return self.inner.n_pending
-
-    def submit(self, request: Request) -> None:
-        self.requests.append(request)
-        self.inner.submit(request)
-        self.most_pending = max(self.most_pending, self.n_pending)
-
-    def step(self) -> Sequence[Finished]:
-        return self.inner.step()
+from tests.bench.scripted import Recorded, fake, plan_of, suite
 
 
 @dataclass
@@ -286,45 +254,7 @@ def test_seeds_differ_by_case_and_trial_and_agree_between_modes(tmp_path: Path) 
     assert len(set(seeds)) == 4
 
 
-def test_drafted_samples_are_taken_beside_the_others_and_marked(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, n_cases=3, latency=LatencySettings(n_cases=2, repetitions=2), draft=True)
-    spec = model_spec(plan, plan.models[0], open_model)
-    work = todo(plan, plan.models[0], Stored({}, frozenset(), frozenset())).work()
-    model = open_model(spec, work)
-    messages: list[Message] = []
-    with model.runtime(single=True) as opened:
-        assert isinstance(opened.runtime, FakeRuntime)
-        runtime = Recorded(opened.runtime)
-        take_samples(Player(model, spec, messages.append), runtime, RssMeter(), work.samples)
-    asked = {request.key: request.draft for request in runtime.requests[4:]}  # behind two warm modes, with and without
-    assert [job.drafted for job in work.samples] == [asked[job.key] for job in work.samples]
-    assert sum(asked.values()) == len(asked) / 2 == 8
-    for sample in (m for m in messages if isinstance(m, SampleFinished)):
-        assert sample.values["drafted"] == asked[sample.key]
-        assert (sample.values["n_drafted"], sample.values["n_accepted"]) == (0, 0), "a script guesses nothing"
-
-
 @pytest.mark.parametrize("draft", [False, True])
 def test_items_are_drafted_where_it_is_asked_for(tmp_path: Path, draft: bool) -> None:
     outcome = played(plan_of(tmp_path, n_cases=2, draft=draft))
     assert {request.draft for request in outcome.requests} == {draft}
-
-
-def test_samples_are_single_stream_uncached_and_warm(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, n_cases=3, latency=LatencySettings(n_cases=2, repetitions=2))
-    spec = model_spec(plan, plan.models[0], open_model)
-    work = todo(plan, plan.models[0], Stored({}, frozenset(), frozenset())).work()
-    model = open_model(spec, work)
-    messages: list[Message] = []
-    with model.runtime(single=True) as opened:
-        assert isinstance(opened.runtime, FakeRuntime)
-        runtime = Recorded(opened.runtime)
-        take_samples(Player(model, spec, messages.append), runtime, RssMeter(), work.samples)
-    samples = [m for m in messages if isinstance(m, SampleFinished)]
-    assert len(samples) == 8
-    assert len(runtime.requests) == 8 + 2  # one unrecorded answer in each mode before
-    assert runtime.most_pending == 1
-    assert {request.n_shared for request in runtime.requests} == {0}
-    for sample in samples:
-        assert 0 < sample.values["ttft_s"] < sample.values["ttfn_s"] < sample.values["ttfc_s"]
-        assert sample.values["error"] is None

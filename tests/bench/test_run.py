@@ -66,13 +66,15 @@ def test_a_run_stores_answers_verdicts_samples_loads_and_memory(store: Store, tm
         assert {score.outcome for score in store.verdicts(cell.id).values()} == {"correct"}
         assert len(store.latency_samples(cell.id)) == 4
         assert all(sample.ttfc_s for sample in store.latency_samples(cell.id))
+        warm = store.latency_samples(cell.id, warm=True)
+        assert len(warm) == 2 and all(sample.n_cached for sample in warm)
     (load,) = store.loads(done.id)
     moments = {(reading.moment, reading.source) for reading in store.readings(load.id)}
     assert moments == {(m, s) for m in ("before", "loaded", "peak", "parallel") for s in ("rss", "vram")}
     (started,), (finished,) = heard.of(events.Started), heard.of(events.Finished)
     assert (started.resumed, started.n_done, finished.n_errors) == (False, 0, 0)
     assert len(heard.of(events.ItemDone)) == 8
-    assert len(heard.of(events.SampleDone)) == 8
+    assert len(heard.of(events.SampleDone)) == 12
 
 
 def test_a_template_that_disagrees_with_the_format_is_told_and_kept(store: Store, tmp_path: Path) -> None:
@@ -201,6 +203,7 @@ def test_an_estimate_comes_from_the_first_items_or_from_an_earlier_run(store: St
     assert told.basis == "earlier runs of the same files here"
     assert second.index(told) < second.index(second.of(events.ModelLoading)[0])
     seconds = sum(item.total_s / item.n_slots for item in items(store, store.run("1")))
-    samples = [s.total_s for cell in store.cells(1) for s in store.latency_samples(cell.id)]
+    cells = store.cells(1)
+    samples = [s.total_s for cell in cells for kind in (False, True) for s in store.latency_samples(cell.id, warm=kind)]
     loads = [load.load_s or 0 for load in store.loads(1)]
     assert told.remaining_s == pytest.approx(seconds + sum(samples) + sum(loads))
