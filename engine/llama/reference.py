@@ -19,6 +19,29 @@ from engine.llama.model import Model
 from engine.llama.params import KV_TYPES, default_threads
 
 
+def open_binding(model: Model, context: Context) -> Any:
+    """The binding's `Llama` on the file of `model`, loaded again, with the settings of `context`."""
+    library()
+    from llama_cpp import Llama
+
+    params = context.params
+    n_threads = params.n_threads or default_threads()
+    return Llama(
+        str(model.path),
+        n_gpu_layers=model.params.n_gpu_layers,
+        use_mmap=model.params.use_mmap,
+        n_ctx=context.n_ctx,
+        n_batch=params.n_batch,
+        n_ubatch=min(params.n_ubatch, params.n_batch),
+        n_threads=n_threads,
+        n_threads_batch=params.n_threads_batch or n_threads,
+        flash_attn=context.flash_attention,
+        type_k=KV_TYPES[params.type_k],
+        type_v=KV_TYPES[params.type_v],
+        verbose=False,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ReferenceRun:
     """Seconds are counted from the call."""
@@ -35,26 +58,7 @@ class ReferenceLoop:
 
     def __init__(self, model: Model, context: Context) -> None:
         """Loads the file of `model` again, with the settings of `context`."""
-        library()
-        from llama_cpp import Llama
-
-        params = context.params
-        n_threads = params.n_threads or default_threads()
-        self._model = model
-        self._llama: Any = Llama(
-            str(model.path),
-            n_gpu_layers=model.params.n_gpu_layers,
-            use_mmap=model.params.use_mmap,
-            n_ctx=context.n_ctx,
-            n_batch=params.n_batch,
-            n_ubatch=min(params.n_ubatch, params.n_batch),
-            n_threads=n_threads,
-            n_threads_batch=params.n_threads_batch or n_threads,
-            flash_attn=context.flash_attention,
-            type_k=KV_TYPES[params.type_k],
-            type_v=KV_TYPES[params.type_v],
-            verbose=False,
-        )
+        self._model, self._llama = model, open_binding(model, context)
 
     def close(self) -> None:
         self._llama.close()
