@@ -10,12 +10,12 @@ from typing import Any
 from bench.fit.footprint import Footprint, footprints
 from bench.fit.predict import Candidate
 from bench.results.store import Store
-from engine.memory import CannotPredict, Estimate, Settings
+from engine.memory import CannotPredict, Estimate, Predictor, Settings
 
 _LOADS = """
 SELECT model_load.id AS load_id, run_id, config, n_ctx, n_slots, name, quant, gguf_bytes, context
 FROM model_load JOIN model ON model.id = model_load.model_id JOIN run ON run.id = model.run_id
-WHERE load_s IS NOT NULL ORDER BY model_load.id
+WHERE load_s IS NOT NULL
 """
 PARTS = (("weights", "model"), ("kv", "kv"), ("state", "rs"), ("compute", "compute"), ("output", "output"))
 
@@ -57,18 +57,24 @@ class Comparison:
 
 def comparisons(store: Store, candidate: Candidate) -> Iterator[Comparison]:
     """One for each load that left readings; a crashed worker's load has none."""
-    for row in store.query(_LOADS):
+    for row in store.query(f"{_LOADS} ORDER BY model_load.id"):
         if not _is_same(row, candidate):
             continue
         for footprint in footprints(store.readings(int(row["load_id"]))):
             if not footprint.buffers:
                 continue  # a scripted model
-            settings = _settings(row, candidate, footprint)
+            settings = _settings(row, candidate.predictor, footprint)
             try:
                 estimate = candidate.predictor.estimate(settings)
             except CannotPredict:
                 continue  # a cache type of another version of llama.cpp
             yield Comparison(int(row["run_id"]), candidate.quant, settings, estimate, footprint)
+
+
+def predicted(store: Store, load_id: int, predictor: Predictor, footprint: Footprint) -> Estimate:
+    """What one load should have taken, with its own settings; raises `CannotPredict`."""
+    (row,) = store.query(f"{_LOADS} AND model_load.id = ?", (load_id,))
+    return predictor.estimate(_settings(row, predictor, footprint))
 
 
 def _is_same(row: Mapping[str, Any], candidate: Candidate) -> bool:
@@ -77,7 +83,7 @@ def _is_same(row: Mapping[str, Any], candidate: Candidate) -> bool:
     return bool(row["name"] == candidate.name or row["gguf_bytes"] == candidate.n_file_bytes)
 
 
-def _settings(row: Mapping[str, Any], candidate: Candidate, footprint: Footprint) -> Settings:
+def _settings(row: Mapping[str, Any], predictor: Predictor, footprint: Footprint) -> Settings:
     """As the run had them. How many sequences there were, beside the answers, follows from the rows of logits."""
     stored = json.loads(row["context"])
     context, weights = stored["context"], stored["load"]
@@ -87,7 +93,7 @@ def _settings(row: Mapping[str, Any], candidate: Candidate, footprint: Footprint
     return Settings(
         n_ctx=int(row["n_ctx"]),
         n_slots=n_slots,
-        n_spare=max(0, round(n_logits / candidate.predictor.layout.n_vocab) - n_slots),
+        n_spare=max(0, round(n_logits / predictor.layout.n_vocab) - n_slots),
         n_cells=0 if is_single else int(context.get("n_cells", 0)),
         type_k=context["type_k"],
         type_v=context["type_v"],

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
-from bench.results.rows import Cell, Item, LatencySample, Load, MemoryReading, ModelRow, Run, Score
+from bench.results.rows import Cell, EnergyReading, Item, LatencySample, Load, MemoryReading, ModelRow, Run, Score
 from engine.types import Call, ConstraintStats, Finding, Fragment, Generation, Parsed, StopReason, Timings
 
 _TIMINGS = [field.name for field in dataclasses.fields(Timings)]
@@ -137,3 +137,7 @@ def load(row: sqlite3.Row) -> Load:
 
 def memory_reading(row: sqlite3.Row) -> MemoryReading:
     return MemoryReading(**_plain(MemoryReading, row))
+
+
+def energy_reading(row: sqlite3.Row) -> EnergyReading:
+    return EnergyReading(**_plain(EnergyReading, row))

@@ -217,4 +217,22 @@ _005_FIRST_CALLS = (
     ),
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_001_INITIAL, _002_FINDINGS, _003_DRAFTS, _004_SETTINGS, _005_FIRST_CALLS)
+_006_ENERGY = (
+    """
+    CREATE TABLE energy_reading (
+        id             INTEGER PRIMARY KEY,
+        load_id        INTEGER NOT NULL REFERENCES model_load(id) ON DELETE CASCADE,
+        moment         TEXT NOT NULL,           -- as in memory_reading
+        device         TEXT NOT NULL,           -- "" for all cards together
+        joules         REAL NOT NULL,           -- no row where the card does not say
+        n_answers      INTEGER NOT NULL,        -- generations that were finished meanwhile, and their tokens
+        n_tokens       INTEGER NOT NULL,
+        seconds        REAL NOT NULL,
+        UNIQUE (load_id, moment, device)
+    ) STRICT
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    *(_001_INITIAL, _002_FINDINGS, _003_DRAFTS, _004_SETTINGS, _005_FIRST_CALLS, _006_ENERGY),
+)

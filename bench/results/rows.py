@@ -163,6 +163,7 @@ class MemoryReading:
     `parallel`: the peak with the accuracy pass's several answers at a time.
     `source`: `rss` or `vram` of the whole process, or one of llama.cpp's buffers on a `device`: model, kv, rs, compute,
     output. The `device` of `vram` is its scope: `process`, or all of the `device` where the driver names no process.
+    `card`: the part of `vram` on one card; `device` is its number here and its name.
     """
 
     load_id: int
@@ -170,6 +171,19 @@ class MemoryReading:
     source: str
     device: str
     n_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyReading:
+    """What a pass with several answers at a time drew, of all cards (`device` "") or of one, idling included."""
+
+    load_id: int
+    moment: str  # as of a memory reading
+    device: str
+    joules: float
+    n_answers: int  # generations that were finished meanwhile, and their tokens
+    n_tokens: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

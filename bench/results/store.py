@@ -23,7 +23,7 @@ from typing import Any, Self, TypeVar
 from bench.results import columns
 from bench.results.migrations import APPLICATION_ID, MIGRATIONS
 from bench.results.records import ErrorKind, ItemRecord, StepRecord
-from bench.results.rows import Cell, Item, LatencySample, Load, MemoryReading, Run, Score, Stored
+from bench.results.rows import Cell, EnergyReading, Item, LatencySample, Load, MemoryReading, Run, Score, Stored
 from grammars.errors import ToolgaugeError
 
 ENVIRONMENT = "TOOLGAUGE_DB"
@@ -177,6 +177,10 @@ class Store:
     def readings(self, load_id: int) -> list[MemoryReading]:
         sql = "SELECT * FROM memory_reading WHERE load_id = ? ORDER BY id"
         return self._rows(columns.memory_reading, sql, load_id)
+
+    def energy(self, load_id: int) -> list[EnergyReading]:
+        sql = "SELECT * FROM energy_reading WHERE load_id = ? ORDER BY id"
+        return self._rows(columns.energy_reading, sql, load_id)
 
     def stored(self, run_id: int) -> Stored:
         """What a run already has, for whoever resumes it."""

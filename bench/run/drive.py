@@ -125,9 +125,9 @@ class Driver:
             case LoadFailed(text):
                 self._fail_load(text)
                 raise LoadError(text)
-            case Measured(readings):
+            case Measured(readings, energy):
                 assert self._load_id is not None
-                writer.put_readings(self._desk.store, self._load_id, readings)
+                writer.put_readings(self._desk.store, self._load_id, readings, energy)
             case Checked(findings):
                 writer.put_findings(self._desk.store, self._model_id, findings)
                 for finding in findings:

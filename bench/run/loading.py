@@ -17,6 +17,7 @@ from bench.modes import MODES
 from bench.run.messages import ModelSpec, Work
 from bench.suites.reference import reference_steps
 from engine import formats
+from engine.card import DeviceGrowth
 from engine.constraint.protocol import Backend, Constraint
 from engine.formats.hermes import HermesFormat
 from engine.formats.protocol import ToolFormat
@@ -58,8 +59,10 @@ class LoadedModel:
         build: str,
         *,
         can_rewind: bool = True,
+        growth: DeviceGrowth | None = None,
     ) -> None:
-        self.build = build
+        """`growth`: of the devices' memory since before the model was loaded."""
+        self.build, self.growth = build, growth
         self.drafts = spec.draft and can_rewind
         self.native = formats.NATIVE.get(spec.format_id or "")
         self._envelope = formats.envelope(self.native)
@@ -124,6 +127,7 @@ def _open_llama(spec: ModelSpec) -> LoadedModel:
     from engine.llama import build_info, devices, load_model, log_to_file
 
     log_to_file(spec.log_path)
+    growth = DeviceGrowth(devices)
     model = load_model(Path(spec.path), spec.load)
     can_rewind = model.can_rewind(spec.context)
 
@@ -138,7 +142,9 @@ def _open_llama(spec: ModelSpec) -> LoadedModel:
 
     kinds = sorted({device.name.rstrip("0123456789") for device in devices()})
     build = f"{build_info()} ({', '.join(kinds)})"
-    return LoadedModel(model, spec, open_runtime, lambda name: backend(name, model), build, can_rewind=can_rewind)
+    return LoadedModel(
+        model, spec, open_runtime, lambda name: backend(name, model), build, can_rewind=can_rewind, growth=growth
+    )
 
 
 def _open_fake(spec: ModelSpec, work: Work) -> LoadedModel:

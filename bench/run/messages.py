@@ -81,6 +81,18 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Energy:
+    """As `bench.results.rows.EnergyReading`, before it belongs to a load."""
+
+    moment: str
+    device: str
+    joules: float
+    n_answers: int
+    n_tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """Weights and a first context are there."""
 
@@ -92,9 +104,10 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Memory at a moment."""
+    """Memory at a moment, and the energy of what was done until then."""
 
     readings: tuple[Reading, ...]
+    energy: tuple[Energy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from bench.run.latency import take_samples
-from bench.run.messages import Checked, Done, Loaded, LoadFailed, Measured, Message, ModelSpec, Reading, Work
+from bench.run.messages import Checked, Done, Energy, Loaded, LoadFailed, Measured, Message, ModelSpec, Reading, Work
+from bench.run.metering import Pass, Tally, readings
 from bench.run.play import Player
-from engine.meter import Reading as Metered
 from engine.meter import make_meter
 from grammars.errors import ToolgaugeError
 
@@ -46,11 +46,12 @@ class CannotOpen(ToolgaugeError):
 def _serve(spec: ModelSpec, work: Work, send: Callable[[Message], None]) -> None:
     meter = make_meter()
     meter.start()
-    readings = _readings("before", meter.read())
+    before = readings("before", meter.read())
     started_s = time.perf_counter()
     with _opening():
         model = spec.opener(spec, work)
-    player = Player(model, spec, send)
+    tally = Tally(send)
+    player = Player(model, spec, tally)
     is_told = False
     # The latency pass comes first: its context is the one that a single user needs, and so are the peaks until then.
     for single in (single for single, jobs in ((True, work.samples), (False, work.items)) if jobs):
@@ -60,16 +61,19 @@ def _serve(spec: ModelSpec, work: Work, send: Callable[[Message], None]) -> None
             if not is_told:
                 load_s = time.perf_counter() - started_s
                 send(Loaded(load_s, opened.runtime.n_ctx, spec.n_slots, model.build))
-                send(Measured(readings + _readings("loaded", meter.read())))
+                send(Measured(before + readings("loaded", meter.read(), model.growth)))
                 send(Checked(model.findings()))
                 is_told = True
+            moment = "peak" if single or not spec.has_latency_pass else "parallel"
+            energy: tuple[Energy, ...] = ()  # of the latency pass every sample has its own
             if single:
                 take_samples(player, opened.runtime, meter, work.samples)
             else:
+                spent = Pass(meter, tally)
                 player.play(opened.runtime, work.items)
-            moment = "peak" if single or not spec.has_latency_pass else "parallel"
+                energy = spent.end(moment)
             buffers = (Reading(moment, buffer.kind, buffer.device, buffer.n_bytes) for buffer in opened.buffers)
-            send(Measured((*_readings(moment, meter.read()), *buffers)))
+            send(Measured((*readings(moment, meter.read(), model.growth), *buffers), energy))
     meter.stop()
     send(Done())
 
@@ -81,14 +85,6 @@ def _opening() -> Iterator[None]:
         yield
     except ToolgaugeError as error:
         raise CannotOpen(str(error)) from error
-
-
-def _readings(moment: str, reading: Metered) -> tuple[Reading, ...]:
-    """Resident and video memory; at a peak the peaks so far."""
-    at_peak = moment in ("peak", "parallel")
-    rss = reading.rss_peak_bytes if at_peak else reading.rss_bytes
-    vram = reading.vram_peak_bytes if at_peak else reading.vram_bytes
-    return (Reading(moment, "rss", "", rss), Reading(moment, "vram", reading.vram_scope or "", vram))
 
 
 def _write_into(path: Path) -> None:
