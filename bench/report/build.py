@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from bench.modes import MODES
 from bench.report import about, compare, machine
-from bench.report.details import adherence, bfcl, categories, no_call, order, recovery, repairs, truncation
+from bench.report.details import adherence, bfcl, categories, latency, no_call, order, recovery, repairs, truncation
 from bench.report.details.bfcl import Known
 from bench.report.judged import Judged, is_right, judged, suites_of
 from bench.report.rates import rate, share
@@ -95,6 +95,7 @@ def _row(store: Store, each: Judged, known: Known, memory: Memory, load_s: float
         speed=machine.speed(each.samples, each.drafted),
         memory=memory,
         load_s=load_s,
+        latency=latency.measure(each),
         push=machine.push(store, each),
         no_call=no_call.measure(each),
         bfcl=bfcl.measure(each, known),

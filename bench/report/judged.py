@@ -46,7 +46,8 @@ class Judged:
     samples: tuple[LatencySample, ...]
     cases: Mapping[str, Case] | None = None  # None: the suite is not here as it was in the run
     planned: Mapping[str, int] | None = None  # category -> items; None as with `cases`
-    drafted: tuple[LatencySample, ...] = ()  # beside `samples`, and never among them
+    drafted: tuple[LatencySample, ...] = ()  # beside `samples`, and never among them; so are the warm ones
+    warm: tuple[LatencySample, ...] = ()
     scored: tuple[Scored, ...] = field(init=False)
     detailed: tuple[Scored, ...] = field(init=False)
 
@@ -108,9 +109,9 @@ def judged(store: Store, run: Run, cell: Cell, suite: Suite | None) -> Judged:
     verdicts = store.verdicts(cell.id)
     fresh = {item_id: verdict for item_id, verdict in verdicts.items() if not verdict.stale}
     stale = frozenset(verdicts.keys() - fresh.keys())
-    samples, drafted = (
-        tuple(sample for sample in store.latency_samples(cell.id, drafted=kind) if sample.error is None)
-        for kind in (False, True)
+    samples, drafted, warm = (
+        tuple(sample for sample in store.latency_samples(cell.id, **kind) if sample.error is None)
+        for kind in ({}, {"drafted": True}, {"warm": True})
     )
     cases, planned = None, None
     if suite is not None and suite.content_hash == cell.suite_sha256:
@@ -118,4 +119,4 @@ def judged(store: Store, run: Run, cell: Cell, suite: Suite | None) -> Judged:
         n_trials = int(run.config.get("trials", 1))
         counted = Counter(case.category for case in spread(suite.cases, run.config.get("limit")))
         planned = {category: n * n_trials for category, n in counted.items()}
-    return Judged(cell, tuple(store.items(cell.id)), fresh, stale, samples, cases, planned, drafted)
+    return Judged(cell, tuple(store.items(cell.id)), fresh, stale, samples, cases, planned, drafted, warm)

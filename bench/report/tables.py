@@ -11,7 +11,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from bench import numbers
 from bench.modes import NO_BACKEND
 from bench.report import comparisons
-from bench.report.details import adherence, bfcl, categories, constraint, no_call, order, recovery, repairs, truncation
+from bench.report.details import (
+    adherence,
+    bfcl,
+    categories,
+    constraint,
+    latency,
+    no_call,
+    order,
+    recovery,
+    repairs,
+    truncation,
+)
 from bench.report.details.categories import STALE
 from bench.report.document import Block, Cell, Code, Document, Fold, Heading, Table, Text, cell
 from bench.report.layout import backends, keys, median, per_row, plain_rate, rate_with_interval, right, value
@@ -299,6 +310,7 @@ DETAILS: Mapping[str, tuple[str, Callable[[Sequence[Row]], list[Table]]]] = {
     "truncation": ("Truncation", _only(truncation.table)),
     "repairs": ("Hygiene and repairs", repairs.tables),
     "adherence": ("Schema adherence", _only(adherence.table)),
+    "latency": ("Latency", latency.tables),
     "constraint": ("The constraint's push", _only(constraint.table)),
 }
 """The closer looks: name -> title and the tables that there are."""

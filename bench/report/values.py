@@ -13,6 +13,7 @@ from typing import Any, Literal
 from bench.report.details.adherence import Adherence
 from bench.report.details.bfcl import Bfcl, BfclGroups
 from bench.report.details.categories import Category
+from bench.report.details.latency import Latency
 from bench.report.details.no_call import Restraint
 from bench.report.details.order import Order
 from bench.report.details.recovery import Recovery
@@ -81,6 +82,7 @@ class Row:
     speed: Speed = field(default_factory=Speed)
     memory: Memory = field(default_factory=Memory)
     load_s: float | None = None
+    latency: Latency | None = None
     push: Push | None = None
     no_call: Restraint | None = None
     bfcl: tuple[Bfcl, ...] = ()

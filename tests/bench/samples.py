@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.report.details.categories import Category
+from bench.report.details.latency import Latency, Parts, Warm
 from bench.report.rates import Rate
 from bench.report.values import (
     Choice,
@@ -20,6 +21,22 @@ from bench.stats import Spread
 
 BACKENDS = {"native.free": "none", "json.free": "none", "native.schema": "llguidance", "json.schema": "llguidance"}
 MODES = ("native.free", "native.schema", "json.free", "json.schema")
+
+
+def latency(*, constrained: bool) -> Latency:
+    mask_s = 0.004 if constrained else 0.0
+    return Latency(
+        n=30,
+        n_called=24,
+        ttft_s=Spread(0.0512, 0.004, 30),
+        ttfn_s=Spread(0.0911, 0.008, 24),
+        ttfc_s=Spread(0.2104, 0.012, 24),
+        total_s=Spread(0.2405, 0.018, 30),
+        noise=0.031,
+        compile_s=Spread(0.0021, 0.0003, 5) if constrained else None,
+        parts=Parts(24, 0.05, 0.0, 0.011, 0.14, mask_s, 0.006, 0.207 + mask_s),
+        warm=Warm(10, 0.81, Spread(0.05, 0.004, 10), Spread(0.012, 0.001, 10), Spread(0.2, 0.01, 8), None, 1),
+    )
 
 
 def row(quant: str, mode: str, hits: int, *, escapes: int = 0, vram: int | None = None) -> Row:
@@ -50,6 +67,7 @@ def row(quant: str, mode: str, hits: int, *, escapes: int = 0, vram: int | None 
         ),
         memory=Memory(vram_peak_bytes=vram, rss_peak_bytes=131_072_000),
         load_s=0.12,
+        latency=latency(constrained=constrained),
         push=Push(0.72, 0.013, 0.41, 0.000031) if constrained else None,
     )
 

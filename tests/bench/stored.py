@@ -58,7 +58,7 @@ def stored_run(
     models = [replace(fake(quant=quant), name="tiny", gguf_bytes=1000 - place) for place, quant in enumerate(quants)]
     modes = list(dict.fromkeys(mode for _, mode in answers))
     n_cases = max(map(len, answers.values()))
-    latency = LatencySettings(n_cases=2, repetitions=1)
+    latency = LatencySettings(n_cases=2, repetitions=1, warm_repetitions=0)
     plan = plan_of(folder, models, n_cases=n_cases, modes=modes, latency=latency, **settings)  # type: ignore[arg-type]
     path = folder / "results.db"
     with Store.open(path) as store:

@@ -104,10 +104,10 @@ def test_what_was_not_measured_is_a_sentence_and_no_columns() -> None:
 def test_more_tables_come_when_asked_for() -> None:
     plain, asked = tables.document(samples.report()), tables.document(samples.report(), tables.DETAILS)
     folds = [block for block in asked if isinstance(block, Fold)]
-    assert [fold.title for fold in folds] == ["What was not scored", "The constraint's push"]
+    assert [fold.title for fold in folds] == ["What was not scored", "Latency", "The constraint's push"]
     assert not any(isinstance(block, Fold) for block in plain)
     (hint,) = [block.text for block in plain if isinstance(block, Text) and "--details" in block.text]
-    assert hint == "Closer looks: not-scored, constraint. `toolgauge report 3 --details` has all."
+    assert hint == "Closer looks: not-scored, latency, constraint. `toolgauge report 3 --details` has all."
     assert "--details" not in markdown.render(asked)
 
 
