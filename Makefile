@@ -6,10 +6,10 @@ REPORT ?= toolgauge-report.html
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt perf walks
+.PHONY: help setup demo test check fmt perf perf-tools walks
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.dev ## Create .venv with toolgauge and the developer tools (compiles llama.cpp once)
 
@@ -29,8 +29,11 @@ fmt: .venv/.dev ## Format the code and fix what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-perf: .venv/.app ## Time the decode loop and the constraint backends on the pinned workload
+perf: .venv/.app ## Time our decoding against the binding's and llama.cpp's own tools, on the pinned workload
 	@$(BIN)/python -m bench.perf
+
+perf-tools: .venv/.app ## Build llama-bench and llama-batched-bench, which `make perf` compares with
+	@$(BIN)/python -m bench.perf.build_tools
 
 walks: export TOOLGAUGE_WALKS ?= 500
 walks: .venv/.dev ## Walk every format's grammar at random, on every engine and vocabulary; takes a while, and goes on where it stopped

@@ -12,8 +12,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
+from bench.perf.batch import Batches, batched_methods
+from bench.perf.endless import EndlessAnswer
 from bench.perf.methods import (
     BINDING_FREE,
     DRAFTED,
@@ -22,12 +25,15 @@ from bench.perf.methods import (
     GBNF,
     OUTLINES,
     UNFORCED,
+    LlamaBench,
     Method,
     Prompted,
     Run,
     Timed,
     all_methods,
 )
+from bench.perf.native import like
+from bench.perf.native_tools import NativeTool, ToolName
 from bench.perf.texts import Comparison, compare
 from bench.perf.workload import Case, Lengths, Messages, Size, Workload
 from engine.constraint.protocol import Backend
@@ -117,8 +123,15 @@ class Session:
 
 
 @contextmanager
-def open_session(path: Path, workload: Workload, *, n_gpu_layers: int = -1, n_threads: int = 0) -> Iterator[Session]:
-    """Load the model, for our loop and for the binding's."""
+def open_session(
+    path: Path,
+    workload: Workload,
+    tools: Mapping[ToolName, NativeTool] = MappingProxyType({}),
+    *,
+    n_gpu_layers: int = -1,
+    n_threads: int = 0,
+) -> Iterator[Session]:
+    """Load the model, for our loop and for the binding's. `tools`: those of llama.cpp that are here."""
     from engine.constraint import backend
     from engine.llama.params import default_threads
 
@@ -132,10 +145,14 @@ def open_session(path: Path, workload: Workload, *, n_gpu_layers: int = -1, n_th
         backends = {name: partial(open_backend, name) for name in ("llguidance", "gbnf", "outlines")}
         drafts = model.can_rewind(params)
         with (
-            LlamaRuntime(model, params, n_slots=1, drafts=drafts) as runtime,
+            LlamaRuntime(model, params, n_slots=1, drafts=drafts, make_answer=EndlessAnswer) as runtime,
             closing(ReferenceLoop(model, runtime.context)) as loop,
+            closing(Batches(model, params)) as batches,
         ):
-            yield Session(model, runtime, tuple(all_methods(runtime, loop, backends)), prompt_builder(model))
+            settings = like(runtime.context)
+            methods = all_methods(runtime, loop, backends, LlamaBench(tools.get("llama-bench"), settings))
+            methods += batched_methods(batches, backends["llguidance"], tools.get("llama-batched-bench"), settings)
+            yield Session(model, runtime, tuple(methods), prompt_builder(model))
 
 
 def prompt_builder(model: Model) -> PromptBuilder | None:

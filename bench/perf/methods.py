@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
+from bench.perf.native import Like, llama_bench
+from bench.perf.native_tools import NativeTool, missing
 from bench.perf.workload import Budget, Case
 from engine.constraint.protocol import Backend, Compiled
 from engine.decoder import CANNOT_DRAFT, LlamaRuntime
@@ -28,11 +30,19 @@ GBNF = "gbnf"
 OUTLINES = "outlines"
 BINDING_FREE = "binding, free"
 BINDING_GRAMMAR = "binding, its own grammar"
+LLAMA_BENCH = "llama-bench"
+# By the number of answers that are decoded at a time.
+BATCHED_FREE: Final = {4: "free, 4 at a time", 16: "free, 16 at a time"}
+BATCHED_NATIVE: Final = {4: "llama-batched-bench, 4", 16: "llama-batched-bench, 16"}
+BATCHED_FORCED: Final = {16: "llguidance, 16 at a time"}
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One answer. What is None by default is not known of the binding's loop."""
+    """One answer, or a batch of them. What is None by default is not known of other loops than ours.
+
+    `says`: what one of llama.cpp's tools prints of itself and its run.
+    """
 
     tokens: tuple[int, ...]
     n_tokens: int
@@ -44,6 +54,7 @@ class Run:
     host_s: float | None = None
     n_drafted: int = 0
     n_accepted: int = 0
+    says: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def tok_per_s(self) -> float:
@@ -165,12 +176,34 @@ class Binding:
         return Run(run.tokens, run.n_tokens, run.n_tokens - run.n_first, run.last_s - run.first_s)
 
 
+class LlamaBench:
+    """llama.cpp's own tool, started anew for each answer; it decodes random tokens behind as many as the prompt has."""
+
+    name = LLAMA_BENCH
+    budget: Budget = "free"
+
+    def __init__(self, tool: NativeTool | None, like: Like) -> None:
+        self._tool, self._like = tool, like
+
+    def prepare(self, case: Constrainable) -> float | None:
+        if self._tool is None:
+            raise ToolgaugeError(missing("llama-bench"))
+        return None
+
+    def run(self, prompted: Prompted, n_tokens: int) -> Run:
+        assert self._tool is not None, "prepared"
+        # the first token of an answer of ours comes with the prompt
+        run = llama_bench(self._tool, self._like, depth=len(prompted.tokens), n_tokens=n_tokens - 1)
+        return Run((), run.n_tokens, run.n_tokens, run.seconds, says=run.says)
+
+
 def all_methods(
-    runtime: LlamaRuntime, loop: ReferenceLoop, backends: Mapping[str, Callable[[], Backend]]
+    runtime: LlamaRuntime, loop: ReferenceLoop, backends: Mapping[str, Callable[[], Backend]], native: Method
 ) -> list[Method]:
-    """In the order of the tables; our free loop first, which the others are compared with."""
+    """One answer at a time, in the order of the tables; our free loop first, which the others are compared with."""
     return [
         Ours(FREE, "free", runtime),
+        native,
         Binding(BINDING_FREE, loop, constrained=False),
         Ours(FORCED, "answer", runtime, backends["llguidance"]),
         Ours(DRAFTED, "answer", runtime, backends["llguidance"], drafted=True),

@@ -19,8 +19,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
+from bench.perf.endless import EndlessAnswer
 from bench.perf.measure import FORMAT, Measured, Missing, Progress, prompt_builder, settings_of, take_sample
-from bench.perf.methods import DRAFTED, FORCED, FREE, Ours, Prompted, Run, Timed
+from bench.perf.methods import DRAFTED, FORCED, FREE, LLAMA_BENCH, LlamaBench, Ours, Prompted, Run, Timed
+from bench.perf.native import like
+from bench.perf.native_tools import NativeTool
 from bench.perf.results import RatioClaim
 from bench.perf.workload import Size
 from bench.run.plan import spread
@@ -44,6 +47,7 @@ from grammars.nodes import Node
 CLAIMS: Final[tuple[RatioClaim, ...]] = (
     ("llguidance / free", FORCED, FREE, 1.25),
     ("llguidance, drafted / free", DRAFTED, FREE, 1.6),
+    ("llguidance, drafted / llama-bench", DRAFTED, LLAMA_BENCH, 1.6),
     ("llguidance, drafted / llguidance", DRAFTED, FORCED, None),
 )
 _N_CTX: Final = 8192
@@ -118,7 +122,7 @@ class ReplayedAnswer(Answer):
 
 
 class Replays:
-    """Makes answers: ordinary ones, or while there is a `text`, such that say it."""
+    """Makes answers: free ones, or while there is a `text`, such that say it."""
 
     text: bytes | None = None
 
@@ -126,7 +130,7 @@ class Replays:
         self, request: Request, vocabulary: Vocabulary, workspace: Workspace, spell: Spell, **options: Any
     ) -> Answer:
         if self.text is None:
-            return Answer(request, vocabulary, workspace, spell, **options)
+            return EndlessAnswer(request, vocabulary, workspace, spell, **options)
         return ReplayedAnswer(self.text, request, vocabulary, workspace, spell, **options)
 
 
@@ -153,7 +157,9 @@ class _Replayed:
 class Replay:
     """A loaded model and the calls that it is to say; free, it may say what it likes."""
 
-    def __init__(self, model: Model, runtime: LlamaRuntime, replays: Replays, suite: Suite) -> None:
+    def __init__(
+        self, model: Model, runtime: LlamaRuntime, replays: Replays, suite: Suite, tool: NativeTool | None = None
+    ) -> None:
         self.model, self.suite = model, suite
         self._runtime, self._builder = runtime, prompt_builder(model)
         self._free = Ours(FREE, "free", runtime)
@@ -161,14 +167,18 @@ class Replay:
         self._said = [
             Ours(name, "answer", runtime, lambda: engine, drafted=name == DRAFTED) for name in (FORCED, DRAFTED)
         ]
+        self._native = LlamaBench(tool, like(runtime.context))
         self._replays = replays
 
     @property
     def names(self) -> list[str]:
-        return [FREE, *(method.name for method in self._said)]
+        return [FREE, *(method.name for method in self._said), self._native.name]
 
     def measure(self, size: Size, progress: Progress = lambda done, total: None) -> Measured:
-        """Every case in each way, interleaved and repeated, after a warm-up of each."""
+        """Every case in each way, interleaved and repeated, after a warm-up of each.
+
+        `llama-bench` has to load the model each time, and takes part in the first repetition only.
+        """
         measured = Measured(settings_of(self._runtime.context, self._builder))
         usable = self._usable(size, measured)
         order, n_rounds = random.Random(_ORDER_SEED), _N_REPETITIONS[size] * len(usable)
@@ -178,6 +188,7 @@ class Replay:
                 if not measured.n_rounds:
                     for method in methods:
                         method.run(prompted, _N_WARM)
+                methods = [method for method in methods if method is not self._native or not repetition]
                 for method in order.sample(methods, len(methods)):
                     take_sample(method, prompted, n_tokens, repetition, measured)
                 measured.n_rounds += 1
@@ -195,8 +206,7 @@ class Replay:
                     Missing(name, case.id, reason, _N_REPETITIONS[size], skipped=True) for name in self.names
                 ]
                 continue
-            said = [_Replayed(ours, self._replays, self.model, case) for ours in self._prepare(case, size, measured)]
-            found.append((case, [self._free, *said]))
+            found.append((case, [self._free, *self._prepare(case, size, measured)]))
         return found
 
     def _n_tokens(self, case: Reference) -> int:
@@ -207,29 +217,35 @@ class Replay:
             return Prompted(case, tuple(self.model.tokenize(case.plain())))
         return Prompted(case, self._builder.build(case.messages, case.tools).tokens)
 
-    def _prepare(self, case: Reference, size: Size, measured: Measured) -> list[Ours]:
-        """The methods that can say it; the others are recorded with their reason."""
-        usable = []
-        for method in self._said:
+    def _prepare(self, case: Reference, size: Size, measured: Measured) -> list[Timed]:
+        """The methods that can say it, and the tool; the others are recorded with their reason."""
+        usable: list[Timed] = []
+        methods: list[Ours | LlamaBench] = [*self._said, self._native]
+        for method in methods:
             try:
                 seconds = method.prepare(case)
             except ToolgaugeError as error:
-                n_runs = _N_REPETITIONS[size]
+                n_runs = 1 if method is self._native else _N_REPETITIONS[size]
                 measured.missing.append(Missing(method.name, case.id, str(error), n_runs, skipped=True))
                 continue
             if seconds is not None:
                 measured.compile_s.setdefault(method.name, []).append(seconds)
-            usable.append(method)
+            if isinstance(method, Ours):
+                usable.append(_Replayed(method, self._replays, self.model, case))
+            else:
+                usable.append(method)
         return usable
 
 
 @contextmanager
-def open_replay(path: Path, suite: str, *, n_gpu_layers: int = -1, n_threads: int = 0) -> Iterator[Replay]:
-    """Load the model and the suite's references."""
+def open_replay(
+    path: Path, suite: str, tool: NativeTool | None = None, *, n_gpu_layers: int = -1, n_threads: int = 0
+) -> Iterator[Replay]:
+    """Load the model and the suite's references. `tool`: llama-bench, if it is here."""
     replays = Replays()
     with load_model(path, LoadParams(n_gpu_layers=n_gpu_layers)) as model:
         n_ctx = min(_N_CTX, model.n_ctx_train)
         params = ContextParams(n_ctx=n_ctx, n_batch=_N_BATCH, n_threads=n_threads or default_threads())
         drafts = model.can_rewind(params)
         with LlamaRuntime(model, params, n_slots=1, drafts=drafts, make_answer=replays) as runtime:
-            yield Replay(model, runtime, replays, load(suite))
+            yield Replay(model, runtime, replays, load(suite), tool)

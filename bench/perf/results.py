@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from bench.perf.measure import Measured, Sample
-from bench.perf.methods import BINDING_FREE, BINDING_GRAMMAR, DRAFTED, FORCED, FREE
+from bench.perf.methods import (
+    BATCHED_FORCED,
+    BATCHED_FREE,
+    BATCHED_NATIVE,
+    BINDING_FREE,
+    BINDING_GRAMMAR,
+    DRAFTED,
+    FORCED,
+    FREE,
+    LLAMA_BENCH,
+)
 from bench.perf.spread import Middle, middle
 from bench.perf.texts import VERDICTS, Verdict
 
@@ -128,9 +138,14 @@ RatioClaim = tuple[str, str, str, float | None]  # what, the ratio of which meth
 
 RATIO_CLAIMS: Final[tuple[RatioClaim, ...]] = (
     ("free / binding, free", FREE, BINDING_FREE, None),
+    ("free / llama-bench", FREE, LLAMA_BENCH, 0.97),
+    ("llguidance / llama-bench", FORCED, LLAMA_BENCH, 1.25),
     ("llguidance / free", FORCED, FREE, 1.2),
     ("llguidance, drafted / llguidance", DRAFTED, FORCED, None),
     ("llguidance / binding, its own grammar", FORCED, BINDING_GRAMMAR, 4.0),
+    ("free / llama-batched-bench, 4 at a time", BATCHED_FREE[4], BATCHED_NATIVE[4], 0.95),
+    ("free / llama-batched-bench, 16 at a time", BATCHED_FREE[16], BATCHED_NATIVE[16], 1.0),
+    ("llguidance / free, 16 at a time", BATCHED_FORCED[16], BATCHED_FREE[16], 1.0),
 )
 
 

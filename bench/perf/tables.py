@@ -67,14 +67,23 @@ def _methods(results: Results, measured: Measured) -> Table:
         Column("skipped", True, "count"),
         Column("excluded", True, "count"),
     )
-    reasons = dict.fromkeys(f"{each.method}, {each.case}: {each.reason}" for each in measured.missing)
     notes = (
         f"Intervals cover the median of the {plural(results.n_rounds, 'round')} with 95%, or as much as they can.",
         "forced: tokens appended unsampled. accepted: of the choices that were drafted.",
         "mask/token: all time in the constraint. host: time outside llama.cpp.",
-        *reasons,
+        *_reasons(measured),
     )
     return Table(columns, tuple(_method(method) for method in results.methods), "Methods", notes=notes)
+
+
+def _reasons(measured: Measured) -> list[str]:
+    """Why answers are missing; what is the same for several cases is said once."""
+    cases: dict[tuple[str, str], list[str]] = {}
+    for each in measured.missing:
+        named = cases.setdefault((each.method, each.reason), [])
+        if each.case not in named:
+            named.append(each.case)
+    return [f"{method} ({', '.join(named)}): {reason}" for (method, reason), named in cases.items()]
 
 
 def _method(method: MethodResult) -> tuple[Cell, ...]:

@@ -10,7 +10,8 @@ import pytest
 
 import bench.nano
 from bench.perf.__main__ import main
-from bench.perf.methods import DRAFTED, FORCED, FREE
+from bench.perf.methods import DRAFTED, FORCED, FREE, LLAMA_BENCH
+from bench.perf.native_tools import missing
 from bench.perf.replay import Replay, open_replay, references
 from bench.suites.case import load
 from engine.decoder import CANNOT_DRAFT
@@ -19,6 +20,13 @@ from engine.shapes.writer import write
 from engine.types import StopReason
 from tests.engine.shapes.every import N_TOKENS, TINY
 from tests.tiny_gguf import CHAT_TEMPLATE, write_tiny_model
+
+
+@pytest.fixture(autouse=True)
+def no_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever llama.cpp tools this machine has are not found."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
 
 
 @pytest.fixture(scope="module", params=["bundled", "noise"])
@@ -33,7 +41,7 @@ def replay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_any_model_says_the_references_and_drafts_change_no_token(replay: Replay) -> None:
     texts = {case.id: case.text for case in references(replay.suite, 2)}
     measured = replay.measure("quick")
-    assert not measured.missing
+    assert {(each.method, each.skipped) for each in measured.missing} == {(LLAMA_BENCH, True)}
     said = {(sample.method, sample.case): sample.run for sample in measured.samples}
     assert {method for method, _ in said} == {FREE, FORCED, DRAFTED}
     for case, text in texts.items():
@@ -60,9 +68,9 @@ def test_it_prints_the_same_tables(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["--replay", "--quick", "--model", str(path), "-t", "1", "-ngl", "0"]) == 0
     document = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert document["replay"] == {"suite": "quick", "sha256": load("quick").content_hash, "size": "quick"}
-    assert [method["method"] for method in document["methods"]] == [FREE, FORCED, DRAFTED]
-    assert document["counts"] == {"passed": 6, "skipped": 0, "excluded": 0}
-    drafted = document["methods"][-1]
+    assert [method["method"] for method in document["methods"]] == [FREE, FORCED, DRAFTED, LLAMA_BENCH]
+    assert document["counts"] == {"passed": 6, "skipped": 2, "excluded": 0}
+    drafted = document["methods"][-2]
     assert 0 < drafted["accepted_share"]["median"] <= 1
     claims = {claim["what"]: claim["at_least"] for claim in document["claims"]}
     assert claims["llguidance, drafted / free"] == 1.6
@@ -73,7 +81,10 @@ def test_a_model_that_cannot_rewind_is_skipped_with_the_reason(tmp_path: Path) -
     path = write(tmp_path / "hybrid.gguf", shape, "F16", made_up_tokens(N_TOKENS, chat_template=CHAT_TEMPLATE))
     with open_replay(path, "quick", n_gpu_layers=0, n_threads=1) as opened:
         measured = opened.measure("quick")
-    assert {(each.method, each.reason) for each in measured.missing if each.skipped} == {(DRAFTED, CANNOT_DRAFT)}
+    assert {(each.method, each.reason) for each in measured.missing if each.skipped} == {
+        (DRAFTED, CANNOT_DRAFT),
+        (LLAMA_BENCH, missing("llama-bench")),
+    }
     assert {sample.method for sample in measured.samples} == {FREE, FORCED}
 
 
@@ -81,5 +92,5 @@ def test_a_prompt_that_does_not_fit_is_skipped_by_all(tmp_path: Path) -> None:
     with open_replay(write_tiny_model(tmp_path / "short.gguf", context=256), "quick", n_threads=1) as opened:
         measured = opened.measure("quick")
     assert not measured.samples and not measured.n_rounds
-    assert {each.method for each in measured.missing} == {FREE, FORCED, DRAFTED}
+    assert {each.method for each in measured.missing} == {FREE, FORCED, DRAFTED, LLAMA_BENCH}
     assert all("do not fit the context" in each.reason for each in measured.missing)

@@ -13,12 +13,16 @@ from bench.perf import random_model
 from bench.perf.__main__ import main
 from bench.perf.measure import Session, measure, open_session
 from bench.perf.methods import (
+    BATCHED_FORCED,
+    BATCHED_FREE,
+    BATCHED_NATIVE,
     BINDING_FREE,
     BINDING_GRAMMAR,
     DRAFTED,
     FORCED,
     FREE,
     GBNF,
+    LLAMA_BENCH,
     OUTLINES,
     UNFORCED,
     Prompted,
@@ -41,7 +45,11 @@ SHAPE = random_model.SHAPE.model_copy(
         "intermediate_size": 128,
     }
 )
-METHODS = [FREE, BINDING_FREE, FORCED, DRAFTED, UNFORCED, GBNF, OUTLINES, BINDING_GRAMMAR]
+METHODS = [
+    *(FREE, LLAMA_BENCH, BINDING_FREE, FORCED, DRAFTED, UNFORCED, GBNF, OUTLINES, BINDING_GRAMMAR),
+    *(BATCHED_FREE[4], BATCHED_NATIVE[4], BATCHED_FREE[16], BATCHED_NATIVE[16], BATCHED_FORCED[16]),
+]
+NATIVE = {LLAMA_BENCH, BATCHED_NATIVE[4], BATCHED_NATIVE[16]}
 WORKLOAD = load_workload()
 
 
@@ -50,6 +58,13 @@ def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.delenv(random_model.REAL_DATA, raising=False)
         return write_random_model(tmp_path_factory.mktemp("random") / "small.gguf", 2000, SHAPE)
+
+
+@pytest.fixture(autouse=True)
+def no_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever llama.cpp tools this machine has are not found."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +83,11 @@ def test_it_prints_tables_and_one_json_document_as_the_last_line(
     assert document == json.loads(file.read_text(encoding="utf-8"))
     assert document["workload"] == {"version": WORKLOAD.version, "sha256": WORKLOAD.sha256, "size": "quick"}
     assert [method["method"] for method in document["methods"]] == METHODS
-    assert document["counts"] == {"passed": 16, "skipped": 0, "excluded": 0}
-    assert len(document["samples"]) == 16
+    assert document["counts"] == {"passed": 22, "skipped": 6, "excluded": 0}
+    assert len(document["samples"]) == 22
+    assert {each["method"] for each in document["missing"]} == NATIVE
+    for name in ("llama-bench", "llama-batched-bench"):
+        assert any(f"there is no {name} here" in line for line in table)
     assert all(sample["seconds"] > 0 for sample in document["samples"])
     assert {claim["what"] for claim in document["claims"]} >= {"llguidance / free", "host share of free decoding"}
     assert document["machine"]["cpu"]
@@ -100,8 +118,10 @@ def test_a_folder_that_is_not_there_is_noticed_before_measuring(
 def test_every_case_can_be_constrained_by_every_method(session: Session) -> None:
     for case in WORKLOAD.cases:
         for method in session.methods:
+            if method.name in NATIVE:
+                continue
             seconds = method.prepare(case)
-            assert (seconds is None) == (method.name in (FREE, BINDING_FREE))
+            assert (seconds is None) == ("free" in method.name)
 
 
 def test_forced_tokens_are_not_sampled_and_the_first_of_them_not_timed(session: Session) -> None:
