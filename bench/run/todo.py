@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from bench.results.rows import Stored
 from bench.run.messages import ItemJob, SampleJob, Work
 from bench.run.plan import Plan, PlannedCell, PlannedItem, PlannedModel, PlannedSample
+from bench.suites.case import Case
 
 MAX_ATTEMPTS = 2  # an item that was in flight at a crash is tried once more by a resume
 
@@ -54,11 +55,21 @@ class Todo:
 
 
 def todo(plan: Plan, model: PlannedModel, stored: Stored) -> Todo:
-    """All open work of a model: a case in all its modes, then the next case; what crashed before comes last."""
+    """All open work of a model: a case in all its modes, then the next case; what crashed before comes last.
+
+    Within a suite the next case is one with the same tools, as long as there is any: what their prompts begin with is
+    then still in the cache.
+    """
     cells = plan.cells_of(model)
     suites = {cell.suite.name: place for place, cell in reversed(list(enumerate(cells)))}
+    groups = {name: _groups(cells[place].suite.cases) for name, place in suites.items()}
+
+    def order(cell: PlannedCell, item: PlannedItem) -> tuple[int, ...]:
+        suite = cell.suite.name
+        return item.key in stored.attempts, suites[suite], item.trial, groups[suite][item.case.id]
+
     items = [
-        ((item.key in stored.attempts, suites[cell.suite.name], place, number), cell, item)
+        ((*order(cell, item), place, number), cell, item)
         for number, cell in enumerate(cells)
         for place, item in enumerate(cell.items)
         if not is_done(stored, item)
@@ -69,6 +80,17 @@ def todo(plan: Plan, model: PlannedModel, stored: Stored) -> Todo:
         {sample.key: (cell, sample) for cell, sample in samples if sample.key not in stored.samples},
         {item.key: stored.attempts.get(item.key, 0) + 1 for _, _, item in items},
     )
+
+
+def _groups(cases: Sequence[Case]) -> dict[str, int]:
+    """The cases whose prompts begin alike have the same number, that of the first of them."""
+    numbers: dict[str, int] = {}
+    return {case.id: numbers.setdefault(_beginning(case), place) for place, case in enumerate(cases)}
+
+
+def _beginning(case: Case) -> str:
+    system = [message.content for message in case.messages[:1] if message.role == "system"]
+    return repr((system, case.tools))
 
 
 def _in_turns(cells: tuple[PlannedCell, ...], seed: int) -> list[tuple[PlannedCell, PlannedSample]]:

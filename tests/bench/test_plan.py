@@ -12,11 +12,12 @@ from bench.results.rows import Stored
 from bench.run.config import LatencySettings, RunConfig
 from bench.run.plan import Plan, make_plan, spread
 from bench.run.todo import n_items_done, todo
+from bench.suites.case import Case
 from engine import formats
 from engine.formats.reasoning import THINK, Frame
 from engine.llama.params import ContextParams, LoadParams
 from engine.runtime import Limits
-from engine.types import Sampling
+from engine.types import Message, Sampling, Tool
 from grammars.errors import ToolgaugeError
 from tests.bench.scripted import fake, plan_of, suite
 
@@ -199,6 +200,32 @@ def test_work_goes_case_by_case_through_all_modes(tmp_path: Path) -> None:
         ("mine/1", "native.free"),
         ("mine/1", "json.free"),
     ]
+
+
+def test_cases_with_the_same_tools_follow_each_other_within_a_trial(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, n_cases=5, modes=["native.free", "json.free"], trials=2, sampling=Sampling(0.5))
+    other = (Tool("other", "", {"type": "object", "properties": {}}),)
+    named = [Message("system", "You are Ada."), *plan.cells[0].items[0].case.messages]
+
+    def changed(case: Case) -> Case:
+        number = int(case.id.rpartition("/")[2])
+        if number in (1, 3):
+            return replace(case, tools=other)
+        return replace(case, messages=tuple(named)) if number == 2 else case
+
+    cells = tuple(
+        replace(
+            cell,
+            suite=replace(cell.suite, cases=tuple(map(changed, cell.suite.cases))),
+            items=tuple(replace(item, case=changed(item.case)) for item in cell.items),
+        )
+        for cell in plan.cells
+    )
+    work = todo(replace(plan, cells=cells), plan.models[0], NOTHING).work()
+    assert [(job.trial, job.case.id) for job in work.items[::2]] == [
+        (trial, f"mine/{number}") for trial in (0, 1) for number in (0, 4, 1, 3, 2)
+    ]
+    assert [job.mode for job in work.items[:4]] == ["native.free", "json.free"] * 2
 
 
 def test_what_crashed_is_tried_once_more_alone_and_last(tmp_path: Path) -> None:
