@@ -27,13 +27,14 @@ from typing import Any, Final, Literal
 
 from bench.modes import DEFAULT_MODES, MODES, Mode
 from bench.results.rows import Stored
-from bench.run.config import LatencySettings, RunConfig
+from bench.run.config import AUTO, LatencySettings, RunConfig
 from bench.run.execute import model_spec
 from bench.run.loading import LoadedModel, Opened, open_model
 from bench.run.messages import ItemFinished, ItemJob, Message, ModelSpec, Work
 from bench.run.plan import Plan
 from bench.run.play import Player, spec_of
 from bench.run.prepare import Nobody, plan_for
+from bench.run.slots import choose, with_slots
 from bench.run.todo import todo
 from bench.suites.case import Case
 from bench.suites.simulate import begin
@@ -341,8 +342,10 @@ def open_suite(
         context=ContextParams(n_threads=n_threads or default_threads()),
         latency=LatencySettings(enabled=False),
         limit=limit,
+        parallel=AUTO,
     )
     plan = plan_for(config, Nobody())
+    plan = with_slots(plan, choose(plan).slots)
     with TemporaryDirectory(prefix="toolgauge-perf-") as folder:
         spec = replace(model_spec(plan, plan.models[0], open_model), log_path=Path(folder, "llama.log"))
         model = open_model(spec, Work((), ()))
