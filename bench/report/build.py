@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from bench.modes import MODES
 from bench.report import about, compare, machine
 from bench.report.details import adherence, bfcl, categories, latency, no_call, order, recovery, repairs, truncation
+from bench.report.details import memory as weighed
 from bench.report.details.bfcl import Known
 from bench.report.judged import Judged, is_right, judged, suites_of
 from bench.report.rates import rate, share
@@ -28,10 +30,13 @@ def build(store: Store, run: Run, *, with_failures: bool = False) -> Report:
     cells = [judged(store, run, cell, suites.get(cell.suite)) for cell in store.cells(run.id)]
     known = {name: bfcl.known_of(suite) for name, suite in suites.items()}
     memory, load_s = machine.machine_values(store, run)
+    models = {each.cell.model.id: each.cell.model for each in cells}
+    footprints = {model_id: weighed.measure(store, run, model) for model_id, model in models.items()}
     groups: dict[tuple[str, str], list[tuple[Judged, Row]]] = {}
     for each in cells:
         model_id = each.cell.model.id
         row = _row(store, each, known.get(each.cell.suite, {}), memory.get(model_id, Memory()), load_s.get(model_id))
+        row = replace(row, footprints=footprints[model_id], energy=weighed.energy_of(each.samples))
         groups.setdefault((each.cell.model.name, each.cell.suite), []).append((each, row))
     disagreements = tuple(about.disagreements(cells))
     rows = [pair for group in groups.values() for pair in group]

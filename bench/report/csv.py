@@ -18,7 +18,7 @@ from bench.stats import Spread
 
 _DETAILS = (
     *("not_scored", "outcomes", "categories", "no_call", "bfcl", "order", "recovery"),
-    *("repairs", "adherence", "truncation", "latency", "push"),
+    *("repairs", "adherence", "truncation", "latency", "push", "footprints", "energy"),
 )
 _NAMES = ("name", "category", "kind")  # what an entry of a list is called by
 

@@ -17,6 +17,7 @@ from bench.report.details import (
     categories,
     constraint,
     latency,
+    memory,
     no_call,
     order,
     recovery,
@@ -311,6 +312,7 @@ DETAILS: Mapping[str, tuple[str, Callable[[Sequence[Row]], list[Table]]]] = {
     "repairs": ("Hygiene and repairs", repairs.tables),
     "adherence": ("Schema adherence", _only(adherence.table)),
     "latency": ("Latency", latency.tables),
+    "memory": ("Memory and energy", memory.tables),
     "constraint": ("The constraint's push", _only(constraint.table)),
 }
 """The closer looks: name -> title and the tables that there are."""

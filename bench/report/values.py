@@ -14,6 +14,7 @@ from bench.report.details.adherence import Adherence
 from bench.report.details.bfcl import Bfcl, BfclGroups
 from bench.report.details.categories import Category
 from bench.report.details.latency import Latency
+from bench.report.details.memory import Energy, MemoryAt
 from bench.report.details.no_call import Restraint
 from bench.report.details.order import Order
 from bench.report.details.recovery import Recovery
@@ -93,6 +94,8 @@ class Row:
     truncation: Truncation | None = None
     setting: str = ""  # what tells the row from others of the same quant and mode; "": the run has one setting
     context: Mapping[str, Any] = field(default_factory=dict)  # n_ctx, n_batch, n_ubatch, type_k, type_v, flash_attn
+    footprints: tuple[MemoryAt, ...] = ()  # of the level at this setting, the same in all its modes
+    energy: Energy | None = None  # of single answers in this mode
 
 
 @dataclass(frozen=True, slots=True)
