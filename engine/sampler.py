@@ -95,6 +95,8 @@ class Sampler:
                 return Pick(self._best_candidate(logits, constraint), intervened=True)
         allowed = self._unpack(constraint.mask() if mask is None else mask)
         removed = self._removed_mass(logits, allowed, best) if measure else None
+        if self._greedy and allowed[best]:
+            return Pick(best, removed_mass=removed)
         return Pick(self._choose(logits, allowed), not allowed[best], removed)
 
     def _choose(self, logits: Logits, allowed: Allowed) -> int | None:
