@@ -162,6 +162,14 @@ def test_one_number_for_all_models_is_that_of_the_largest(tmp_path: Path, monkey
     assert "qwen3-8b:Q8_0" in both.slots.why
 
 
+def test_every_context_of_the_run_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"context": ContextParams(n_ctx=4096), "more_contexts": (ContextParams(n_ctx=131_072),)}
+    _, choice = chosen(monkeypatch, tmp_path, machine(10), "qwen3-8b", **settings)
+    (warning,) = choice.warnings
+    assert "131,072 tokens" in warning
+    assert choice.slots.n_slots == LADDER[-1]
+
+
 def test_recurrent_states_are_counted_for_every_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Qwen3.6 27B keeps 150 MiB of state for each sequence, however short."""
     plan, _ = chosen(monkeypatch, tmp_path, machine(80), "qwen3.6-27b")
