@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 from bench.results.rows import Stored
 from bench.results.store import Store
+from bench.run import axes
 from bench.run.plan import Plan, PlannedModel
 from bench.run.todo import todo
 
 Kind = Literal["item", "sample"]
+_At = tuple[tuple[str, Any], ...]  # context settings
 
 _KINDS: tuple[Kind, ...] = ("item", "sample")
 _N_FIRST = 8  # answers of a model after which its pace is believed
@@ -48,18 +50,18 @@ def from_history(store: Store, plan: Plan, host: Mapping[str, Any], stored: Stor
 
     A file's answers at other context settings stand in for those at settings that were never measured.
     """
-    here = _compact(host)
+    here = json.dumps(host, separators=(",", ":"))  # as the result file has it
     items, samples, loads = (_History(store, sql, here) for sql in (_ITEM_SPEEDS, _SAMPLE_SPEEDS, _LOADS))
     total_s = 0.0
     for model in plan.models:
         left = todo(plan, model, stored)
-        context = _compact(plan.context_of(model))
-        known = [items.mean_s(model, context, cell.mode.id) for cell, _ in left.items.values()]
-        known += [samples.mean_s(model, context, cell.mode.id) for cell, _ in left.samples.values()]
+        at = _at(plan.context_of(model))
+        known = [items.mean_s(model, at, cell.mode.id) for cell, _ in left.items.values()]
+        known += [samples.mean_s(model, at, cell.mode.id) for cell, _ in left.samples.values()]
         if None in known:
             return None
         total_s += sum(each_s for each_s in known if each_s is not None)
-        total_s += (loads.mean_s(model, context) or 0.0) if left else 0.0
+        total_s += (loads.mean_s(model, at) or 0.0) if left else 0.0
     return Estimate(total_s, "earlier runs of the same files here")
 
 
@@ -67,22 +69,21 @@ class _History:
     """Mean times of files in modes: at a context setting, or at whatever settings there were."""
 
     def __init__(self, store: Store, sql: str, host: str) -> None:
-        self._at_setting: dict[tuple[str, str, str], float] = {}
-        self._sums: dict[tuple[str, str], tuple[int, float]] = {}
+        self._sums: dict[tuple[str, str, _At | None], tuple[int, float]] = {}
         for row in store.query(sql, (host,)):
             sha, mode, n, mean_s = row["gguf_sha256"], row["mode"], row["n"], row["mean_s"]
-            self._at_setting[sha, row["context"], mode] = mean_s
-            n_before, sum_s = self._sums.get((sha, mode), (0, 0.0))
-            self._sums[sha, mode] = n_before + n, sum_s + n * mean_s
+            for at in (_at(json.loads(row["context"])), None):
+                n_before, sum_s = self._sums.get((sha, mode, at), (0, 0.0))
+                self._sums[sha, mode, at] = n_before + n, sum_s + n * mean_s
 
-    def mean_s(self, model: PlannedModel, context: str, mode: str = "") -> float | None:
-        n, sum_s = self._sums.get((model.gguf_sha256, mode), (0, 0.0))
-        return self._at_setting.get((model.gguf_sha256, context, mode), sum_s / n if n else None)
+    def mean_s(self, model: PlannedModel, at: _At, mode: str = "") -> float | None:
+        anywhere = self._sums.get((model.gguf_sha256, mode, None), (0, 0.0))
+        n, sum_s = self._sums.get((model.gguf_sha256, mode, at), anywhere)
+        return sum_s / n if n else None
 
 
-def _compact(value: Mapping[str, Any]) -> str:
-    """As the result file has it."""
-    return json.dumps(value, separators=(",", ":"))
+def _at(context: Mapping[str, Any]) -> _At:
+    return tuple(axes.stored(context).items())
 
 
 class Pace:
