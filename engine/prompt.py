@@ -14,11 +14,12 @@ heeds any of them is for `engine.selfcheck` to find out. Knows no case and no ca
 
 from __future__ import annotations
 
+import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, takewhile
+from itertools import groupby
 from typing import Any, Final, Protocol
 
 from engine.errors import TemplateError
@@ -125,7 +126,7 @@ class PromptBuilder:
 
     def _prefix(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[int]:
         system = [message for message in messages[:1] if message.role == "system"]
-        key = dumps([[message.content for message in system], native_tools(tools)])
+        key = _quick_text([[message.content for message in system], native_tools(tools)])
         if key in self._prefixes:
             self._prefixes.move_to_end(key)
         else:
@@ -233,11 +234,19 @@ def _text(vocabulary: Vocabulary, token: int) -> str:
 
 def _unused_character(value: Any) -> str:
     """One of Unicode's noncharacters (meant for internal use) that is not in the conversation, escaped or not."""
-    text = dumps(value)
+    text = _quick_text(value)
     free = (code for code in range(0xFDD0, 0xFDF0) if chr(code) not in text and f"\\u{code:04x}" not in text)
     return chr(next(free))
 
 
+def _quick_text(value: Any) -> str:
+    """Some text of a JSON value, the same for the same; the canonical one, which prompts show, takes much longer."""
+    return json.dumps(value, ensure_ascii=False, default=dict)
+
+
 def n_common(first: Sequence[object], second: Sequence[object]) -> int:
     """How many tokens, or characters, two sequences begin with alike."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+    for place, (left, right) in enumerate(zip(first, second, strict=False)):
+        if left != right:
+            return place
+    return min(len(first), len(second))
