@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench import numbers
 from bench.audit.answerable import Finding, Problem
 from bench.audit.precheck import Audit, Precheck, audit, precheck
+from bench.audit.told import INCOMPLETE, short, told
 from bench.cli.shell import emit, emit_json, say
 from bench.report.document import Block, Cell, Column, Document, Heading, Table, Text, cell
 
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
     from bench.doctor.checkup import Look
     from bench.run.plan import Plan
+    from engine.types import Finding as Told
 
 PRECHECK_S = 2.0  # a run waits no longer for it
 _MOST_WARNINGS = 4
 _MOST_CASES = 4  # named with a finding
-_MOST_CHARACTERS = 120
 
 _TITLES = {
     Problem.INEXPRESSIBLE: "Cannot be expressed",
@@ -119,17 +120,12 @@ def _places(findings: Sequence[Finding], found: Audit) -> Table:
         rows.append(
             (
                 cell(finding.tool or numbers.MISSING),
-                cell(": ".join(text for text in (where, _short(finding.reason)) if text)),
+                cell(": ".join(text for text in (where, short(finding.reason)) if text)),
                 cell(_under(finding, found)),
                 cell(_named(finding.cases)),
             )
         )
     return Table((Column("tool"), Column("what"), Column("where"), Column("cases")), tuple(rows))
-
-
-def _short(text: str) -> str:
-    """A reason may quote a long value or list; --json has it whole."""
-    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
 
 
 def _under(finding: Finding, found: Audit) -> str:
@@ -159,35 +155,22 @@ def _advice(problem: Problem, findings: Sequence[Finding], found: Audit) -> str:
 # Before a run
 
 
-def say_warnings(plan: Plan) -> None:
-    """Tell what of a run's cases its constraint cannot do, as far as that can be said in a moment."""
+def say_warnings(plan: Plan) -> tuple[Told, ...]:
+    """Tell what of a run's cases its constraint cannot do, as far as a moment allows; returns all that was found."""
+    stored: list[Told] = []
     for found in precheck(plan, most_s=PRECHECK_S):
+        stored += told(found)
         for text in warnings(found):
             say(f"warning: {text}", "yellow")
+    return tuple(stored)
 
 
 def warnings(found: Precheck) -> Iterator[str]:
-    """One sentence for each finding, the worst first; the audit itself has them all."""
-    telling = [finding for finding in found.findings if finding.problem is not Problem.UNCHECKED]
-    for finding in telling[:_MOST_WARNINGS]:
-        yield _sentence(finding, found.suite)
-    if len(telling) > _MOST_WARNINGS:
-        rest = numbers.plural(len(telling) - _MOST_WARNINGS, "more finding")
+    """The first sentences; the audit itself, and the run's report, have them all."""
+    telling = list(told(found))
+    findings = [each.message for each in telling if each.name != INCOMPLETE]
+    yield from findings[:_MOST_WARNINGS]
+    if len(findings) > _MOST_WARNINGS:
+        rest = numbers.plural(len(findings) - _MOST_WARNINGS, "more finding")
         yield f"{found.suite}: {rest}; `toolgauge grammar --audit` names them all"
-    if found.n_checked < found.n_cases:
-        left = numbers.plural(found.n_cases - found.n_checked, "case")
-        yield f"{found.suite}: {left} not checked for what a constraint cannot express; see `toolgauge grammar --audit`"
-
-
-def _sentence(finding: Finding, suite: str) -> str:
-    cases = f"{numbers.plural(len(finding.cases), 'case')} of {suite}"
-    modes, tool = ", ".join(finding.modes), f" of the tool '{finding.tool}'" if finding.tool else ""
-    place = f"'{finding.keyword}' at {finding.path}{tool}" if finding.keyword else ""
-    match finding.problem:
-        case Problem.INEXPRESSIBLE:
-            what = f"{', '.join(finding.backends)} cannot express {place}" if place else finding.reason
-            return f"{modes}: {what}; {cases} will not be scored"
-        case Problem.CONTRADICTORY:
-            return f"{cases}: the right answer breaks {place}: {_short(finding.reason)}"
-        case _:
-            return f"{modes}: no right answer can be given to {cases}: {_short(finding.reason)}"
+    yield from (each.message for each in telling if each.name == INCOMPLETE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bench.run.config import RunConfig
     from bench.run.execute import Which
     from bench.run.plan import Plan, PlannedModel
+    from engine.types import Finding
 
 EXAMPLES = examples(
     "toolgauge run model-F16.gguf --quants F16,Q8_0,Q4_K_M",
@@ -146,20 +148,20 @@ def _run(config: RunConfig, asked: Asked) -> None:
     elif database_path(asked.db).exists():
         Store.open(asked.db).close()  # what is wrong with it should be known before anything is downloaded
     plan = plan_for(config, Terminal(ask=not asked.yes, may_download=not asked.dry_run))
-    say_warnings(plan)
+    findings = say_warnings(plan)
     if asked.dry_run:
         _show_plan(plan, as_json=asked.as_json)
         return
     with Store.open(asked.db) as store:
-        done = execute_plan(store, plan, which)
+        done = execute_plan(store, plan, which, findings)
         n_errors = store.n_errors(done.id)
         _finish(store, done, asked)
     if n_errors:
         raise typer.Exit(Exit.ERRORED_ITEMS)
 
 
-def execute_plan(store: Store, plan: Plan, which: Which) -> Run:
-    """Run or resume it with progress for a person; an interruption says how to go on."""
+def execute_plan(store: Store, plan: Plan, which: Which, findings: Sequence[Finding] = ()) -> Run:
+    """Run or resume it with progress for a person; an interruption says how to go on. `findings` go with a new run."""
     from bench.cli.progress import RunProgress
     from bench.results.judge import verdict
     from bench.run.execute import Interrupted, execute
@@ -171,7 +173,7 @@ def execute_plan(store: Store, plan: Plan, which: Which) -> Run:
             return execute(
                 store,
                 plan,
-                provenance(["toolgauge", *sys.argv[1:]]),
+                provenance(["toolgauge", *sys.argv[1:]], findings),
                 opener=open_model,
                 scorer=verdict,
                 which=which,

@@ -136,9 +136,9 @@ def _generate(
     from bench.run.prepare import plan_for
 
     plan = plan_for(config, Terminal(ask=not yes))
-    say_warnings(plan)
+    findings = say_warnings(plan)
     with Store.open(db) as store:
-        done = execute_plan(store, plan, "new" if new else "auto")
+        done = execute_plan(store, plan, "new" if new else "auto", findings)
         _finish(store, str(done.id), budgets, as_json=as_json)
         n_errors = store.n_errors(done.id)
     say(f"Other budgets from the same answers: toolgauge truncation --run {done.id} --budgets ...", "dim")

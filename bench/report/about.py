@@ -12,6 +12,7 @@ from bench.results.rows import Run
 from engine.types import Finding
 
 _MOST_REASONS = 3
+_MOST_AUDITED = 4
 
 
 def facts(run: Run) -> dict[str, str]:
@@ -67,11 +68,21 @@ def warnings(run: Run, cells: Sequence[Judged]) -> Iterable[str]:
     if run.finished_utc is None:
         done = f"{numbers.count(sum(len(judged.items) for judged in cells))} of {numbers.count(run.n_items)}"
         yield f"The run is unfinished, with {done} answers; running the same command again goes on."
+    yield from _audited(run)
     yield from _left_out(run, cells)
     n_unjudged = sum(len(judged.items) - len(judged.verdicts) - len(judged.stale) for judged in cells)
     if n_unjudged:
         yield f"{numbers.plural(n_unjudged, 'answer')} not judged yet: `toolgauge score {run.id}` does it."
     yield from _reasons(item.error.message for judged in cells for item in judged.items if item.error)
+
+
+def _audited(run: Run) -> Iterator[str]:
+    """What was known before the run; of many the first, which are the worst."""
+    sentences = [finding.message for finding in run.findings]
+    yield from (f"Known before the run: {text}." for text in sentences[:_MOST_AUDITED])
+    if len(sentences) > _MOST_AUDITED:
+        rest = numbers.plural(len(sentences) - _MOST_AUDITED, "more finding")
+        yield f"{rest} before the run; `toolgauge report {run.id} --json` has all."
 
 
 def _left_out(run: Run, cells: Sequence[Judged]) -> Iterator[str]:

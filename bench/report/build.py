@@ -50,6 +50,7 @@ def build(store: Store, run: Run, *, with_failures: bool = False) -> Report:
         sections=tuple(_section(model, suite, group) for (model, suite), group in groups.items()),
         failures=tuple(_failures(store, cells)) if with_failures else (),
         disagreements=disagreements,
+        findings=run.findings,
         bfcl_groups=bfcl.averages([(each, row.bfcl) for each, row in rows], int(run.config.get("trials", 1))),
     )
 

@@ -22,6 +22,7 @@ from bench.report.details.repairs import Repairs
 from bench.report.details.truncation import Truncation
 from bench.report.rates import Rate
 from bench.stats import Spread
+from engine.types import Finding
 
 SCHEMA = "toolgauge.report/2"
 """2: categories name what was not scored and why; the closer looks are in each row."""
@@ -225,6 +226,7 @@ class Report:
     failures: tuple[Failure, ...] = ()
     disagreements: tuple[Disagreement, ...] = ()
     bfcl_groups: tuple[BfclGroups, ...] = ()
+    findings: tuple[Finding, ...] = ()  # known before the run, of cases and constraints
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the failures' texts, which `toolgauge show --json` has."""

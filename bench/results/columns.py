@@ -41,9 +41,10 @@ def _plain(kind: type, row: sqlite3.Row) -> dict[str, Any]:
 
 def run(row: sqlite3.Row) -> Run:
     values = _plain(Run, row)
-    for name in ("config", "argv", "versions", "host"):
+    for name in ("config", "argv", "versions", "host", "findings"):
         values[name] = json.loads(values[name])
-    return Run(**values | {"argv": tuple(values["argv"])})
+    findings = tuple(Finding(**finding) for finding in values["findings"])
+    return Run(**values | {"argv": tuple(values["argv"]), "findings": findings})
 
 
 def cell(row: sqlite3.Row) -> Cell:

@@ -233,6 +233,12 @@ _006_ENERGY = (
     """,
 )
 
+_007_AUDIT = (
+    # JSON list of engine.types.Finding: what was known before the run of cases that no answer can be right to
+    "ALTER TABLE run ADD COLUMN findings TEXT NOT NULL DEFAULT '[]'",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     *(_001_INITIAL, _002_FINDINGS, _003_DRAFTS, _004_SETTINGS, _005_FIRST_CALLS, _006_ENERGY),
+    _007_AUDIT,
 )

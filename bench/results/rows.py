@@ -29,6 +29,7 @@ class Run:
     n_samples: int  # planned latency samples
     created_utc: str
     finished_utc: str | None
+    findings: tuple[Finding, ...] = ()  # known before it began, of cases and constraints; see `bench.audit`
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class Provenance:
     argv: tuple[str, ...]
     versions: Mapping[str, str]
     host: Mapping[str, Any]
+    findings: tuple[Finding, ...] = ()  # of cases and constraints, before anything ran
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ def begin_run(store: Store, plan: Plan, provenance: Provenance) -> int:
             argv=to_json(provenance.argv),
             versions=to_json(provenance.versions),
             host=to_json(provenance.host),
+            findings=to_json([asdict(finding) for finding in provenance.findings]),
             seed=plan.config.sampling.seed,
             n_items=plan.n_items,
             n_samples=plan.n_samples,

@@ -31,6 +31,7 @@ from engine.gguf_file import GgufFile, read_gguf, same_model, sha256_of
 from engine.memory import CannotPredict, read_layout
 from engine.memory.cache import check_types
 from engine.quantize import SOURCES, find_level, quantize
+from engine.types import Finding
 from grammars.errors import ToolgaugeError
 
 BUNDLED = "nano"  # its name in models.toml
@@ -120,8 +121,9 @@ def plan_for(config: RunConfig, person: Person) -> Plan:
     return make_plan(config, models_for(config, person), suites)
 
 
-def provenance(argv: Sequence[str]) -> Provenance:
-    return Provenance(tuple(argv), versions(), host())
+def provenance(argv: Sequence[str], findings: Sequence[Finding] = ()) -> Provenance:
+    """`findings`: what is known of cases and constraints before anything runs."""
+    return Provenance(tuple(argv), versions(), host(), tuple(findings))
 
 
 def models_for(config: RunConfig, person: Person) -> tuple[PlannedModel, ...]:

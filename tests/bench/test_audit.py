@@ -298,6 +298,24 @@ def test_a_run_is_warned_of_what_its_backend_cannot_express(tmp_path: Path) -> N
     ]
 
 
+def test_what_was_known_before_a_run_is_stored_with_it_and_reported(tmp_path: Path, capsys: Captured) -> None:
+    tools = [tool(f"pick{number}", x={"type": "array", "uniqueItems": True}) for number in range(6)]
+    suite = write_suite(tmp_path, *(raw(number, [each]) for number, each in enumerate(tools)))
+    db = ["--db", str(tmp_path / "results.db")]
+    main(["run", "fake:silent", "--suite", str(suite), "--modes", "native.schema", "--no-latency", *db, "--no-report"])
+    assert capsys.readouterr().err.count("cannot express 'uniqueItems'") >= 4
+    assert main(["report", *db]) == Exit.OK
+    text = " ".join(capsys.readouterr().out.split())
+    sentence = (
+        "llguidance cannot express 'uniqueItems' at #/properties/x of the tool 'pick0'; 1 case of mine will not be"
+    )
+    assert f"Known before the run: native.schema: {sentence} scored." in text
+    assert "2 more findings before the run" in text
+    assert main(["report", "--json", *db]) == Exit.OK
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert [finding["name"] for finding in findings] == ["audit-inexpressible"] * 6
+
+
 def test_what_there_was_no_time_for_is_said(tmp_path: Path) -> None:
     (found,) = precheck(plan_with(tmp_path, raw(1, [NOTE]), raw(2, [NOTE])), most_s=-1)
     assert (found.n_checked, found.n_cases, found.findings) == (0, 2, ())
