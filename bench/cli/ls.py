@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,25 +36,32 @@ def ls(
     if as_json:
         emit_json(values)
     else:
-        emit([_table(what, values), *_closing(what)])
+        emit([*(_suite_tables(values) if what is What.SUITES else [_table(what, values)]), *_closing(what)])
 
 
 def _closing(what: What) -> list[Text]:
     from bench.report.document import Text
 
-    return (
-        [Text("A call of each, and which one a model writes: toolgauge formats", "dim")] if what is What.FORMATS else []
-    )
+    return [Text(_CLOSING[what], "dim")] if what in _CLOSING else []
+
+
+def _suite_tables(values: list[dict[str, Any]]) -> list[Table]:
+    """BFCL's groups and categories have a table of their own: they are many, and differ in their sizes only."""
+    from bench.suites.bfcl.categories import PREFIX
+
+    values = [value | {"n_categories": len(value["categories"])} for value in values]
+    bfcl = [value for value in values if value["suite"].startswith(PREFIX)]
+    (title,) = {value["description"] for value in bfcl}
+    own = _table(What.SUITES, [value for value in values if value not in bfcl])
+    return [own, replace(_table(What.SUITES, [value | {"description": ""} for value in bfcl]), title=title)]
 
 
 def _table(what: What, values: list[dict[str, Any]]) -> Table:
-    """Show the columns that help to choose, in this order; JSON has everything."""
+    """Show the columns that help to choose, in this order, where anybody has them; JSON has everything."""
     from bench.report.document import Column, Table, cell
 
     shown = {
-        name: header
-        for name, header in _SHOWN[what].items()
-        if name != "settings" or any(value[name] for value in values)
+        name: header for name, header in _SHOWN[what].items() if not values or any(value[name] for value in values)
     }
     columns = tuple(
         Column(header, right=name.startswith("n_") or name == "run", part=_PARTS.get((what, name), "key"))
@@ -87,10 +95,15 @@ _SHOWN: dict[What, dict[str, str]] = {
         "suite": "suite",
         "version": "version",
         "n_cases": "cases",
-        "categories": "categories",
+        "n_categories": "categories",
         "description": "description",
     },
     What.FORMATS: {"format": "format", "version": "version", "written_by": "written by"},
+}
+
+_CLOSING = {
+    What.FORMATS: "A call of each, and which one a model writes: toolgauge formats",
+    What.SUITES: "The categories of one, and its cases in words: toolgauge suite show NAME",
 }
 
 # Which columns of a list too wide for the terminal stay together; the name is repeated.

@@ -179,6 +179,18 @@ def test_ls_lists_what_there_is(what: str, name: str, field: str, capsys: Captur
     assert f"| {name}" in capsys.readouterr().out
 
 
+def test_the_list_of_suites_is_readable_in_eighty_columns(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["ls", "suites"]) == Exit.OK
+    lines = [Text.from_ansi(line).plain.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert max(map(cell_len, lines)) <= 80
+    assert len(lines) < 60, "a suite takes a line or a few, not a screen"
+    (quick,) = [line.split() for line in lines if line.startswith("  quick ")]
+    assert quick[:4] == ["quick", "1", "40", "5"]
+    assert any(line.split()[:1] == ["bfcl:multi_turn_long_context"] for line in lines)
+
+
 def test_a_wide_list_is_cut_rather_than_squeezed(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
