@@ -203,7 +203,8 @@ class Answer:
             ttfc_s=_since(submitted_s, moments.call_s),
             decode_s=decode_s,
             mask_s=self._constraint_s,
-            host_s=max(0.0, decode_s - sum(seconds for _, seconds in decodes)),
+            # the decode behind the last token brought none, and is no part of `decode_s`
+            host_s=max(0.0, decode_s - sum(seconds for n_before, seconds in decodes if n_before < len(self.tokens))),
             compile_s=self.request.compile_s,
             total_s=time.perf_counter() - submitted_s,
         )

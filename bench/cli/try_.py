@@ -73,7 +73,7 @@ def try_(
         format=format_id,
         chat_template=str(chat_template) if chat_template else None,
         parallel=1,
-        latency=LatencySettings(n_cases=1, repetitions=1),
+        latency=LatencySettings(n_cases=1, repetitions=1, warm_repetitions=0),
     )
     plan = make_plan(config, models_for(config, Terminal(ask=not yes))[:1], (suite,))
     label, found = plan.models[0].label, answers(plan)

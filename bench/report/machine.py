@@ -34,15 +34,20 @@ def speed(samples: Sequence[LatencySample], drafted: Sequence[LatencySample] = (
         ttfc_s=middle(lambda sample: sample.ttfc_s),
         ttft_s=middle(lambda sample: sample.ttft_s),
         prefill_tok_per_s=middle(lambda sample: _per_s(sample.n_prompt, sample.prefill_s)),
-        decode_tok_per_s=middle(lambda sample: _per_s(sample.n_tokens, sample.decode_s)),
+        decode_tok_per_s=middle(_decoded_per_s),
         compile_s=middle(lambda sample: sample.compile_s or None),
-        drafted_tok_per_s=middle(lambda sample: _per_s(sample.n_tokens, sample.decode_s), drafted),
+        drafted_tok_per_s=middle(_decoded_per_s, drafted),
         drafts_accepted=sum(sample.n_accepted for sample in drafted) / n_drafted if n_drafted else None,
     )
 
 
+def _decoded_per_s(sample: LatencySample) -> float | None:
+    """From the first token to the last one, which itself is not decoded any more."""
+    return _per_s(sample.n_tokens - 1, sample.decode_s)
+
+
 def _per_s(n: int, seconds: float) -> float | None:
-    return n / seconds if n and seconds > 0 else None
+    return n / seconds if n > 0 and seconds > 0 else None
 
 
 def push(store: Store, judged: Judged) -> Push | None:

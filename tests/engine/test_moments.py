@@ -161,6 +161,9 @@ def test_each_decode_counts_for_the_part_that_it_was_made_for(
     assert first.mask_wait_s == 0
     assert first.overhead_s == pytest.approx(WATCH_S * (n_until + 1))
     assert adds_up(found)
+    assert found.timings.decode_s == pytest.approx(len(found.tokens) - 1, rel=0.01)
+    assert found.timings.host_s == pytest.approx(found.timings.decode_s - (len(found.tokens) - 1))
+    assert found.timings.host_s > 0, "the decode behind the last token is no part of it"
 
 
 @pytest.mark.parametrize("use_forced", [True, False])
