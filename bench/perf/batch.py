@@ -14,7 +14,15 @@ from itertools import cycle, islice
 from typing import Any, Final
 
 from bench.perf.endless import EndlessAnswer
-from bench.perf.methods import BATCHED_FORCED, BATCHED_FREE, BATCHED_NATIVE, Method, Prompted, Run
+from bench.perf.methods import (
+    BATCHED_FORCED,
+    BATCHED_FREE,
+    BATCHED_NATIVE,
+    BATCHED_UNIFIED,
+    Method,
+    Prompted,
+    Run,
+)
 from bench.perf.native import Like, llama_batched_bench
 from bench.perf.native_tools import NativeTool, missing
 from bench.perf.workload import Budget, Case
@@ -134,9 +142,9 @@ class LlamaBatchedBench:
 
     budget: Budget = "free"
 
-    def __init__(self, tool: NativeTool | None, like: Like, n_slots: int) -> None:
-        self.name = BATCHED_NATIVE[n_slots]
-        self._tool, self._like, self._n_slots = tool, like, n_slots
+    def __init__(self, tool: NativeTool | None, like: Like, n_slots: int, *, unified: bool = False) -> None:
+        self.name = BATCHED_UNIFIED[n_slots] if unified else BATCHED_NATIVE[n_slots]
+        self._tool, self._like, self._n_slots, self._unified = tool, like, n_slots, unified
 
     def prepare(self, case: Case) -> float | None:
         if self._tool is None:
@@ -146,7 +154,12 @@ class LlamaBatchedBench:
     def run(self, prompted: Prompted, n_tokens: int) -> Run:
         assert self._tool is not None, "prepared"
         run = llama_batched_bench(
-            self._tool, self._like, n_sequences=self._n_slots, n_prompt=N_PROMPT, n_tokens=n_tokens
+            self._tool,
+            self._like,
+            n_sequences=self._n_slots,
+            n_prompt=N_PROMPT,
+            n_tokens=n_tokens,
+            unified=self._unified,
         )
         return Run((), run.n_tokens, run.n_tokens, run.seconds, says=run.says)
 
@@ -159,6 +172,8 @@ def batched_methods(
     for n_slots in N_SLOTS:
         methods.append(Batched(BATCHED_FREE[n_slots], "free", batches, n_slots))
         methods.append(LlamaBatchedBench(tool, like, n_slots))
+        if n_slots in BATCHED_UNIFIED:
+            methods.append(LlamaBatchedBench(tool, like, n_slots, unified=True))
     for n_slots, name in BATCHED_FORCED.items():
         methods.append(Batched(name, "answer", batches, n_slots, llguidance))
     return methods

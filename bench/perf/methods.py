@@ -34,6 +34,7 @@ LLAMA_BENCH = "llama-bench"
 # By the number of answers that are decoded at a time.
 BATCHED_FREE: Final = {4: "free, 4 at a time", 16: "free, 16 at a time"}
 BATCHED_NATIVE: Final = {4: "llama-batched-bench, 4", 16: "llama-batched-bench, 16"}
+BATCHED_UNIFIED: Final = {16: "llama-batched-bench, 16, unified cache"}
 BATCHED_FORCED: Final = {16: "llguidance, 16 at a time"}
 
 

@@ -81,8 +81,14 @@ def llama_bench(tool: NativeTool, like: Like, *, depth: int, n_tokens: int) -> N
     return read_llama_bench(_output(tool, command), depth=depth, n_tokens=n_tokens, n_threads=like.n_threads)
 
 
-def llama_batched_bench(tool: NativeTool, like: Like, *, n_sequences: int, n_prompt: int, n_tokens: int) -> NativeRun:
-    """Decode so many tokens of each sequence, behind prompts of their own."""
+def llama_batched_bench(
+    tool: NativeTool, like: Like, *, n_sequences: int, n_prompt: int, n_tokens: int, unified: bool = False
+) -> NativeRun:
+    """Decode so many tokens of each sequence, behind prompts of their own.
+
+    By default each sequence has a cache of its own. `unified`: one cache for all, as ours, which can share prompts and
+    lets each sequence have the room that it needs, but in which each row of attention meets the cells of all.
+    """
     command = [
         *like.arguments,
         *("-tb", str(like.n_threads)),
@@ -91,6 +97,7 @@ def llama_batched_bench(tool: NativeTool, like: Like, *, n_sequences: int, n_pro
         *("-ntg", str(n_tokens)),
         *("-npl", str(n_sequences)),
         *("--output-format", "jsonl"),
+        *(["-kvu"] if unified else []),
     ]
     wanted = {"pp": n_prompt, "tg": n_tokens, "pl": n_sequences, "n_threads": like.n_threads}
     return read_llama_batched_bench(_output(tool, command), wanted)

@@ -15,6 +15,7 @@ from bench.perf.methods import (
     BATCHED_FORCED,
     BATCHED_FREE,
     BATCHED_NATIVE,
+    BATCHED_UNIFIED,
     BINDING_FREE,
     BINDING_GRAMMAR,
     DRAFTED,
@@ -22,7 +23,7 @@ from bench.perf.methods import (
     FREE,
     LLAMA_BENCH,
 )
-from bench.perf.spread import Middle, middle
+from bench.perf.spread import CONFIDENCE, Middle, middle
 from bench.perf.texts import VERDICTS, Verdict
 
 Answer = Literal["yes", "no", "cannot tell"]
@@ -47,7 +48,10 @@ class MethodResult:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A figure, and what the project promises of it, if anything; met when the whole interval is on the right side."""
+    """A figure, and what the project promises of it, if anything; met when the whole interval is on the right side.
+
+    Fewer rounds than an interval needs decide nothing.
+    """
 
     what: str
     measured: Middle | None
@@ -58,7 +62,7 @@ class Claim:
     def met(self) -> Answer | None:
         if self.at_least is None and self.below is None:
             return None
-        if self.measured is None:
+        if self.measured is None or self.measured.confidence < CONFIDENCE:
             return "cannot tell"
         low, high = self.measured.low, self.measured.high
         if self.at_least is not None:
@@ -145,6 +149,7 @@ RATIO_CLAIMS: Final[tuple[RatioClaim, ...]] = (
     ("llguidance / binding, its own grammar", FORCED, BINDING_GRAMMAR, 4.0),
     ("free / llama-batched-bench, 4 at a time", BATCHED_FREE[4], BATCHED_NATIVE[4], 0.95),
     ("free / llama-batched-bench, 16 at a time", BATCHED_FREE[16], BATCHED_NATIVE[16], 1.0),
+    ("free / llama-batched-bench, 16 at a time, unified cache", BATCHED_FREE[16], BATCHED_UNIFIED[16], None),
     ("llguidance / free, 16 at a time", BATCHED_FORCED[16], BATCHED_FREE[16], 1.0),
 )
 

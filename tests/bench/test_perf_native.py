@@ -108,8 +108,12 @@ def test_the_tools_are_asked_for_what_ours_does(tmp_path: Path) -> None:
 
     batched = fake(tmp_path, "llama-batched-bench", f"print('a log line')\nprint({BATCHED!r})")
     assert llama_batched_bench(batched, LIKE, n_sequences=4, n_prompt=64, n_tokens=32).n_tokens == 128
+    alone = asked(batched)
+    llama_batched_bench(batched, LIKE, n_sequences=4, n_prompt=64, n_tokens=32, unified=True)
+    *words, last = json.loads(Path(f"{batched.path}.asked").read_text(encoding="utf-8"))
+    assert (last, dict(zip(words[::2], words[1::2], strict=True))) == ("-kvu", alone)
     own = {"-tb": "2", "-c": "384", "-npp": "64", "-ntg": "32", "-npl": "4", "--output-format": "jsonl"}
-    assert asked(batched) == same | own
+    assert alone == same | own
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from bench.perf.methods import (
     BATCHED_FORCED,
     BATCHED_FREE,
     BATCHED_NATIVE,
+    BATCHED_UNIFIED,
     BINDING_FREE,
     BINDING_GRAMMAR,
     DRAFTED,
@@ -47,9 +48,10 @@ SHAPE = random_model.SHAPE.model_copy(
 )
 METHODS = [
     *(FREE, LLAMA_BENCH, BINDING_FREE, FORCED, DRAFTED, UNFORCED, GBNF, OUTLINES, BINDING_GRAMMAR),
-    *(BATCHED_FREE[4], BATCHED_NATIVE[4], BATCHED_FREE[16], BATCHED_NATIVE[16], BATCHED_FORCED[16]),
+    *(BATCHED_FREE[4], BATCHED_NATIVE[4]),
+    *(BATCHED_FREE[16], BATCHED_NATIVE[16], BATCHED_UNIFIED[16], BATCHED_FORCED[16]),
 ]
-NATIVE = {LLAMA_BENCH, BATCHED_NATIVE[4], BATCHED_NATIVE[16]}
+NATIVE = {LLAMA_BENCH, BATCHED_NATIVE[4], BATCHED_NATIVE[16], BATCHED_UNIFIED[16]}
 WORKLOAD = load_workload()
 
 
@@ -83,7 +85,7 @@ def test_it_prints_tables_and_one_json_document_as_the_last_line(
     assert document == json.loads(file.read_text(encoding="utf-8"))
     assert document["workload"] == {"version": WORKLOAD.version, "sha256": WORKLOAD.sha256, "size": "quick"}
     assert [method["method"] for method in document["methods"]] == METHODS
-    assert document["counts"] == {"passed": 22, "skipped": 6, "excluded": 0}
+    assert document["counts"] == {"passed": 22, "skipped": 8, "excluded": 0}
     assert len(document["samples"]) == 22
     assert {each["method"] for each in document["missing"]} == NATIVE
     for name in ("llama-bench", "llama-batched-bench"):
