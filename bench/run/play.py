@@ -190,8 +190,9 @@ class Player:
             return self._constraints[key]
         try:
             spec = spec_of(mode, fmt, tools, required=required, several=several)
+            engine = self.model.backend(backend)  # reads the vocabulary, once a model: no part of compiling
             started_s = time.perf_counter()
-            compiled = self.model.backend(backend).compile(spec.root)
+            compiled = engine.compile(spec.root)
             compile_s = time.perf_counter() - started_s
             constrained = Constrained(compiled, spec.triggers, spec.at_start, compile_s)
         except (UnsupportedSchema, ConstraintError) as error:

@@ -258,3 +258,26 @@ def test_seeds_differ_by_case_and_trial_and_agree_between_modes(tmp_path: Path) 
 def test_items_are_drafted_where_it_is_asked_for(tmp_path: Path, draft: bool) -> None:
     outcome = played(plan_of(tmp_path, n_cases=2, draft=draft))
     assert {request.draft for request in outcome.requests} == {draft}
+
+
+def test_reading_the_vocabulary_is_no_part_of_compiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of(tmp_path, modes=("json.schema",), n_cases=2)
+    spec, work = (
+        model_spec(plan, plan.models[0], open_model),
+        todo(plan, plan.models[0], Stored({}, frozenset(), frozenset())).work(),
+    )
+    model = open_model(spec, work)
+    clock = [0.0]
+    make_backend = model._make_backend
+
+    def slow(name: str) -> Any:
+        clock[0] += 0.7
+        return make_backend(name)
+
+    monkeypatch.setattr(model, "_make_backend", slow)
+    monkeypatch.setattr("bench.run.play.time.perf_counter", lambda: clock[0])
+    messages: list[Message] = []
+    Player(model, spec, messages.append).play(FakeRuntime(fake_model("fake:silent", perfect=None)), work.items)
+    records = [message.record for message in messages if isinstance(message, ItemFinished)]
+    assert [record.steps[0].generation.timings.compile_s for record in records] == [0.0, 0.0]
+    assert clock[0] == 0.7
