@@ -1,7 +1,7 @@
 """A whole suite in several modes, played by us as a run plays it and by a loop over the binding's chat completion.
 
     with open_suite(path, "quick") as suite:
-        measured = suite.measure("full")
+        measured = suite.measure(n_repetitions=6)
 
 Ours is the accuracy pass of `toolgauge run`: its order of work, its answers at a time, its measuring of constraints.
 Theirs asks `create_chat_completion` case after case, with the same tools, the same parsers and the same simulated
