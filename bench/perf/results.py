@@ -23,7 +23,7 @@ from bench.perf.methods import (
     FREE,
     LLAMA_BENCH,
 )
-from bench.perf.spread import CONFIDENCE, Middle, middle
+from bench.perf.spread import Middle, middle
 from bench.perf.texts import VERDICTS, Verdict
 
 Answer = Literal["yes", "no", "cannot tell"]
@@ -48,10 +48,7 @@ class MethodResult:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A figure, and what the project promises of it, if anything; met when the whole interval is on the right side.
-
-    Fewer rounds than an interval needs decide nothing.
-    """
+    """A figure, and what the project promises of it, if anything; met when the whole interval is on the right side."""
 
     what: str
     measured: Middle | None
@@ -62,7 +59,7 @@ class Claim:
     def met(self) -> Answer | None:
         if self.at_least is None and self.below is None:
             return None
-        if self.measured is None or self.measured.confidence < CONFIDENCE:
+        if self.measured is None:
             return "cannot tell"
         low, high = self.measured.low, self.measured.high
         if self.at_least is not None:
