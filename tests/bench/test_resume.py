@@ -58,7 +58,8 @@ def assert_complete(folder: Path) -> None:
         (run,) = store.runs()
         assert run.finished_utc is not None
         items = [item for cell in store.cells(run.id) for item in store.items(cell.id)]
-        samples = [sample for cell in store.cells(run.id) for sample in store.latency_samples(cell.id)]
+        cells = store.cells(run.id)
+        samples = [s for cell in cells for warm in (False, True) for s in store.latency_samples(cell.id, warm=warm)]
         outcomes = [store.scores(item.id)[0].outcome for item in items]
     assert sorted(item.key for item in items) == sorted(item.key for cell in plan.cells for item in cell.items)
     assert sorted(s.key for s in samples) == sorted(s.key for cell in plan.cells for s in cell.samples)

@@ -80,7 +80,9 @@ def test_noise_is_stored_and_judged_free_and_constrained(store: Store, tiny: Pla
         steps = [step for steps in store.steps_of(cell.id).values() for step in steps]
         assert len(steps) == 2
         assert len(store.verdicts(cell.id)) == 2
-        assert len(store.latency_samples(cell.id)) == 1
+        (cold,), (warm,) = store.latency_samples(cell.id), store.latency_samples(cell.id, warm=True)
+        assert cold.n_prompt == warm.n_prompt > warm.n_cached > cold.n_cached == 0
+        assert cold.error is None and warm.error is None
         for step in steps:
             assert step.generation.tokens
             assert (step.generation.constraint is None) == (cell.backend == "none")
