@@ -45,7 +45,7 @@ def test_a_run_ends_with_its_report_on_stdout_and_tells_the_rest_on_stderr(run: 
     captured = capsys.readouterr()
     assert captured.out.startswith("## Run 1 of ")
     assert "| fake:perfect | native.free |   3 | 100.0%" in captured.out
-    assert "1 model file in 2 modes on mine: 6 answers and 18 timings." in captured.err
+    assert "1 model file in 2 modes on mine: 6 answers and 24 timings." in captured.err
     assert "fake:perfect: loaded in" in captured.err
 
 
