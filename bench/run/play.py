@@ -11,7 +11,7 @@ import json
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from bench.modes import MODES, Mode
 from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
@@ -184,7 +184,7 @@ class Player:
         """Compiled once for each tool set; the time it took then stays with every item that uses it."""
         if not mode.constrained:
             return None
-        key = (mode.id, backend, f"{required} {several}", json.dumps([asdict(tool) for tool in tools]))
+        key = (mode.id, backend, f"{required} {several}", repr(tuple(tools)))
         if key in self._constraints:
             self._constraints.move_to_end(key)
             return self._constraints[key]
