@@ -19,24 +19,24 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engine.answer import Answer
 from engine.constraint.protocol import Mask
 from engine.draft import LONGEST
 from engine.errors import ConstraintError, ToolgaugeError, UnsupportedSchema
+from engine.kept import Kept
 from engine.llama import Context, ContextParams, Model
 from engine.llama.context import DecodeError
-from engine.moments import Decode
 from engine.prefix import Prefix, PrefixPool
 from engine.runtime import Finished, Request
 from engine.sampler import Workspace
+from engine.slot import Slot
 from engine.spelling import Spelling
 from engine.types import Generation
 
@@ -48,31 +48,6 @@ CANNOT_DRAFT: Final = (
     "the answers of this model cannot be drafted: what it has read cannot be taken back "
     "(it keeps a recurrent state, or a cache of a sliding window only)"
 )
-
-
-@dataclass(slots=True, eq=False)
-class _Slot:
-    """An answer in the making, and where its tokens stand in the cache."""
-
-    sequence: int
-    answer: Answer
-    submitted_s: float
-    prefix: Prefix | None
-    n_cached: int
-    n_cells: int  # reserved, beside those of the prefix
-    pending: Sequence[int] | NDArray[np.int32]  # not decoded yet
-    n_past: int = 0
-    n_batched: int = 0  # of `pending`, in the current batch
-    rows: range = range(0)  # positions in the current batch with logits for this answer
-    draft: list[tuple[list[int], int]] = field(default_factory=list)  # behind `pending`, with the last one's position
-    best: list[int] = field(default_factory=list)  # free choices behind the tokens decoded since the last `advance`
-    mask: Future[Mask] | None = None
-    prefill_s: float = 0.0
-    decodes: list[Decode] = field(default_factory=list)
-
-    @property
-    def writing(self) -> bool:
-        return bool(self.answer.tokens)
 
 
 class LlamaRuntime:
@@ -115,7 +90,8 @@ class LlamaRuntime:
         self._read: tuple[int, ...] = ()  # ahead, for the next request
         self._queue: deque[tuple[Request, float]] = deque()
         self._refused: list[Finished] = []
-        self._active: list[_Slot] = []
+        self._active: list[Slot] = []
+        self._kept: dict[Hashable, Kept] = {}  # from one step to the next
         self._free = list(range(n_slots))
         self._spare_rows = 0
         self._masks = ThreadPoolExecutor(min(n_slots, os.cpu_count() or 1), thread_name_prefix="mask")
@@ -131,6 +107,7 @@ class LlamaRuntime:
         self._masks.shutdown(wait=True, cancel_futures=True)
         self._queue.clear()
         self._active.clear()
+        self._kept.clear()
         self._refused.clear()
         self.context.close()
 
@@ -186,7 +163,10 @@ class LlamaRuntime:
 
     def step(self) -> list[Finished]:
         finished, self._refused = self._refused, []
-        while self._queue and self._free and self._admit(*self._queue[0], finished):
+        going_on = {request.key for request, _ in self._queue if request.goes_on}
+        for key in self._kept.keys() - going_on:
+            self._forget(self._kept.pop(key))
+        while self._queue and len(self._active) < self.n_slots and self._admit(*self._queue[0], finished):
             self._queue.popleft()
         if not self._active:
             return finished
@@ -207,11 +187,17 @@ class LlamaRuntime:
         """Give the request a slot; False if the cache has no room for it yet."""
         budget = request.limits.answer + (request.limits.reasoning if request.reasoning else 0)
         n_cells = min(self.n_ctx, len(request.prompt) + budget)
-        n_shared = min(request.n_shared, len(request.prompt) - 1) if self._shares else 0
-        tokens = request.prompt[:n_shared]
-        prefix = self._prefixes.find(tokens) if n_shared else None
-        n_cached = len(prefix.tokens) if prefix else 0
-        if not self._make_room(n_cells - n_cached, keep=prefix):
+        kept = self._kept.pop(request.key, None)
+        n_read = kept.n_common(request.prompt, can_rewind=self.context.can_rewind) if kept and request.goes_on else 0
+        if kept and not n_read:
+            self._forget(kept)
+            kept = None
+        tokens = () if kept else self._shared(request)
+        prefix = kept.prefix if kept else self._prefixes.find(tokens)
+        n_there = len(prefix.tokens) if prefix else 0
+        if not self._make_room(n_cells - n_there, keep=prefix):
+            if kept:
+                self._kept[request.key] = kept
             return False
         try:
             answer = self._make_answer(
@@ -223,20 +209,58 @@ class LlamaRuntime:
                 measure=self._measure,
             )
         except ToolgaugeError as error:
+            if kept:
+                self._forget(kept)
             failed = isinstance(error, ConstraintError | UnsupportedSchema)
             finished.append(Finished(request.key, None, str(error), constraint_failed=failed))
             return True
-        prefix = prefix or (self._new_prefix(tokens) if n_shared else None)
-        n_own_cells, pending = n_cells, np.array(request.prompt, dtype=np.int32)
+        if kept:
+            self._go_on(kept, answer, submitted_s, n_read, n_cells - n_there)
+        else:
+            self._begin(answer, submitted_s, prefix, tokens, n_cells)
+        return True
+
+    def _shared(self, request: Request) -> tuple[int, ...]:
+        return request.prompt[: min(request.n_shared, len(request.prompt) - 1)] if self._shares else ()
+
+    def _begin(
+        self, answer: Answer, submitted_s: float, prefix: Prefix | None, shared: tuple[int, ...], n_cells: int
+    ) -> None:
+        request, n_past = answer.request, 0
+        pending = np.array(request.prompt, dtype=np.int32)
+        n_cached = len(prefix.tokens) if prefix else 0
+        prefix = prefix or (self._new_prefix(shared) if shared else None)
         if prefix:
             prefix.n_users += 1
-            n_own_cells, pending = n_cells - n_shared, pending[n_shared:]
-        n_read = self._take_up(request) if self.n_slots == 1 else 0
-        if n_read:
-            n_cached, pending = n_read, pending[n_read:]
-        slot = _Slot(self._free.pop(0), answer, submitted_s, prefix, n_cached, n_own_cells, pending, n_past=n_read)
+            n_cells, pending = n_cells - len(shared), pending[len(shared) :]
+        if self.n_slots == 1:
+            n_cached = n_past = self._take_up(request)
+            pending = pending[n_past:]
+        sequence = self._free_sequence()
+        self._active.append(Slot(sequence, answer, submitted_s, prefix, n_cached, n_cells, pending, n_past=n_past))
+
+    def _go_on(self, kept: Kept, answer: Answer, submitted_s: float, n_read: int, n_cells: int) -> None:
+        """An episode's next step, behind what was read in the last one."""
+        if n_read < len(kept.tokens):
+            self.context.rewind(kept.sequence, n_read)
+        pending = np.array(answer.request.prompt[n_read:], dtype=np.int32)
+        slot = Slot(kept.sequence, answer, submitted_s, kept.prefix, n_read, n_cells, pending, n_past=n_read)
         self._active.append(slot)
-        return True
+
+    def _free_sequence(self) -> int:
+        if not self._free:
+            self._forget_one()
+        return self._free.pop(0)
+
+    def _forget(self, kept: Kept) -> None:
+        self._give_back(kept.sequence, kept.prefix)
+
+    def _forget_one(self) -> bool:
+        """The oldest of what is kept for the next step of an episode, which will then read its prompt anew."""
+        oldest = next(iter(self._kept), None)
+        if oldest is not None:
+            self._forget(self._kept.pop(oldest))
+        return oldest is not None
 
     def _take_up(self, request: Request) -> int:
         """How many of the prompt's tokens the only sequence holds; anything else in it is forgotten."""
@@ -247,12 +271,12 @@ class LlamaRuntime:
         return 0
 
     def _make_room(self, n_cells: int, keep: Prefix | None) -> bool:
-        """Whether so many cells can be reserved, if need be by forgetting prefixes other than `keep`."""
+        """Whether so many cells can be reserved, if need be by forgetting what is kept, other than `keep`."""
         if keep:
             keep.n_users += 1
         try:
             while self._n_reserved + n_cells > self.context.n_cells:
-                if not self._evict():
+                if not self._evict() and not self._forget_one():
                     return False
             return True
         finally:
@@ -261,7 +285,8 @@ class LlamaRuntime:
 
     @property
     def _n_reserved(self) -> int:
-        return self._prefixes.n_cells + sum(slot.n_cells for slot in self._active)
+        own = sum(slot.n_cells for slot in self._active) + sum(kept.n_cells for kept in self._kept.values())
+        return self._prefixes.n_cells + own
 
     def _new_prefix(self, tokens: tuple[int, ...]) -> Prefix | None:
         """None when every prefix that is kept is in use: the request then decodes its whole prompt itself."""
@@ -296,7 +321,7 @@ class LlamaRuntime:
             if not slot.writing and self._branched(slot):
                 self._add(slot)
 
-    def _branched(self, slot: _Slot) -> bool:
+    def _branched(self, slot: Slot) -> bool:
         """Whether the slot's sequence holds its prefix; copies it as soon as that is decoded."""
         if slot.prefix is None or slot.n_past:
             return True
@@ -306,7 +331,7 @@ class LlamaRuntime:
         slot.n_past = len(slot.prefix.tokens)
         return True
 
-    def _add(self, slot: _Slot) -> None:
+    def _add(self, slot: Slot) -> None:
         """Put as many of the slot's tokens into the batch as there is room and rows of logits for."""
         n_pending = len(slot.pending)
         n_tokens = min(n_pending, self._batch.room)
@@ -362,7 +387,7 @@ class LlamaRuntime:
             if not len(slot.pending):
                 self._advance(slot, slot.rows[-1], finished)
 
-    def _advance(self, slot: _Slot, row: int, finished: list[Finished]) -> None:
+    def _advance(self, slot: Slot, row: int, finished: list[Finished]) -> None:
         generation, error, failed = None, None, False
         try:
             slot.pending = slot.answer.advance(self.context.logits(row), _mask(slot), slot.best)
@@ -377,9 +402,12 @@ class LlamaRuntime:
         except ToolgaugeError as broken:
             error = str(broken)
         finished.append(Finished(slot.answer.request.key, generation, error, constraint_failed=failed))
-        self._release(slot)
+        if generation and not error and self._shares:
+            self._keep(slot)
+        else:
+            self._release(slot)
 
-    def _verify(self, slot: _Slot) -> None:
+    def _verify(self, slot: Slot) -> None:
         """Go on for as long as the answer is what was drafted; forget the rest of the draft."""
         answer, draft, n_accepted = slot.answer, slot.draft, 0
         slot.draft = []
@@ -395,7 +423,7 @@ class LlamaRuntime:
         if n_accepted < len(draft):
             self.context.rewind(slot.sequence, slot.n_past)
 
-    def _generation(self, slot: _Slot) -> Generation:
+    def _generation(self, slot: Slot) -> Generation:
         return slot.answer.generation(
             submitted_s=slot.submitted_s,
             prefill_s=slot.prefill_s,
@@ -403,13 +431,23 @@ class LlamaRuntime:
             n_cached=slot.n_cached,
         )
 
-    def _release(self, slot: _Slot) -> None:
+    def _keep(self, slot: Slot) -> None:
+        """Leave the sequence as it is until the next step, which may begin with going on from it."""
         self._active.remove(slot)
-        self._free.append(slot.sequence)
+        request = slot.answer.request
+        tokens = (*request.prompt, *slot.answer.tokens)[: slot.n_past]
+        self._kept[request.key] = Kept(slot.sequence, tokens, slot.prefix)
+
+    def _release(self, slot: Slot) -> None:
+        self._active.remove(slot)
+        self._give_back(slot.sequence, slot.prefix)
+
+    def _give_back(self, sequence: int, prefix: Prefix | None) -> None:
+        self._free.append(sequence)
         self._free.sort()
-        if slot.prefix:
-            slot.prefix.n_users -= 1
-        self.context.remove_sequence(slot.sequence)
+        if prefix:
+            prefix.n_users -= 1
+        self.context.remove_sequence(sequence)
 
     def _give_up(self, error: str) -> list[Finished]:
         """After a failed decode the cache cannot be trusted: everything in flight is lost, what is queued is not."""
@@ -418,12 +456,14 @@ class LlamaRuntime:
             if slot.mask:
                 slot.mask.exception()  # wait for it
             self._release(slot)
+        while self._forget_one():
+            pass
         self._prefixes.clear()
         self.context.clear()
         return lost
 
 
-def _mask(slot: _Slot) -> Mask | None:
+def _mask(slot: Slot) -> Mask | None:
     """The mask that was started, if one was; what there is to wait for it counts for the answer."""
     if slot.mask is None:
         return None

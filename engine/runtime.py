@@ -42,6 +42,7 @@ class Request:
 
     key: Hashable
     prompt: tuple[int, ...]
+    goes_on: bool = False  # an episode's next step: begins as the answer to the last request of this key ended
     n_shared: int = 0  # leading prompt tokens that other requests have too, worth keeping decoded
     compiled: Compiled | None = None
     triggers: tuple[str, ...] = ()  # as in ConstraintSpec

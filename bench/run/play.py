@@ -101,7 +101,7 @@ class Player:
         except NotScored as reason:
             self._close(runtime, flight, EpisodeEnd.ERROR, reason.error)
             return
-        runtime.submit(request)
+        runtime.submit(replace(request, goes_on=step > 0))
 
     def _land(self, runtime: Runtime, finished: Finished) -> None:
         flight = self._flying[str(finished.key)]

@@ -281,3 +281,13 @@ def test_reading_the_vocabulary_is_no_part_of_compiling(tmp_path: Path, monkeypa
     records = [message.record for message in messages if isinstance(message, ItemFinished)]
     assert [record.steps[0].generation.timings.compile_s for record in records] == [0.0, 0.0]
     assert clock[0] == 0.7
+
+
+def test_a_step_of_an_episode_goes_on_from_the_one_before(tmp_path: Path) -> None:
+    steps: dict[object, list[Request]] = {}
+    for request in played(plan_of(tmp_path, n_cases=2, with_episode=True, parallel=2)).requests:
+        steps.setdefault(request.key, []).append(request)
+    assert max(map(len, steps.values())) > 2
+    for first, *others in steps.values():
+        assert not first.goes_on
+        assert all(other.goes_on for other in others)

@@ -106,3 +106,32 @@ def test_four_at_a_time_write_what_one_at_a_time_writes(model: Model, alone: lis
     assert {n for n in branched if n} <= {request.n_shared for request in pending} | {pending[0].n_shared - 1}
     assert sum(n > 0 for n in branched) >= len(pending) / 4, "prefixes were shared"
     assert len({each.tokens for each in alone}) > len(pending) / 3, "this test needs prompts that matter"
+
+
+def test_the_next_step_of_an_episode_goes_on_where_the_last_ended(model: Model) -> None:
+    """Each answer is gone on from once; the same prompts are then answered one at a time, from their beginnings."""
+    asked, answered = [], []
+    more = tuple(model.tokenize(" And what then?"))
+    with LlamaRuntime(model, PARAMS, 4) as runtime:
+        waiting, pending = requests(model)[:9], {}
+        while waiting or runtime.n_pending:
+            while waiting and runtime.n_pending < runtime.n_slots:
+                request = waiting.pop(0)
+                pending[request.key] = request
+                runtime.submit(request)
+            for finished in runtime.step():
+                assert finished.generation, finished.error
+                request = pending[finished.key]
+                asked.append(replace(request, key=len(asked)))
+                answered.append(finished.generation)
+                if not request.goes_on:
+                    prompt = (*request.prompt, *finished.generation.tokens, *more)
+                    pending[request.key] = replace(request, prompt=prompt, goes_on=True)
+                    runtime.submit(pending[request.key])
+    counted = causes(model, asked, play(model, asked, 1), answered)
+    assert counted["unexplained"] == 0, counted
+    assert counted["same"] >= len(asked) - MOST_APART, counted
+    second = [each for request, each in zip(asked, answered, strict=True) if request.goes_on]
+    assert len(second) == 9
+    assert all(each.n_cached >= 90 for each in second)
+    assert sum(each.n_cached > 90 for each in second) > 5, "from behind the beginning that is shared"

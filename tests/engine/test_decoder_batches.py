@@ -5,6 +5,7 @@ On a context that keeps the tokens of each sequence and refuses what llama.cpp w
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -165,6 +166,89 @@ def test_a_shared_beginning_is_decoded_once_for_all(tiny_model: Model) -> None:
 def test_nothing_is_shared_and_nothing_kept_with_one_slot(tiny_model: Model) -> None:
     play(tiny_model, [asked(40, 5, number, n_shared=30) for number in range(3)], 1)
     assert [part for batch in BATCHES for part in batch if part.first == 0] == [Part(0, 0, 40, (39,))] * 3
+
+
+# Episodes
+
+
+def episodes(
+    model: Model, sizes: Sequence[tuple[int, int, int]], n_slots: int, params: ContextParams, **options: bool
+) -> tuple[dict[object, list[tuple[int, ...]]], list[int]]:
+    """Each of some prompts (its length, what it shares) answered in so many steps; the texts, and what was cached.
+
+    A step's prompt is all that was, and a few tokens more; every third answer is read anew with another end.
+    """
+    for each in (BATCHES, ASKED, LOOKED_AT):
+        each.clear()
+    texts: dict[object, list[tuple[int, ...]]] = {key: [] for key in range(len(sizes))}
+    prompts = {key: tuple(range(1, n_prompt + 1)) for key, (n_prompt, _, _) in enumerate(sizes)}
+    waiting, cached = deque(texts), []
+    with LlamaRuntime(model, params, n_slots, **options) as runtime:
+
+        def submit(key: object) -> None:
+            number = len(texts[key])
+            n_shared = sizes[key][1]  # type: ignore[call-overload]
+            limits = Limits(answer=2 + (number + int(str(key))) % 5)
+            runtime.submit(Request(key, prompts[key], goes_on=number > 0, n_shared=n_shared, limits=limits))  # type: ignore[index]
+
+        while waiting or runtime.n_pending:
+            while waiting and runtime.n_pending < n_slots:
+                submit(waiting.popleft())
+            for finished in runtime.step():
+                assert finished.generation, finished.error
+                key, tokens = finished.key, finished.generation.tokens
+                texts[key].append(tokens)
+                cached.append(finished.generation.n_cached)
+                if len(texts[key]) < sizes[key][2]:  # type: ignore[call-overload]
+                    kept = tokens[:-1] if len(texts[key]) % 3 == 2 else tokens
+                    prompts[key] = (*prompts[key], *kept, 7, 8, 9)  # type: ignore[index]
+                    submit(key)
+    return texts, cached
+
+
+@pytest.mark.parametrize("can_rewind", [True, False])
+def test_the_next_step_of_an_episode_goes_on_from_the_last(
+    can_rewind: bool, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ScriptedContext, "can_rewind", can_rewind)
+    texts, cached = episodes(tiny_model, [(60, 50, 2)] * 5, 2, PARAMS)
+    assert texts == episodes(tiny_model, [(60, 50, 2)] * 5, 1, PARAMS)[0]
+    # the last token of an answer was written and never read
+    whole = [60 + len(first) - 1 for first, _ in texts.values()]
+    assert sorted(cached)[5:] == sorted(whole)
+    episodes(tiny_model, [(60, 50, 2)] * 5, 2, PARAMS)
+    n_tokens = sum(part.n_tokens for batch in BATCHES for part in batch)
+    n_answers = sum(len(text) for own in texts.values() for text in own)
+    assert n_tokens == 50 + 5 * 10 + n_answers + 5 * 3 - 5
+
+
+def test_what_nobody_goes_on_from_is_forgotten(tiny_model: Model) -> None:
+    with LlamaRuntime(tiny_model, PARAMS, 2) as runtime:
+        for n_idle_steps, goes_on, n_cached in ((0, False, 0), (0, True, 39), (1, True, 0), (0, False, 0)):
+            for _ in range(n_idle_steps):
+                runtime.step()
+            runtime.submit(replace(asked(40, 5), goes_on=goes_on))
+            while not (finished := runtime.step()):
+                pass
+            assert finished[0].generation
+            assert finished[0].generation.n_cached == n_cached
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.integers(0, 60), st.integers(1, 4)), min_size=1, max_size=8),
+    st.integers(2, 4),
+    st.sampled_from([0, 256]),
+    st.booleans(),
+)
+def test_episodes_are_the_same_as_one_at_a_time(
+    tiny_model: Model, sizes: list[tuple[int, int, int]], n_slots: int, n_cells: int, can_rewind: bool
+) -> None:
+    params = replace(PARAMS, n_ctx=256, n_batch=32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptedContext, "can_rewind", can_rewind)
+        alone, _ = episodes(tiny_model, sizes, 1, params)
+        assert episodes(tiny_model, sizes, n_slots, replace(params, n_cells=n_cells))[0] == alone
 
 
 # Logits
