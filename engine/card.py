@@ -1,7 +1,7 @@
 """One graphics card while this process uses it: memory and energy since a baseline, each time as NVML tells them.
 
-The same from llama.cpp's own figures, for devices that NVML does not know (Metal, ROCm, Vulkan). Imports neither library;
-what a card or its driver keeps to itself is None and never 0. Knows no thread and no peak over several cards.
+The same from llama.cpp's own figures, for devices that NVML does not know (Metal, ROCm, Vulkan). Imports neither
+library; what a card or its driver keeps to itself is None and never 0. Knows no thread and no peak over several cards.
 """
 
 from __future__ import annotations

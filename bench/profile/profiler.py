@@ -23,9 +23,7 @@ from engine.shapes import Shape
 from engine.shapes.mix import level
 from engine.shapes.writer import size_bytes, write
 
-Bars = Callable[
-    [str], AbstractContextManager[Callable[[float], None]]
-]  # as `bench.run.prepare` has
+Bars = Callable[[str], AbstractContextManager[Callable[[float], None]]]  # as `bench.run.prepare` has
 
 ASK_ABOVE_BYTES: Final = 4_000_000_000
 _WRITE_BYTES_PER_S: Final = 400e6  # of a solid-state disk; a promise would need to know the disk

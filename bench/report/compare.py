@@ -92,9 +92,7 @@ def kv_ladder(group: Sequence[tuple[Judged, Row]]) -> Iterator[KvRung]:
         decision = decide([Level(name, kv_size(name), by_type[name][0].right) for name in types])
         for found in decision.comparisons:
             judged, row = by_type[found.level]
-            yield KvRung(
-                found.level, _rung(found, decision, judged, judged.level), _cost(row), _cost(reference_row)
-            )
+            yield KvRung(found.level, _rung(found, decision, judged, judged.level), _cost(row), _cost(reference_row))
 
 
 def kv_size(name: str) -> int:
