@@ -2,15 +2,15 @@
 
 Each step decodes one batch: first the new tokens of all answers in the making, then as much of the waiting prompts as
 still fits. While the device works, the masks of the next position are computed on other threads. What a token means is
-`engine.answer`'s business; what is in the cache is this module's.
+`engine.decoding.answer`'s business; what is in the cache is this module's.
 
 With one slot no state is kept from one request to the next: the cache is cleared, nothing is shared, and every prompt
 is cut into the same batches. That is the exact reference; only `read_ahead` lets the one next request find its
 beginning decoded. With more slots the shape of the batches, and with it the last bits of the logits, depends on what
 runs beside (`engine.divergence` tells such differences from real ones).
 
-Behind the new tokens of an answer there may be a draft of the next ones (`engine.draft`). The answer is then asked as
-often as its choices are those of the draft, with the logits that stand there; the rest is taken out of the cache again.
+Behind the new tokens of an answer there may be a draft of the next ones (`engine.decoding.draft`). The answer is then asked
+as often as its choices are those of the draft, with the logits that stand there; the rest is taken out of the cache again.
 So whatever an answer does at a token, it does under a draft too, in the same order, at the same logits.
 """
 
@@ -26,18 +26,18 @@ from typing import Final
 
 import numpy as np
 
-from engine.answer import Answer
 from engine.constraint.protocol import Mask
-from engine.draft import LONGEST
+from engine.decoding.answer import Answer
+from engine.decoding.draft import LONGEST
+from engine.decoding.kept import Kept
+from engine.decoding.prefix import Prefix, PrefixPool
+from engine.decoding.slot import Slot
+from engine.decoding.spelling import Spelling
 from engine.errors import ConstraintError, ToolgaugeError, UnsupportedSchema
-from engine.kept import Kept
 from engine.llama import Context, ContextParams, Model
 from engine.llama.context import DecodeError
-from engine.prefix import Prefix, PrefixPool
 from engine.runtime import Finished, Request
 from engine.sampler import Workspace
-from engine.slot import Slot
-from engine.spelling import Spelling
 from engine.types import Generation
 
 N_PREFIXES: Final = 2

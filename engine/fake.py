@@ -22,9 +22,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from engine.decoding.moments import Moments
 from engine.errors import ToolgaugeError
 from engine.formats.reasoning import THINK_CLOSE, THINK_OPEN, Frame, split_reasoning
-from engine.moments import Moments
 from engine.prompt import ENVELOPE_RULES
 from engine.runtime import Finished, Reasoning, Request
 from engine.template import ChatTemplate

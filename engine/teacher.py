@@ -15,11 +15,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from engine.decoding.spelling import Spelling
 from engine.errors import ToolgaugeError
 from engine.llama import Context, ContextParams, Model
 from engine.prompt import Prompt, Tokenizer
 from engine.sampler import Logits
-from engine.spelling import Spelling
 
 # Rows of logits in one batch: a gigabyte for each thousand with the largest vocabularies.
 N_ROWS: Final = 128

@@ -26,9 +26,9 @@ from bench.perf.methods import (
 from bench.perf.native import Like, llama_batched_bench
 from bench.perf.native_tools import NativeTool, missing
 from bench.perf.workload import Budget, Case
-from engine.answer import Answer
 from engine.constraint.protocol import Backend, Compiled
 from engine.decoder import LlamaRuntime
+from engine.decoding.answer import Answer
 from engine.errors import ToolgaugeError
 from engine.llama import ContextParams, Model
 from engine.runtime import Limits, Request

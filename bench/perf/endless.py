@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from engine.answer import Answer
 from engine.constraint.protocol import Mask
+from engine.decoding.answer import Answer
+from engine.decoding.spelling import Spell
 from engine.runtime import Request
 from engine.sampler import Logits, Workspace
-from engine.spelling import Spell
 from engine.types import StopReason
 from engine.vocabulary import Vocabulary
 

@@ -30,16 +30,16 @@ from bench.run.plan import spread
 from bench.suites.case import Suite, load
 from bench.suites.reference import reference_steps
 from bench.suites.simulate import begin
-from engine.answer import Answer
 from engine.constraint import backend
 from engine.constraint.protocol import Mask
 from engine.decoder import LlamaRuntime
+from engine.decoding.answer import Answer
+from engine.decoding.spelling import Spell
 from engine.errors import ToolgaugeError
 from engine.llama import ContextParams, LoadParams, Model, load_model
 from engine.llama.params import default_threads
 from engine.runtime import Request
 from engine.sampler import Logits, Workspace
-from engine.spelling import Spell
 from engine.types import Message, Tool
 from engine.vocabulary import Vocabulary
 from grammars.nodes import Node

@@ -16,12 +16,12 @@ from typing import Final
 
 from bench.results.records import ItemRecord
 from bench.score.outcome import CutAt
-from engine.stops import LONGEST_PERIOD
+from engine.decoding.stops import LONGEST_PERIOD
 from engine.types import Generation, Parsed, StopReason
 
 # Output that was cut is said to repeat itself if it ends with one block of at most LONGEST_PERIOD tokens three times or
-# more, over at least so many tokens. The decoder waits longer before it stops such output (`engine.stops`); a smaller
-# budget can cut it before that, and more tokens would not have helped then either.
+# more, over at least so many tokens. The decoder waits longer before it stops such output (`engine.decoding.stops`); a
+# smaller budget can cut it before that, and more tokens would not have helped then either.
 REPETITIONS: Final = 3
 REPEATED_TOKENS: Final = 24
 

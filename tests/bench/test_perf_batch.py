@@ -132,7 +132,7 @@ def test_a_free_answer_goes_on_past_its_end_and_past_repetition(model: Model, mo
     monkeypatch.setattr(model, "vocabulary", lambda: ending)
     first = written.index(written[5])
     assert (len(answer(model, None).tokens), answer(model, None).stop) == (first, StopReason.EOG)
-    monkeypatch.setattr("engine.answer.repeats", lambda tokens: True)
+    monkeypatch.setattr("engine.decoding.answer.repeats", lambda tokens: True)
     endless = answer(model, EndlessAnswer)
     assert (len(endless.tokens), endless.stop) == (200, StopReason.LENGTH)
     assert endless.tokens[: len(written)] == written[:200]

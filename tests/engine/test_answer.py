@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from engine.answer import Answer
+from engine.decoding.answer import Answer
+from engine.decoding.spelling import Spelling
+from engine.decoding.stops import REPEATED_TOKENS, MarkerFinder, repeats
 from engine.errors import ConstraintError
 from engine.llama import Model
 from engine.runtime import Limits, Reasoning, Request
 from engine.sampler import Logits, Workspace
-from engine.spelling import Spelling
-from engine.stops import REPEATED_TOKENS, MarkerFinder, repeats
 from engine.types import ConstraintStats, Generation, StopReason
 from engine.vocabulary import Vocabulary
 from tests.engine.options import CheckedOptions, Options

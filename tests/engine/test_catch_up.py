@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 import bench.nano
-from engine.catch_up import catch_up
 from engine.constraint import BACKENDS, backend
+from engine.decoding.catch_up import catch_up
+from engine.decoding.spelling import Spell, Spelling
+from engine.decoding.stops import MarkerFinder
 from engine.formats import FORMATS
 from engine.formats.protocol import ToolFormat
 from engine.llama import LoadParams, Model, load_model
-from engine.spelling import Spell, Spelling
-from engine.stops import MarkerFinder
 from engine.types import Tool
 from grammars.errors import UnsupportedSchema
 from grammars.nodes import Choice, Json, Literal, Marker, Node, Repeat, Seq

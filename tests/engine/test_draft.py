@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.draft import FIRST_LENGTH, LONGEST, Drafter, Source
+from engine.decoding.draft import FIRST_LENGTH, LONGEST, Drafter, Source
 from engine.fake import VOCABULARY
 from tests.engine.options import Options
 

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import engine.decoder
-from engine.answer import Answer
 from engine.decoder import LlamaRuntime
+from engine.decoding.answer import Answer
+from engine.decoding.moments import Moments
+from engine.decoding.spelling import Spelling
 from engine.formats import FORMATS, get
 from engine.llama import ContextParams, Model
-from engine.moments import Moments
 from engine.runtime import Limits, Reasoning, Request
 from engine.sampler import Workspace
-from engine.spelling import Spelling
 from engine.types import Call, Generation, Tool
 from tests.engine.options import Options, OptionsState
 from tests.engine.scripted_context import ScriptedContext

@@ -10,10 +10,10 @@ from gguf import GGUFWriter, TokenType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.catch_up import catch_up
 from engine.constraint import BACKENDS, backend
+from engine.decoding.catch_up import catch_up
+from engine.decoding.spelling import Spelling
 from engine.llama import LoadParams, Model, load_model
-from engine.spelling import Spelling
 from grammars.nodes import Choice, Literal, Marker, Seq
 
 SPECIAL = ("[TOOL_CALLS]", "<think>")

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from engine.decoding.stops import MarkerFinder
 from engine.errors import ConstraintError
 from engine.formats.harmony import HarmonyFormat
 from engine.formats.protocol import CannotCarry
-from engine.stops import MarkerFinder
 from engine.types import Call, Fragment, Parsed, Tool
 from grammars.nodes import Choice, Json, Literal, Marker, Seq
 

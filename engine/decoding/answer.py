@@ -20,16 +20,16 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final
 
-from engine.catch_up import catch_up
 from engine.constraint.protocol import Mask
-from engine.draft import Drafter
+from engine.decoding.catch_up import catch_up
+from engine.decoding.draft import Drafter
+from engine.decoding.moments import Decode, Moments
+from engine.decoding.spelling import Spell
+from engine.decoding.stops import Found, MarkerFinder, repeats
+from engine.decoding.timed import TimedConstraint, start_timed
 from engine.errors import ConstraintError
-from engine.moments import Decode, Moments
 from engine.runtime import Request
 from engine.sampler import CandidateChecker, Logits, Sampler, Workspace
-from engine.spelling import Spell
-from engine.stops import Found, MarkerFinder, repeats
-from engine.timed import TimedConstraint, start_timed
 from engine.types import ConstraintStats, Generation, StopReason, Timings
 from engine.vocabulary import Vocabulary
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.answer import Answer
 from engine.constraint.protocol import Mask
-from engine.moments import Decode
-from engine.prefix import Prefix
+from engine.decoding.answer import Answer
+from engine.decoding.moments import Decode
+from engine.decoding.prefix import Prefix
 
 
 @dataclass(slots=True, eq=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.constraint.protocol import Constraint
-from engine.spelling import Spell
+from engine.decoding.spelling import Spell
 
 
 def catch_up(constraint: Constraint, text: bytes, spell: Spell, pieces: Sequence[bytes]) -> bytes | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.prefix import Prefix
+from engine.decoding.prefix import Prefix
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.constraint.protocol import Constraint
-from engine.spelling import Spell
+from engine.decoding.spelling import Spell
 
 # Choices in the first draft of an answer, inside a value and elsewhere, and in any.
 FIRST_LENGTH: Final = {True: 4, False: 2}
