@@ -9,9 +9,9 @@ is cut into the same batches. That is the exact reference; only `read_ahead` let
 beginning decoded. With more slots the shape of the batches, and with it the last bits of the logits, depends on what
 runs beside (`engine.divergence` tells such differences from real ones).
 
-Behind the new tokens of an answer there may be a draft of the next ones (`engine.decoding.draft`). The answer is then asked
-as often as its choices are those of the draft, with the logits that stand there; the rest is taken out of the cache again.
-So whatever an answer does at a token, it does under a draft too, in the same order, at the same logits.
+Behind the new tokens of an answer there may be a draft of the next ones (`engine.decoding.draft`). The answer is then
+asked as often as its choices are those of the draft, with the logits that stand there; the rest is taken out of the
+cache again. So whatever an answer does at a token, it does under a draft too, in the same order, at the same logits.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     cutter = Cutter(fmt, vocabulary, "native.schema", "gbnf", finished)
     cutter.cut(case, record, 64)        # the record itself where nothing is cut
 
-It follows the rules by which `engine.decoding.answer` spends a budget: reasoning has one of its own; the last token that
-fits ends the answer by LENGTH even if the model would have ended it next, but not where the grammar has ended it with that
-token. Knows no store and no run.
+It follows the rules by which `engine.decoding.answer` spends a budget: reasoning has one of its own; the last token
+that fits ends the answer by LENGTH even if the model would have ended it next, but not where the grammar has ended it
+with that token. Knows no store and no run.
 """
 
 from __future__ import annotations
