@@ -23,7 +23,7 @@ from bench.perf.methods import (
     FREE,
     LLAMA_BENCH,
 )
-from bench.perf.spread import Middle, middle
+from bench.perf.spread import CONFIDENCE, Middle, middle
 from bench.perf.texts import VERDICTS, Verdict
 
 Answer = Literal["yes", "no", "cannot tell"]
@@ -48,7 +48,10 @@ class MethodResult:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A figure, and what the project promises of it, if anything; met when the whole interval is on the right side."""
+    """A figure, and what the project promises of it, if anything; met when the whole interval is on the right side.
+
+    Too few values for an interval that can be trusted decide nothing.
+    """
 
     what: str
     measured: Middle | None
@@ -59,7 +62,7 @@ class Claim:
     def met(self) -> Answer | None:
         if self.at_least is None and self.below is None:
             return None
-        if self.measured is None:
+        if self.measured is None or self.measured.confidence < CONFIDENCE:
             return "cannot tell"
         low, high = self.measured.low, self.measured.high
         if self.at_least is not None:
