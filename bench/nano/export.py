@@ -61,11 +61,16 @@ def tensors(weights: dict[str, np.ndarray], shape: Shape) -> dict[str, np.ndarra
 
 
 def weights_of(path: Path, shape: Shape) -> dict[str, np.ndarray]:
-    """The inverse of `tensors`: a bundled GGUF's weights by our names, float32, fused as the model has them."""
+    """The inverse of `tensors`: a bundled GGUF's weights by our names, float32, fused as the model has them.
+
+    A file of fewer layers is spread evenly over the shape's, and those between are left out: a new layer adds nothing
+    to what passes through it until it is trained, so a grown model begins as good as the file.
+    """
     stored = {tensor.name: tensor.data.astype(np.float32) for tensor in gguf.GGUFReader(path).tensors}
     weights = {"embedding.weight": stored["token_embd.weight"], "norm.weight": stored["output_norm.weight"]}
-    for layer in range(shape.n_layers):
-        ours, theirs = f"blocks.{layer}.", f"blk.{layer}."
+    n_stored = sum(name.endswith(".attn_norm.weight") for name in stored)
+    for layer in range(n_stored):
+        ours, theirs = f"blocks.{layer * shape.n_layers // n_stored}.", f"blk.{layer}."
         weights |= {
             f"{ours}qkv.weight": np.concatenate([stored[f"{theirs}attn_{part}.weight"] for part in "qkv"]),
             f"{ours}gate_up.weight": np.concatenate([stored[f"{theirs}ffn_{part}.weight"] for part in ("gate", "up")]),

@@ -115,10 +115,11 @@ class Optimiser:
         self.master[index].sub_(rate * (first / (1 - 0.9**self.n_steps)) / corrected)
 
     def start_from(self, weights: dict[str, np.ndarray]) -> None:
-        """Take over the weights of an earlier model, by name; the moments start at zero."""
+        """Take over the weights of an earlier model, by name; the moments start at zero, and so do layers it lacks."""
         for name, live, master in zip(self.names, self.live, self.master, strict=True):
-            master.copy_(torch.from_numpy(weights[name]))
-            live.data.copy_(master)
+            if name in weights:
+                master.copy_(torch.from_numpy(weights[name]))
+                live.data.copy_(master)
 
     def state(self) -> dict[str, object]:
         return {"master": self.master, "first": self.first, "second": self.second, "n_steps": self.n_steps}
@@ -206,7 +207,7 @@ def run(rank: int, args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
     dist.init_process_group("gloo", rank=rank, world_size=args.ranks)
-    model = NanoModel(Shape()).bfloat16()
+    model = NanoModel(Shape(n_layers=args.layers)).bfloat16()
     optimiser, spent, seen, n_learned = Optimiser(model), 0.0, 0, 0
     checkpoint = args.out / "checkpoint.pt"
     if args.warm and not checkpoint.exists():
@@ -246,7 +247,7 @@ def run(rank: int, args: argparse.Namespace) -> None:
                 "n_tokens": seen,
                 "n_learned": n_learned,
                 "names": optimiser.names,
-                "shape": asdict(Shape()),
+                "shape": asdict(model.shape),
             }
             torch.save(state, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").rename(checkpoint)
@@ -268,7 +269,8 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=6_400, help="tokens in a step, at most, over all ranks")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--warm", type=Path, help="start from this GGUF's weights, e.g. nano-f16.gguf")
+    parser.add_argument("--layers", type=int, default=Shape().n_layers)
+    parser.add_argument("--warm", type=Path, help="start from this GGUF (nano-f16.gguf); it may be shallower")
     parser.add_argument("--rate", type=float, default=1.0, help="factor of all learning rates; less for a warm start")
     parser.add_argument(
         "--easy", type=float, default=0.3, help="last share of easy batches; 0: none, not even at first"
