@@ -12,6 +12,7 @@ _MARK = re.compile(r"[*`]")
 _LINK = re.compile(r"\]([(\[:])")  # brackets are text unless one of these follows them
 _BACKSLASH = re.compile(r"\\(?=[!-/:-@\[-`{-~]|$)")  # elsewhere a backslash is itself
 _QUOTE = re.compile(r"^(\s*)>", re.MULTILINE)
+_COMMAND = re.compile(r"(`toolgauge [\w ./:=-]+`)")  # a hint of ours; nothing in it could be markup
 
 
 def render(document: Document) -> str:
@@ -71,8 +72,13 @@ def _code_span(text: str) -> str:
 
 
 def _inline(text: str) -> str:
-    """Escape what would become markup or HTML, and nothing else: names, markers and JSON stay readable."""
-    escaped = _BACKSLASH.sub(r"\\\\", visible(text))
+    """Escape what would become markup or HTML, and nothing else: names, markers, JSON and commands stay readable."""
+    parts = _COMMAND.split(visible(text))
+    return "".join(part if place % 2 else _escaped(part) for place, part in enumerate(parts))
+
+
+def _escaped(text: str) -> str:
+    escaped = _BACKSLASH.sub(r"\\\\", text)
     escaped = _LINK.sub(r"]\\\1", _MARK.sub(r"\\\g<0>", escaped))
     return _QUOTE.sub(r"\1\\>", _TAG.sub("&lt;", escaped))
 

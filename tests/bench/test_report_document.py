@@ -98,6 +98,8 @@ def test_markdown_writes_every_cell() -> None:
         ("native_free Q4_K_M", "native_free Q4_K_M"),
         ("*bold* `code` [link](x)", "\\*bold\\* \\`code\\` [link]\\(x)"),
         ("[link][x] and [x]: y", "[link]\\[x] and [x]\\: y"),
+        ("see `toolgauge score 3 --json`, *now*", "see `toolgauge score 3 --json`, \\*now\\*"),
+        ("`toolgauge <b>` `toolgauge", "\\`toolgauge &lt;b>\\` \\`toolgauge"),
         ('[TOOL_CALLS]add[ARGS]{"a": [1]}', '[TOOL_CALLS]add[ARGS]{"a": [1]}'),
         (r"C:\new [day]", r"C:\new [day]"),
         (r"\[x\] \ end" + "\\", r"\\[x\\] \ end" + "\\\\"),
