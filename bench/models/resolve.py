@@ -198,11 +198,16 @@ def quant_of(stem: str) -> str | None:
 
 
 def is_path(argument: str) -> bool:
-    """Whether a MODEL argument means a file here rather than a name or a repository."""
+    """Whether a MODEL argument means a file here rather than a name or a repository.
+
+    A folder does not hide the model of models.toml that has its name, for it can never be a model itself.
+    """
     if _HUB_PREFIX.match(argument):
         return False
-    if argument.startswith(("/", "./", "../", "~")) or Path(argument).exists():
+    if argument.startswith(("/", "./", "../", "~")):
         return True
+    if Path(argument).exists():
+        return not Path(argument).is_dir() or argument not in {model.name for model in load().model}
     return argument.endswith(".gguf") and ":" not in argument
 
 

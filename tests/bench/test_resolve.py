@@ -261,3 +261,13 @@ def test_the_models_of_a_listing() -> None:
         RepoFile("UD-Q4_K_XL", ("tiny-ud-q4_k_xl.gguf",)),
         RepoFile("BF16", ("BF16/Tiny-BF16-00001-of-00002.gguf", "BF16/Tiny-BF16-00002-of-00002.gguf")),
     )
+
+
+def test_a_folder_does_not_hide_the_model_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`toolgauge run nano` in a folder that had a `nano` folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("nano", "weights"):
+        (tmp_path / name).mkdir()
+    assert resolve("nano")[0].path.name == "nano-f16.gguf"
+    assert resolve("./nano")[0].path == Path("nano")  # a path for certain; loading says that it is a folder
+    assert resolve("weights")[0].path == Path("weights")
