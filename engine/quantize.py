@@ -8,19 +8,16 @@ must not take a run with it. A file appears under its name only when it is whole
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from engine.child import child
 from engine.errors import ToolgaugeError
 from engine.gguf_file import GgufFile, read_gguf, sha256_of
 
@@ -150,7 +147,7 @@ def _run_child(file: GgufFile, level: Level, target: Path | None, progress: Prog
     }
     what = f"quantizing {file.path.name} to {level.name}"
     n_bytes = 0
-    with _child(job) as (child, messages, last_words):
+    with child("engine.quantize_child", job) as (process, messages, last_words):
         for message in messages:
             if "error" in message:
                 raise ToolgaugeError(f"{what} failed: {message['error']}")
@@ -160,40 +157,9 @@ def _run_child(file: GgufFile, level: Level, target: Path | None, progress: Prog
                     _check_room(target, n_bytes, what)
             elif progress is not None:
                 progress(message["fraction"])
-        if code := child.wait():
+        if code := process.wait():
             raise ToolgaugeError(f"{what} broke off (exit code {code}; {last_words()}); the source file may be damaged")
     return n_bytes
-
-
-@contextmanager
-def _child(
-    job: dict[str, Any],
-) -> Iterator[tuple[subprocess.Popen[str], Iterator[dict[str, Any]], Callable[[], str]]]:
-    """The child, the messages it sends, and what it printed last; it is ended with the block."""
-    root = str(Path(__file__).resolve().parents[1])  # so that it works without being installed
-    search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    with tempfile.TemporaryFile() as errors:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "engine.quantize_child", json.dumps(job)],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env={**os.environ, "PYTHONPATH": search},
-            start_new_session=True,  # an interrupt goes to the parent alone, which ends the child in good order
-        )
-        assert child.stdout is not None
-
-        def last_words() -> str:
-            errors.seek(0)
-            lines = errors.read().decode("utf-8", errors="replace").strip().splitlines()
-            return "; ".join(lines[-2:]) or "it said nothing"
-
-        try:
-            yield child, map(json.loads, child.stdout), last_words
-        finally:
-            child.kill()
-            child.wait()
-            child.stdout.close()
 
 
 def _check_room(target: Path, n_bytes: int, what: str) -> None:

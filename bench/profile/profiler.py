@@ -5,19 +5,15 @@ found = profile_shape(Asked("qwen3-8b", shape, "Q4_K_M", ...), job, terminal.pro
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bench.perf.random_model import workload_tokens
 from bench.profile.values import Job, Profiled
+from engine.child import child
 from engine.errors import ToolgaugeError
 from engine.shapes import Shape
 from engine.shapes.mix import level
@@ -97,44 +93,16 @@ def _model_file(asked: Asked, bars: Bars) -> Iterator[None]:
 
 
 def _measured(job: Job, show: Callable[[float], None]) -> Profiled:
-    with _child(job) as (child, messages, last_words):
+    quiet = {"GGML_NO_BACKTRACE": "1"}
+    with child("bench.profile.child", job.to_json(), quiet) as (process, messages, last_words):
         for message in messages:
             if "error" in message:
                 raise ToolgaugeError(message["error"])
             if "profiled" in message:
                 return Profiled.from_json(message["profiled"])
             show(message["fraction"])
-        code = child.wait()
+        code = process.wait()
         raise ToolgaugeError(
             f"the measuring process ended (exit code {code}; {last_words()}); fewer layers on the card (-ngl), a "
             "smaller context (-c) or fewer answers at a time (--batch) may help"
         )
-
-
-@contextmanager
-def _child(job: Job) -> Iterator[tuple[subprocess.Popen[str], Iterator[dict[str, Any]], Callable[[], str]]]:
-    """The process, the messages that it sends, and what it printed last; it is ended with the block."""
-    root = str(Path(__file__).resolve().parents[2])  # so that it works without being installed
-    search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    with tempfile.TemporaryFile() as errors:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "bench.profile.child", json.dumps(job.to_json())],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env={**os.environ, "PYTHONPATH": search, "GGML_NO_BACKTRACE": "1"},
-            start_new_session=True,  # an interrupt goes to the parent alone, which removes the file in good order
-        )
-        assert child.stdout is not None
-
-        def last_words() -> str:
-            errors.seek(0)
-            lines = errors.read().decode("utf-8", errors="replace").strip().splitlines()
-            return "; ".join(lines[-2:]) or "it said nothing"
-
-        try:
-            yield child, map(json.loads, child.stdout), last_words
-        finally:
-            child.kill()
-            child.wait()
-            child.stdout.close()

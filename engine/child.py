@@ -1,0 +1,54 @@
+"""A child process that gets one job and says lines of JSON: for work in llama.cpp that may end the process it runs in.
+
+    with child("engine.quantize_child", job) as (process, messages, last_words):
+        for message in messages: ...
+
+Knows no job and no message.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]  # so that it works without being installed
+
+
+@contextmanager
+def child(
+    module: str, job: Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], Iterator[dict[str, Any]], Callable[[], str]]]:
+    """The process, the messages that it sends, and what it printed last; it is ended with the block.
+
+    `environment` is what it has beside this process's own.
+    """
+    search = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, json.dumps(job)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "PYTHONPATH": search, **(environment or {})},
+            start_new_session=True,  # an interrupt goes to the parent alone, which ends the child in good order
+        )
+        assert process.stdout is not None
+
+        def last_words() -> str:
+            errors.seek(0)
+            lines = errors.read().decode("utf-8", errors="replace").strip().splitlines()
+            return "; ".join(lines[-2:]) or "it said nothing"
+
+        try:
+            yield process, map(json.loads, process.stdout), last_words
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
