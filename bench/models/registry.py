@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
@@ -108,24 +108,23 @@ class Registry(_Row):
 
     def find(self, name: str) -> Model | None:
         """The model with this name, capitals or not."""
-        return next((model for model in self.model if model.name == name.lower()), None)
+        return find_row(self.model, name)
 
     def get(self, name: str) -> Model:
-        found = self.find(name)
-        if found is not None:
-            return found
-        names = [model.name for model in self.model]
-        near = difflib.get_close_matches(name.lower(), names, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"choose one of: {', '.join(names)}"
-        raise RegistryError(f"models.toml has no model '{name}'; {hint}")
+        return get_row(self.model, name, f"models.toml has no model '{name}'")
 
 
 def default_path() -> Path:
     """TOOLGAUGE_MODELS, else the file that came with toolgauge."""
     if chosen := os.environ.get(ENVIRONMENT):
         return Path(chosen)
-    packaged = ROOT / "bench" / "models.toml"  # where the wheel puts it
-    return packaged if packaged.is_file() else ROOT / "models.toml"
+    return shipped("models.toml")
+
+
+def shipped(name: str) -> Path:
+    """A file of tables that came with toolgauge."""
+    packaged = ROOT / "bench" / name  # where the wheel puts it
+    return packaged if packaged.is_file() else ROOT / name
 
 
 def load(path: Path | None = None) -> Registry:
@@ -151,6 +150,30 @@ def read_rows(path: Path, kind: type[Rows], table: str, advice: str) -> tuple[Ro
         return kind.model_validate(raw), text
     except ValidationError as error:
         raise RegistryError(_sentence(path, text, error, table)) from error
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+NamedRow = TypeVar("NamedRow", bound=_Named)
+
+
+def find_row(rows: Sequence[NamedRow], name: str) -> NamedRow | None:
+    """The row with this name, capitals or not."""
+    return next((row for row in rows if row.name == name.lower()), None)
+
+
+def get_row(rows: Sequence[NamedRow], name: str, complaint: str) -> NamedRow:
+    """The same; raises `RegistryError` with the complaint and the names that might be meant."""
+    found = find_row(rows, name)
+    if found is not None:
+        return found
+    names = [row.name for row in rows]
+    near = difflib.get_close_matches(name.lower(), names, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"choose one of: {', '.join(names)}"
+    raise RegistryError(f"{complaint}; {hint}")
 
 
 def check_names(path: Path, text: str, table: str, names: Sequence[str]) -> None:

@@ -207,7 +207,7 @@ def is_path(argument: str) -> bool:
     if argument.startswith(("/", "./", "../", "~")):
         return True
     if Path(argument).exists():
-        return not Path(argument).is_dir() or argument not in {model.name for model in load().model}
+        return not Path(argument).is_dir() or load().find(argument) is None
     return argument.endswith(".gguf") and ":" not in argument
 
 

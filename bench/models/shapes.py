@@ -8,14 +8,13 @@ count of the model's parameters was published, its row is held to it.
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bench.models.registry import ROOT, Name, RegistryError, Text, check_names, read_rows
+from bench.models.registry import Name, Text, check_names, find_row, get_row, read_rows, shipped
 from engine.shapes import AnyShape, Shape
 
 # What is left out of a shape (drafting layers, a vision tower) is a part of the whole, and a smaller one.
@@ -50,22 +49,15 @@ class Shapes(_Row):
     shape: tuple[ShapeRow, ...]
 
     def find(self, name: str) -> ShapeRow | None:
-        return next((row for row in self.shape if row.name == name.lower()), None)
+        return find_row(self.shape, name)
 
     def get(self, name: str) -> ShapeRow:
-        found = self.find(name)
-        if found is not None:
-            return found
-        names = [row.name for row in self.shape]
-        near = difflib.get_close_matches(name.lower(), names, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"choose one of: {', '.join(names)}"
-        raise RegistryError(f"no shape is known for '{name}'; {hint}")
+        return get_row(self.shape, name, f"no shape is known for '{name}'")
 
 
 def default_path() -> Path:
     """The file that came with toolgauge."""
-    packaged = ROOT / "bench" / "shapes.toml"  # where the wheel puts it
-    return packaged if packaged.is_file() else ROOT / "shapes.toml"
+    return shipped("shapes.toml")
 
 
 def load(path: Path | None = None) -> Shapes:
