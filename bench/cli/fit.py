@@ -86,9 +86,8 @@ def fit(
     Reads a file's header, a repository's over the network, or the shape of a
     registry row; no weights. Earlier runs of the model stand beside it.
     """
-    from bench.fit.predict import budget_here, candidates, parse_size, rows
+    from bench.fit.predict import budget_here, candidates, parse_size, rows, settings_of
     from bench.run import settings
-    from engine.memory import Settings
 
     contexts = settings.numbers("-c", ctx_size) if ctx_size else ()
     n_slots = settings.numbers("--slots", slots)
@@ -96,13 +95,8 @@ def fit(
     budget = budget_here([parse_size(text) for text in comma_list(vram)], parse_size(reserve))
     found = candidates(model, comma_list(quants))
     wanted = [
-        Settings(
-            n_ctx=0,
-            type_k=params.type_k,
-            type_v=params.type_v,
-            flash_attn=params.flash_attn != "off",
-            n_batch=params.n_batch,
-            n_ubatch=params.n_ubatch,
+        replace(
+            settings_of(params),
             unified=unified,
             swa_full=swa_full,
             n_gpu_layers=ngl,

@@ -35,6 +35,7 @@ from engine.gguf_file import GgufFile, read_gguf
 from engine.gguf_header import Tensor
 from engine.llama import devices
 from engine.llama.context import MAX_SEQUENCES
+from engine.llama.params import ContextParams
 from engine.memory import CannotPredict, Estimate, Predictor, Settings, largest, read_layout
 from engine.meter import gpus
 from engine.shapes import Shape, Weight
@@ -157,6 +158,20 @@ def rows(candidate: Candidate, wanted: Iterable[Settings], budget: Budget) -> It
             most_slots=largest(fits_slots, MOST_SLOTS),
             most_layers=largest(fits_layers, n_layers) if budget.cards else None,
         )
+
+
+def settings_of(context: ContextParams) -> Settings:
+    """What memory depends on of a context's settings; how many answers and which cards are the caller's to say."""
+    return Settings(
+        n_ctx=context.n_ctx,
+        type_k=context.type_k,
+        type_v=context.type_v,
+        flash_attn=context.flash_attn != "off",
+        n_batch=context.n_batch,
+        n_ubatch=context.n_ubatch,
+        swa_full=context.swa_full,
+        offload_kv=context.offload_kqv,
+    )
 
 
 def with_slots(settings: Settings, n_slots: int) -> Settings:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench import numbers
+from bench.fit.footprint import on_host
+from bench.fit.predict import settings_of
 from bench.perf.methods import FORCED, FREE, UNFORCED
 from bench.perf.spread import middle
 from bench.profile.profiler import Asked
 from bench.profile.values import Job, Memory, Profiled, Rate
 from bench.report.document import Block, Cell, Column, Heading, Table, Text, cell
-from engine.memory import CannotPredict, Estimate, Predictor, Settings, read_layout
+from engine.memory import CannotPredict, Estimate, Predictor, read_layout
 from engine.shapes.mix import header
 
 NOTE = "The weights are random: this says how fast the model would be and what it would need. Accuracy is not measured."
@@ -112,7 +115,7 @@ def _memory(asked: Asked, job: Job, found: Profiled) -> Table:
 def _memory_rows(asked: Asked, job: Job, memory: Memory) -> Iterator[tuple[Cell, ...]]:
     by_place: dict[bool, dict[str, int]] = {}
     for buffer in memory.buffers:
-        kinds = by_place.setdefault(is_on_card(buffer.device), {})
+        kinds = by_place.setdefault(not on_host(buffer.device), {})
         kinds[buffer.kind] = kinds.get(buffer.kind, 0) + buffer.n_bytes
     predicted = predict(asked, job, memory)
     for on_card, kinds in sorted(by_place.items(), reverse=True):
@@ -128,26 +131,16 @@ def _memory_rows(asked: Asked, job: Job, memory: Memory) -> Iterator[tuple[Cell,
         )
 
 
-def is_on_card(device: str) -> bool:
-    """Host memory has many names: CPU, CPU_Mapped, CPU_REPACK, CUDA_Host."""
-    return not (device.startswith("CPU") or device.endswith("_Host"))
-
-
 def predict(asked: Asked, job: Job, memory: Memory) -> Estimate | None:
     """What `toolgauge fit` would have said; None where it does not know the architecture."""
     head = header(asked.cut, asked.level)
-    cards = [buffer.device for buffer in memory.buffers if is_on_card(buffer.device) and buffer.kind == "model"]
-    context = job.context
+    cards = [buffer.device for buffer in memory.buffers if not on_host(buffer.device) and buffer.kind == "model"]
     try:
         return Predictor(read_layout(head.metadata, head.tensors), head.tensors).estimate(
-            Settings(
+            replace(
+                settings_of(job.context),
                 n_ctx=memory.n_ctx,
                 n_slots=memory.n_slots,
-                type_k=context.type_k,
-                type_v=context.type_v,
-                flash_attn=context.flash_attn != "off",
-                n_batch=context.n_batch,
-                n_ubatch=context.n_ubatch,
                 n_gpu_layers=job.load.n_gpu_layers if cards else 0,
                 devices=tuple(1 / len(cards) for _card in cards),
             )

@@ -19,7 +19,7 @@ from typing import Any, Final
 import psutil
 
 from bench import numbers
-from bench.fit.predict import Budget, budget_here
+from bench.fit.predict import Budget, budget_here, settings_of
 from bench.fit.predict import with_slots as settings_with_slots
 from bench.run.config import AUTO, RunConfig, Slots
 from bench.run.plan import Plan, PlannedCell, PlannedModel
@@ -172,16 +172,9 @@ def _predictor(path: str) -> Predictor:
 
 def _settings(config: RunConfig, context: ContextParams, here: Machine, predictor: Predictor) -> Settings:
     """`n_rows`: beside one for each sequence."""
-    return Settings(
-        n_ctx=context.n_ctx,
-        type_k=context.type_k,
-        type_v=context.type_v,
-        flash_attn=context.flash_attn != "off",
-        n_batch=context.n_batch,
-        n_ubatch=context.n_ubatch,
+    return replace(
+        settings_of(context),
         n_rows=n_more_rows(LADDER[-1], measure_constraint=True, drafts=config.draft),
-        swa_full=context.swa_full,
-        offload_kv=context.offload_kqv,
         n_gpu_layers=config.load.n_gpu_layers,
         devices=_shares(config.load, here.cards),
     )
