@@ -210,7 +210,14 @@ def tables(rows: Sequence[Row]) -> list[Table]:
 _Found = Sequence[tuple["Row", MemoryAt]]
 
 
-def _table(found: _Found, title: str, names: Sequence[str], headers: Sequence[str], lines: list[list[Cell]]) -> Table:
+def _table(
+    found: _Found,
+    title: str,
+    names: Sequence[str],
+    headers: Sequence[str],
+    lines: list[list[Cell]],
+    notes: Sequence[str] = (),
+) -> Table:
     has_settings = any(row.setting for row, _ in found)
     keys = ["quant", *(["setting"] if has_settings else []), "answers\nat a time", *names]
     rows = []
@@ -218,7 +225,7 @@ def _table(found: _Found, title: str, names: Sequence[str], headers: Sequence[st
         quant, setting, *rest = line
         rows.append(tuple([quant, *([setting] if has_settings else []), *rest]))
     columns = (*map(Column, keys), *(right(header, f"column {index}") for index, header in enumerate(headers)))
-    return Table(columns, tuple(rows), title=title, n_group=len(keys) - len(names))
+    return Table(columns, tuple(rows), title=title, n_group=len(keys) - len(names), notes=tuple(notes))
 
 
 def _keys(row: Row, at: MemoryAt) -> list[Cell]:
@@ -236,11 +243,11 @@ def _by_device(found: _Found) -> Table | None:
         sizes = [value(numbers.size(getattr(device, kind))) for kind in kinds]
         name = cell(device.name, "dim" if device in at.predicted else "plain")
         lines.append([*_keys(row, at), name, *sizes, value(numbers.size(device.total))])
-    table = _table(found, "Buffers by device", ["device"], [*(_KINDS[kind] for kind in kinds), "together"], lines)
     notes = ["as llama.cpp names and counts them; weights in CPU_Mapped are the file itself, mapped"]
     if any(at.predicted for _, at in found):
         notes.append("predicted: by `toolgauge fit`, with the run's own settings")
-    return Table(table.columns, table.rows, table.title, table.n_group, tuple(notes))
+    headers = [*(_KINDS[kind] for kind in kinds), "together"]
+    return _table(found, "Buffers by device", ["device"], headers, lines, notes)
 
 
 def _of_process(found: _Found) -> Table | None:
@@ -256,7 +263,6 @@ def _of_process(found: _Found) -> Table | None:
         lines.append([*_keys(row, at), *(value(numbers.size(size)) for size in sizes)])
     headers = ["VRAM\nbefore", "VRAM\nloaded", "VRAM\npeak", "buffers\non cards", "predicted", "not\nexplained"]
     headers = [*(headers if on_cards else []), "RSS\nbefore", "RSS\nloaded", "RSS\npeak"]
-    table = _table(found, "The process", [], headers, lines)
     notes = []
     if on_cards:
         notes.append("VRAM over what was used before; not explained: its peak without llama.cpp's buffers")
@@ -264,7 +270,7 @@ def _of_process(found: _Found) -> Table | None:
         notes.append(
             "processes are not told apart here: VRAM is the growth of the whole card, other programs' included"
         )
-    return Table(table.columns, table.rows, table.title, table.n_group, tuple(notes)) if lines else None
+    return _table(found, "The process", [], headers, lines, notes) if lines else None
 
 
 def _by_card(found: _Found) -> Table | None:
