@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from engine.llama import Model
 
 
-_SPECIAL = b"\xff"  # what llguidance marks a special token with
+_SPECIAL = b"\xff"  # what llguidance marks a special token with, as in b"\xff[12]"
+# It takes forced tokens back for a longer one that a vocabulary has, but looks at its last four only (toktrie's
+# max_token_lookback). A text of four bytes is within them.
+_LOOKED_AT = 4
 
 
 class LlguidanceBackend:
@@ -76,13 +79,14 @@ class LlguidanceConstraint:
     """Implements `Constraint`.
 
     Where the next bytes are certain, only the tokens of their canonical segmentation are allowed: so llguidance makes
-    its masks, and `allows` and `forced` say the same.
+    its masks, and `allows` and `forced` say the same. A token that writes all of those bytes and more is allowed too.
     """
 
     def __init__(self, matcher: Any, kinds: TokenKinds) -> None:
         self._matcher, self._kinds = matcher, kinds
         self._mask: Mask | None = None
         self._forced: list[int] | None = None
+        self._otherwise: list[int] = []  # instead of the token that llguidance would force
 
     def allows(self, token: int) -> bool:
         if token in self._kinds.vocabulary.eog:
@@ -91,6 +95,8 @@ class LlguidanceConstraint:
             return has_bit(self._mask, token)
         if forced := self.forced():
             return token == forced[0]
+        if self._otherwise:
+            return has_bit(self.mask(), token)
         allowed: bool = self._matcher.validate_tokens([token]) == 1
         return allowed
 
@@ -101,11 +107,13 @@ class LlguidanceConstraint:
             if (forced := self.forced()) and not has_bit(self._mask, forced[0]):
                 self._mask[:] = 0
                 set_bits(self._mask, np.array(forced[:1]))
+            set_bits(self._mask, np.array(self._otherwise, dtype=np.int32))
             (set_bits if self.complete else clear_bits)(self._mask, self._kinds.end)
         return self._mask
 
     def accept(self, token: int) -> None:
         self._mask = self._forced = None
+        self._otherwise = []
         if not self._matcher.consume_token(token):
             raise ConstraintError(
                 f"llguidance does not allow token {token} here: {_first_line(self._matcher.get_error())}"
@@ -125,13 +133,45 @@ class LlguidanceConstraint:
         tokens: list[int] = self._matcher.compute_ff_tokens()
         n_valid = self._matcher.validate_tokens(tokens) if tokens else 0
         if n_valid == len(tokens):
-            return tokens
-        return tokens[:n_valid] or self._kinds.spelled(self._certain_text()) or []
+            return self._short_of_longer(tokens)
+        return tokens[:n_valid] or self._kinds.spelled(self._certain_bytes().partition(_SPECIAL)[0]) or []
 
-    def _certain_text(self) -> bytes:
-        """What certainly follows, up to the next marker."""
+    def _short_of_longer(self, tokens: list[int]) -> list[int]:
+        """Those tokens behind which no longer one could write the rest of what is certain, and go on.
+
+        From there on the model may cut the certain text as it likes.
+        """
+        pieces, structural = self._kinds.vocabulary.pieces, self._kinds.structural
+        n_kept = max((index + 1 for index, token in enumerate(tokens) if token in structural), default=0)
+        rest = self._certain_bytes().rpartition(_SPECIAL)[2]
+        rest = rest.partition(b"]")[2] if n_kept else rest
+        start = self._start_of_longer(tokens[:n_kept], rest)
+        if start is None:
+            return tokens
+        size = 0
+        while n_kept < len(tokens) and (size := size + len(pieces[tokens[n_kept]])) <= start:
+            n_kept += 1
+        if n_kept == 0:
+            going_on = [token for token in self._kinds.beyond(rest) if self._takes([token])]
+            self._otherwise = self._kinds.within(rest) + going_on
+        return tokens[:n_kept]
+
+    def _start_of_longer(self, markers: list[int], rest: bytes) -> int | None:
+        """Where in the certain text behind some markers a token may begin that goes beyond it."""
+        for start in range(len(rest) - _LOOKED_AT):
+            if longer := self._kinds.beyond(rest[start:]):
+                before = [*markers, *(self._kinds.spelled(rest[:start]) or ())]
+                if any(self._takes([*before, token]) for token in longer):
+                    return start
+        return None
+
+    def _takes(self, tokens: list[int]) -> bool:
+        n_valid: int = self._matcher.validate_tokens(tokens)
+        return n_valid == len(tokens)
+
+    def _certain_bytes(self) -> bytes:
         data: bytes = self._matcher.compute_ff_bytes()
-        return data.partition(_SPECIAL)[0]
+        return data
 
     def copy(self) -> LlguidanceConstraint:
         return LlguidanceConstraint(self._matcher.deep_copy(), self._kinds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ from grammars.nodes import Choice, Marker, Node, QuotedDict, Repeat, Seq
 
 # <tool_call>, <|"|>, <｜tool▁sep｜>; [TOOL_CALLS], [/THINK]; ｜DSML｜
 _MARKER = re.compile(rb"<.*>|\[/?[A-Z_][A-Z0-9_]*\]|" + "｜.+｜".encode(), re.DOTALL)
+_HEAD = 5  # bytes
 _BITS = np.uint32(1) << np.arange(32, dtype=np.uint32)
 
 
@@ -93,6 +95,31 @@ class TokenKinds:
     @cached_property
     def longest_piece(self) -> int:
         return max(map(len, self.by_piece), default=0)
+
+    @cached_property
+    def _longest_by_head(self) -> dict[bytes, int]:
+        """The length of the longest piece with each beginning: most texts are told at once that nothing goes beyond."""
+        return {piece[:_HEAD]: len(piece) for piece in sorted(self.vocabulary.pieces, key=len)}
+
+    @cached_property
+    def _sorted_pieces(self) -> list[bytes]:
+        return sorted(self.by_piece)
+
+    def beyond(self, data: bytes) -> list[int]:
+        """The text tokens that begin with all of `data` and go on behind it."""
+        if len(data) >= _HEAD and self._longest_by_head.get(data[:_HEAD], 0) <= len(data):
+            return []
+        pieces, tokens = self._sorted_pieces, []
+        index = bisect_right(pieces, data)
+        while index < len(pieces) and pieces[index].startswith(data):
+            tokens.append(self.by_piece[pieces[index]])
+            index += 1
+        return tokens
+
+    def within(self, data: bytes) -> list[int]:
+        """The text tokens that `data` begins with."""
+        pieces = (data[:size] for size in range(1, min(self.longest_piece, len(data)) + 1))
+        return [self.by_piece[piece] for piece in pieces if piece in self.by_piece]
 
     def spelled(self, data: bytes) -> list[int] | None:
         """The longest text tokens, one after the other, that write `data`; None where they cannot."""

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from gguf import TokenType
 
-from engine.constraint import backend
+from engine.constraint import BACKENDS, backend
 from engine.constraint.tokens import TokenKinds, clear_bits, empty_mask, has_bit, set_bits, set_tokens, utf8_tail
 from engine.constraint.walk import accepts, walk
 from engine.errors import ConstraintError
-from engine.llama import Model
+from engine.llama import LoadParams, Model, load_model
 from grammars.errors import UnsupportedSchema
 from grammars.nodes import AnyJsonObject, Choice, Json, Literal, Marker, Node, RawText, Repeat, Seq
+from grammars.schema import normalise_parameters
+from tests.tiny_gguf import write_tiny_vocab
 
 OPEN, CLOSE = Marker("<tool_call>"), Marker("</tool_call>")
 STRING = {"type": "string"}
 CALL = Seq((OPEN, Literal('\n{"name": "add", "arguments": {"a": '), Json({"type": "integer"}), Literal("}}\n"), CLOSE))
 CALLS = Repeat(CALL, separator=Literal("\n"))
 TEXT = '<tool_call>\n{"name": "add", "arguments": {"a": 12}}\n</tool_call>'
+
+
+def _optional(name: str, kind: str) -> dict[str, Any]:
+    return normalise_parameters({"type": "object", "properties": {name: {"type": kind}}})
 
 
 @pytest.mark.parametrize(
@@ -201,6 +209,55 @@ def test_a_user_defined_piece_of_text_is_text(engine: Any) -> None:
         constraint.accept(token)
     piece = engine.kinds.vocabulary.token_of('", "arguments": {"')
     assert constraint.allows(piece) and has_bit(constraint.mask(), piece)
+
+
+LONG_PIECES = ('", "arguments": {}', "-eyed whistling duck", "thing that is certain</")
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def long_pieces(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Any, Model]]:
+    """A backend on a vocabulary whose long pieces begin with texts of more than four of its other tokens."""
+    more = dict.fromkeys(LONG_PIECES, TokenType.USER_DEFINED)
+    path = write_tiny_vocab(tmp_path_factory.mktemp("long") / "vocab.gguf", more)
+    with load_model(path, LoadParams(vocab_only=True)) as model:
+        yield backend(request.param, model), model
+
+
+@pytest.mark.parametrize(
+    ("node", "texts"),
+    [
+        (
+            Seq((OPEN, Literal('{"name": "add", "arguments": '), Json(_optional("a", "integer")), Literal("}"), CLOSE)),
+            [f'<tool_call>{{"name": "add", "arguments": {given}}}</tool_call>' for given in ("{}", '{"a": 1}')],
+        ),
+        (
+            Json({"enum": ["white-eyed whistling duck", "white-eyed whistling dog", "black-eyed one"]}),
+            ['"white-eyed whistling duck"', '"white-eyed whistling dog"', '"black-eyed one"'],
+        ),
+        (
+            Choice((Literal("one thing that is certain</i>"), Literal("one thing that is certain."))),
+            ["one thing that is certain</i>", "one thing that is certain."],
+        ),
+    ],
+)
+def test_a_long_token_may_write_what_is_certain_and_go_on(
+    long_pieces: tuple[Any, Model], node: Node, texts: list[str]
+) -> None:
+    """A call without arguments was never written where `", "arguments": {}` is one token of the bundled model's."""
+    engine, model = long_pieces
+    compiled = engine.compile(node)
+    for text in texts:
+        constraint, checked = compiled.start(), compiled.start()
+        for token in model.tokenize(text):
+            allowed = [one for one in range(engine.kinds.vocabulary.n_tokens) if checked.allows(one)]
+            assert token in allowed
+            assert constraint.forced()[:1] in ([], [token])
+            assert set_tokens(constraint.mask()).tolist() == allowed
+            constraint.accept(token)
+            checked.accept(token)
+        assert constraint.complete
 
 
 @pytest.mark.parametrize(
