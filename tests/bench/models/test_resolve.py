@@ -185,7 +185,7 @@ def test_an_unknown_name_lists_the_known_ones(registry: Registry) -> None:
 def test_the_bundled_model_needs_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models_toml, "ROOT", tmp_path)
     nobody = Hub("http://127.0.0.1:9", tmp_path)
-    shipped = models_toml.load(Path(__file__).parents[2] / "models.toml")
+    shipped = models_toml.load(Path(__file__).parents[3] / "models.toml")
     with pytest.raises(ModelNotFound, match="is missing; install toolgauge again"):
         resolve("nano", hub=nobody, registry=shipped)
     file = tmp_path / "bench" / "nano" / "nano-f16.gguf"

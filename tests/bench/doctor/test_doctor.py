@@ -51,7 +51,7 @@ def test_another_version_of_the_binding_is_a_failure(monkeypatch: pytest.MonkeyP
 
 
 def test_the_pin_is_the_one_that_the_project_installs() -> None:
-    pyproject = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text()
+    pyproject = (Path(__file__).resolve().parents[3] / "pyproject.toml").read_text()
     assert f'"{doctor.PIN}"' in pyproject
 
 

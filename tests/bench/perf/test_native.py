@@ -23,7 +23,7 @@ from bench.perf.record import built_otherwise
 from engine.errors import ToolgaugeError
 from engine.llama import system_info
 
-OUTPUTS = Path(__file__).with_name("perf_outputs")
+OUTPUTS = Path(__file__).with_name("outputs")
 BENCH = (OUTPUTS / "llama-bench.json").read_text(encoding="utf-8")
 BATCHED = (OUTPUTS / "llama-batched-bench.jsonl").read_text(encoding="utf-8")
 WANTED = {"pp": 64, "tg": 32, "pl": 4, "n_threads": 2}

@@ -321,7 +321,7 @@ def test_the_seed_draws_the_wording_of_a_fault(tmp_path: Path) -> None:
 
 
 def test_the_examples_in_the_documentation_load(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "suites.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "suites.md").read_text(encoding="utf-8")
     blocks = [json.loads(block.split("```")[0]) for block in text.split("```json\n")[1:]]
     cases = [block for block in blocks if "id" in block]
     assert len(cases) == 3

@@ -22,11 +22,11 @@ from bench.suites.case import Suite, load
 from engine.llama import ContextParams, LoadParams, Model, load_model
 from engine.quantize import quantize
 from grammars.errors import ToolgaugeError
-from tests.bench.test_prepare import Heard
+from tests.bench.run.test_prepare import Heard
 from tests.tiny_gguf import write_tiny_model
 
 T = TypeVar("T")
-BUNDLED = Path(__file__).resolve().parents[2] / "bench/nano/nano-f16.gguf"
+BUNDLED = Path(__file__).resolve().parents[3] / "bench/nano/nano-f16.gguf"
 ONE_THREAD = Settings(context=ContextParams(n_threads=1), load=LoadParams(n_gpu_layers=0))
 
 

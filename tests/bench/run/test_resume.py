@@ -18,7 +18,7 @@ import pytest
 from bench.results.store import Store
 from tests.bench.runner import slow_plan
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @contextmanager
