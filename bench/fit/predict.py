@@ -219,7 +219,7 @@ def _of_name(name: str, wanted: Sequence[str], registry: Registry, hub: Hub) -> 
 def _of_shape(name: str, shape: Shape, quant: str) -> Candidate:
     metadata = {"general.architecture": shape.arch, **shape.metadata()}
     found = tensors(shape, quant)
-    return Candidate(name, quant, "shape", Predictor(read_layout(metadata, found), found))
+    return Candidate(name, quant, "shape", Predictor.of(metadata, found))
 
 
 def _of_file(name: str, file: GgufFile, quants: Sequence[str]) -> Iterator[Candidate]:
@@ -244,9 +244,8 @@ def _of_repository(
     listing = hub.list(repo)
     for model in chosen(repo, listing, wanted, row):
         file = read_remote(hub, repo, _in_order(model), listing.revision)
-        layout = read_layout(file.metadata, file.tensors)
         quant = model.quant or file.quant
-        yield Candidate(name, quant, "header", Predictor(layout, file.tensors), file.n_bytes)
+        yield Candidate(name, quant, "header", Predictor.of(file.metadata, file.tensors), file.n_bytes)
 
 
 def _in_order(model: RepoFile) -> Sequence[str]:

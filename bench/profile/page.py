@@ -14,7 +14,7 @@ from bench.perf.spread import middle
 from bench.profile.profiler import Asked
 from bench.profile.values import Job, Memory, Profiled, Rate
 from bench.report.document import Block, Cell, Column, Heading, Table, Text, cell
-from engine.memory import CannotPredict, Estimate, Predictor, read_layout
+from engine.memory import CannotPredict, Estimate, Predictor
 from engine.shapes.mix import header
 
 NOTE = "The weights are random: this says how fast the model would be and what it would need. Accuracy is not measured."
@@ -136,7 +136,7 @@ def predict(asked: Asked, job: Job, memory: Memory) -> Estimate | None:
     head = header(asked.cut, asked.level)
     cards = [buffer.device for buffer in memory.buffers if not on_host(buffer.device) and buffer.kind == "model"]
     try:
-        return Predictor(read_layout(head.metadata, head.tensors), head.tensors).estimate(
+        return Predictor.of(head.metadata, head.tensors).estimate(
             replace(
                 settings_of(job.context),
                 n_ctx=memory.n_ctx,

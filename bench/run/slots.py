@@ -30,7 +30,7 @@ from engine.fake import PREFIX
 from engine.gguf_file import read_gguf
 from engine.llama import supports_gpu
 from engine.llama.params import ContextParams, LoadParams, default_threads
-from engine.memory import CannotPredict, Estimate, Predictor, Settings, largest, read_layout
+from engine.memory import CannotPredict, Estimate, Predictor, Settings, largest
 from engine.memory.cache import CELL_STEP, padded
 from engine.prompt import native_tools
 from grammars.errors import ToolgaugeError
@@ -167,7 +167,7 @@ def _ways(plan: Plan, here: Machine) -> tuple[list[_Way], list[str]]:
 @cache
 def _predictor(path: str) -> Predictor:
     file = read_gguf(path)
-    return Predictor(read_layout(file.metadata, file.tensors), file.tensors)
+    return Predictor.of(file.metadata, file.tensors)
 
 
 def _settings(config: RunConfig, context: ContextParams, here: Machine, predictor: Predictor) -> Settings:

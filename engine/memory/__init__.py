@@ -1,7 +1,6 @@
 """How much memory a model needs, from its header alone: weights, caches, recurrent states, scratch, by device.
 
-    layout = read_layout(file.metadata, file.tensors)
-    Predictor(layout, file.tensors).estimate(Settings(n_ctx=8192, n_slots=4))
+    Predictor.of(file.metadata, file.tensors).estimate(Settings(n_ctx=8192, n_slots=4))
 
 The rules are those of the installed llama.cpp (`docs/memory.md`); the tests hold them against what it allocates. Loads
 nothing and knows no card.

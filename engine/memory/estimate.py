@@ -6,12 +6,13 @@ trying. What is exact and what is a rule of thumb is said in `docs/memory.md`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from engine.gguf_header import Tensor
 from engine.memory import cache, compute
-from engine.memory.layout import Layout
+from engine.memory.layout import Layout, read_layout
 from engine.memory.weights import HOST, placement, weight_bytes
 
 
@@ -88,6 +89,11 @@ class Predictor:
     def __init__(self, layout: Layout, tensors: Iterable[Tensor]) -> None:
         self.layout, self.tensors = layout, tuple(tensors)
         self._weights: dict[tuple[int, ...], Mapping[int, int]] = {}
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any], tensors: Sequence[Tensor]) -> Predictor:
+        """From a header. Raises `CannotPredict` for an architecture that is not known."""
+        return cls(read_layout(metadata, tensors), tensors)
 
     def estimate(self, settings: Settings) -> Estimate:
         """Raises `CannotPredict` for a cache that llama.cpp would refuse."""

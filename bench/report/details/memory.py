@@ -122,7 +122,7 @@ def _predictor(model: ModelRow) -> Predictor | None:
     """From the header of the file that was measured, if it is still there."""
     from engine.errors import ModelFileError
     from engine.gguf_file import read_gguf
-    from engine.memory import CannotPredict, Predictor, read_layout
+    from engine.memory import CannotPredict, Predictor
 
     if not Path(model.path).is_file():
         return None
@@ -130,7 +130,7 @@ def _predictor(model: ModelRow) -> Predictor | None:
         file = read_gguf(Path(model.path))
         if file.n_bytes != model.gguf_bytes:
             return None  # another file by now
-        return Predictor(read_layout(file.metadata, file.tensors), file.tensors)
+        return Predictor.of(file.metadata, file.tensors)
     except (CannotPredict, ModelFileError, OSError):
         return None  # told as "-", as everything that is not known
 
