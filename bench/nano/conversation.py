@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from bench.nano import phrases
-from bench.nano.everyday import catalog, concrete, small_talk
+from bench.nano.everyday import TRAINED, catalog, concrete, small_talk
 from bench.nano.exclusions import Exclusions
 from bench.nano.made_up import made_up
 from bench.nano.tools import Asked, ConcreteTool, Param, World, listed, result_of
@@ -66,7 +66,7 @@ class Generator:
         lexicon: Lexicon,
         exclusions: Exclusions,
         *,
-        catalogs: tuple[str, ...] = ("everyday", "work"),
+        catalogs: tuple[str, ...] = TRAINED,
         made_up_share: float = 0.55,
         mix: dict[str, float] | None = None,
         many_tools: float = 0.08,

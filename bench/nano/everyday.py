@@ -16,6 +16,19 @@ from typing import Any
 from bench.nano.tools import ConcreteTool, Param, World, decorate
 
 CATALOG = Path(__file__).parent / "catalog"
+# The files whose tools are for training; `heldout` is for measuring.
+TRAINED = (
+    "everyday",
+    "work",
+    "assistant",
+    "business",
+    "facts",
+    "household",
+    "journeys",
+    "leisure",
+    "services",
+    "technology",
+)
 
 _HINTS = {
     "date": " as YYYY-MM-DD",
@@ -130,13 +143,24 @@ def _with_extra(
 @functools.cache
 def catalog(*names: str) -> tuple[Mapping[str, Any], ...]:
     """The hand-written tools of these catalogue files, as written."""
-    return tuple(tool for name in names for tool in tomllib.loads((CATALOG / f"{name}.toml").read_text())["tool"])
+    return tuple({**tool, "source": name} for name in names for tool in _read(name)["tool"])
 
 
 @functools.cache
 def small_talk(which: str) -> tuple[Mapping[str, str], ...]:
     """`chat` or `impossible`: messages that no tool answers, with a reply each."""
-    return tuple(tomllib.loads((CATALOG / "smalltalk.toml").read_text())[which])
+    return tuple(_read("smalltalk")[which])
+
+
+@functools.cache
+def kin(domain: str) -> frozenset[str]:
+    """The domain, and those in which a request for one of its tools might be meant for another."""
+    return frozenset({domain}.union(*(group for group in _read("kin")["kin"] if domain in group)))
+
+
+@functools.cache
+def _read(name: str) -> Mapping[str, Any]:
+    return tomllib.loads((CATALOG / f"{name}.toml").read_text())
 
 
 def _settled(key: str, spec: Mapping[str, Any], rng: random.Random) -> Param:
@@ -201,4 +225,5 @@ def concrete(tool: Mapping[str, Any], world: World, avoid_names: frozenset[str])
         tuple(tool.get("ask", ())),
         tool.get("result", {}),
         tuple(tool.get("answers", ("Done.",))),
+        tool["source"],
     )

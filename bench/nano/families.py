@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.nano.conversation import Conversation, Generator, Turn, linked
-from bench.nano.everyday import catalog, concrete
+from bench.nano.everyday import catalog, concrete, kin
 from bench.nano.exclusions import Exclusions
 from bench.nano.made_up import made_up
 from bench.nano.tools import ConcreteTool, Param, World, decorate
@@ -54,16 +54,6 @@ BLENDS = (
 NEIGHBOURS = 0.5
 NARROW = 0.7  # share of the families whose words are few, so that names and values are told apart by where they stand
 ATTEMPTS = 12
-
-# Domains in which one request may be meant for a tool of either: none of them is "not offered" beside the other.
-_KIN = (
-    {"money", "finance", "restaurants", "office", "maths"},
-    {"knowledge", "education", "library"},
-    {"shopping", "reminders", "health"},
-    {"messages", "social", "contacts", "files"},
-    {"calendar", "clock", "reminders", "health", "pets", "events", "government", "real estate"},
-    {"restaurants", "transport", "travel", "knowledge"},
-)
 
 # Optional parameters that no request mentions: what is not asked for is left out.
 _UNSAID: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -160,7 +150,7 @@ class Families(Generator):
         while len(tools) < size:
             near = bool(tools) and self.rng.random() < NEIGHBOURS
             other = self._neighbour(world, self.rng.choice(list(tools.values()))) if near else self._tool(world)
-            if not any(other.name == tool.name or _same(other, tool) for tool in tools.values()):
+            if not any(other.name == tool.name or _interchangeable(other, tool) for tool in tools.values()):
                 tools[other.name] = self._with_unsaid(other)
         shelf = list(tools.values())
         self.rng.shuffle(shelf)
@@ -169,14 +159,18 @@ class Families(Generator):
     def _linked_pair(self, world: World) -> tuple[ConcreteTool, ConcreteTool]:
         while True:
             first, second = self._tool(world), self._tool(world)
-            if first.name != second.name and not _same(first, second) and linked(first, second):
+            if first.name != second.name and not _interchangeable(first, second) and linked(first, second):
                 return first, second
 
     def _neighbour(self, world: World, like: ConcreteTool) -> ConcreteTool:
         """A made-up tool that shares a word with a made-up one, a hand-written one of the same domain."""
-        kin = [tool for tool in catalog(*self.catalogs) if tool["domain"] == like.domain]
+        relatives = [tool for tool in catalog(*self.catalogs) if tool["domain"] == like.domain]
         for _ in range(ATTEMPTS):
-            tool = concrete(self.rng.choice(kin), world, self.exclusions.names) if kin else made_up(world, like=like)
+            tool = (
+                concrete(self.rng.choice(relatives), world, self.exclusions.names)
+                if relatives
+                else made_up(world, like=like)
+            )
             if tool is not None and tool.name not in self.exclusions.names:
                 return tool
         return self._tool(world)
@@ -226,8 +220,7 @@ class Families(Generator):
     def _missing(self, world: World, offered: ConcreteTool) -> ConcreteTool:
         """A tool that none on the shelf can stand in for."""
         assert self._shelf is not None
-        domains = {tool.domain for tool in self._shelf.tools}
-        close = domains.union(*(kin for kin in _KIN if kin & domains))
+        close = frozenset().union(*(kin(tool.domain) for tool in self._shelf.tools))
         while True:
             like = offered if self.rng.random() < 0.5 else None
             wanted = super()._tool(world, like=like)
@@ -235,9 +228,15 @@ class Families(Generator):
                 return wanted
 
 
-def _same(one: ConcreteTool, other: ConcreteTool) -> bool:
-    """Whether both do the same under two names: no request could tell them apart."""
-    return one.domain == other.domain and (one.answers == other.answers or " " in one.domain)
+def _interchangeable(one: ConcreteTool, other: ConcreteTool) -> bool:
+    """Whether a request for one might be meant for the other.
+
+    Two made-up tools of one verb and noun are the same, and so is a tool under two names. Within a catalogue tools were
+    written to be told apart; those of two catalogues were not.
+    """
+    if one.source != other.source:
+        return bool(one.source and other.source) and other.domain in kin(one.domain)
+    return one.domain == other.domain and (one.answers == other.answers or not one.source)
 
 
 def narrowed(lexicon: Lexicon, rng: random.Random) -> Lexicon:

@@ -65,6 +65,7 @@ class ConcreteTool:
     asks: tuple[Mapping[str, str], ...]
     result: Mapping[str, str]
     answers: tuple[str, ...]
+    source: str = ""  # the catalogue that it was written in; none: made up
 
     @property
     def definition(self) -> dict[str, Any]:

@@ -6,12 +6,14 @@ import dataclasses
 import itertools
 import json
 import random
+import re
+import tomllib
 
 import pytest
 
 from bench.nano import exclusions, render
 from bench.nano.conversation import MIX, Conversation, Generator
-from bench.nano.everyday import catalog
+from bench.nano.everyday import CATALOG, TRAINED, catalog, kin
 from bench.nano.phrases import continued
 from bench.nano.suite import SUITE, cases, text
 from bench.nano.tools import Asked
@@ -75,7 +77,7 @@ def test_held_out_tools_are_not_trained_on(conversations: list[Conversation]) ->
     names = {tool["name"] for case in cases() for tool in case["tools"]}
     assert not names & set().union(*map(names_of, conversations))
     handwritten = {name for tool in catalog("heldout") for name in tool["names"]}
-    assert not handwritten & {name for tool in catalog("everyday", "work") for name in tool["names"]}
+    assert not handwritten & {name for tool in catalog(*TRAINED) for name in tool["names"]}
 
 
 def test_numbers_are_split() -> None:
@@ -98,9 +100,50 @@ def test_every_kind_makes_json_values_with_a_surface(kind: str) -> None:
 
 
 def test_every_kind_that_the_catalogue_names_exists() -> None:
-    for tool in catalog("everyday", "work", "heldout"):
+    for tool in catalog(*TRAINED, "heldout"):
         kinds = {spec.get("kind") for spec in tool.get("params", {}).values()} | set(tool.get("result", {}).values())
         assert kinds - {None} <= set(KINDS), tool["names"][0]
+
+
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_request_says_what_its_tool_needs(name: str) -> None:
+    for tool in catalog(name):
+        params = tool.get("params", {})
+        required = {key for key, spec in params.items() if spec["required"]}
+        for request in tool["requests"]:
+            written = request if isinstance(request, str) else request["t"]
+            settled = {} if isinstance(request, str) else request.get("set", {})
+            said = {*PLACEHOLDER.findall(written), *settled}
+            assert required <= said <= params.keys(), (tool["names"][0], written)
+            for key, value in settled.items():
+                assert value in params[key].get("enum", [value]), (tool["names"][0], written)
+        for asked in tool.get("ask", ()):
+            assert not required <= set(PLACEHOLDER.findall(asked["t"])), (tool["names"][0], asked["t"])
+
+
+def test_tools_of_one_name_are_meant_for_the_same() -> None:
+    domains: dict[str, set[str]] = {}
+    for tool in catalog(*TRAINED):
+        for name in tool["names"]:
+            domains.setdefault(name, set()).add(tool["domain"])
+    for name, found in domains.items():
+        assert all(found <= kin(domain) for domain in found), name
+
+
+def test_domains_of_measuring_are_not_trained_on() -> None:
+    trained = {tool["domain"] for tool in catalog(*TRAINED)}
+    assert not trained & {tool["domain"].replace(" ", "_") for tool in catalog("heldout")}
+    # A blank is what tells a made-up tool's domain, its verb and noun.
+    assert not any(" " in domain for domain in trained)
+
+
+def test_what_is_kin_exists() -> None:
+    listed = set().union(*tomllib.loads((CATALOG / "kin.toml").read_text())["kin"])
+    assert listed <= {tool["domain"] for tool in catalog(*TRAINED)}
+    assert "taxi" in kin("transport") and "transport" in kin("taxi") and kin("no such") == {"no such"}
 
 
 def test_calls_fit_their_tools(conversations: list[Conversation]) -> None:
