@@ -79,7 +79,8 @@ class LlguidanceConstraint:
     """Implements `Constraint`.
 
     Where the next bytes are certain, only the tokens of their canonical segmentation are allowed: so llguidance makes
-    its masks, and `allows` and `forced` say the same. A token that writes all of those bytes and more is allowed too.
+    its masks, and `allows` and `forced` say the same. Where a longer token could write the end of them and more, any
+    segmentation is allowed from its beginning on.
     """
 
     def __init__(self, matcher: Any, kinds: TokenKinds) -> None:
@@ -143,8 +144,9 @@ class LlguidanceConstraint:
         """
         pieces, structural = self._kinds.vocabulary.pieces, self._kinds.structural
         n_kept = max((index + 1 for index, token in enumerate(tokens) if token in structural), default=0)
-        rest = self._certain_bytes().rpartition(_SPECIAL)[2]
-        rest = rest.partition(b"]")[2] if n_kept else rest
+        _, marker, rest = self._certain_bytes().rpartition(_SPECIAL)
+        if marker:
+            rest = rest.partition(b"]")[2] if n_kept else b""  # a text before a marker ends there
         start = self._start_of_longer(tokens[:n_kept], rest)
         if start is None:
             return tokens
