@@ -117,7 +117,7 @@ class TokenKinds:
         return tokens
 
     def within(self, data: bytes) -> list[int]:
-        """The text tokens that `data` begins with."""
+        """The text tokens that `data` begins with, the shortest first."""
         pieces = (data[:size] for size in range(1, min(self.longest_piece, len(data)) + 1))
         return [self.by_piece[piece] for piece in pieces if piece in self.by_piece]
 
@@ -126,13 +126,11 @@ class TokenKinds:
         tokens: list[int] = []
         start = 0
         while start < len(data):
-            sizes = range(min(self.longest_piece, len(data) - start), 0, -1)
-            pieces = (data[start : start + size] for size in sizes)
-            piece = next((piece for piece in pieces if piece in self.by_piece), None)
-            if piece is None:
+            found = self.within(data[start : start + self.longest_piece])
+            if not found:
                 return None
-            tokens.append(self.by_piece[piece])
-            start += len(piece)
+            tokens.append(found[-1])
+            start += len(self.vocabulary.pieces[found[-1]])
         return tokens
 
     def marker_ids(self, root: Node) -> dict[str, int]:

@@ -18,6 +18,7 @@ from bench.run.plan import Plan, PlannedModel, make_plan
 from bench.suites.case import Suite, load
 from engine.errors import OutOfMemory
 from engine.fake import TEMPLATE, FakeRuntime, fake_model
+from engine.gguf_file import read_gguf, sha256_of
 from engine.runtime import Finished, Request
 from tests.bench.episodes import raw_case, raw_episode, write_suite
 
@@ -136,3 +137,19 @@ def open_and_abort_later(spec: ModelSpec, work: Work) -> LoadedModel:
     runtime = _Aborting(fake_model(spec.path, perfect=None), n_slots=spec.n_slots)
     model.runtime = lambda *, single: nullcontext(Opened(runtime))
     return model
+
+
+def planned(name: str, path: Path) -> PlannedModel:
+    """A file in a plan, as a run plans it; its hash is kept beside it."""
+    facts = read_gguf(path)
+    return PlannedModel(
+        name=name,
+        quant=facts.quant,
+        path=str(path),
+        gguf_sha256=sha256_of(facts, cache=path.parent / "hashes.json"),
+        gguf_bytes=facts.n_bytes,
+        template=facts.template(tools=True),
+        architecture=facts.arch,
+        format_id="hermes",
+        n_ctx_train=facts.n_ctx_train or 0,
+    )

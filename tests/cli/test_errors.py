@@ -20,6 +20,7 @@ from bench.results.store import Store
 from tests.bench.episodes import ADD, raw_case, write_suite
 from tests.bench.hub import serving
 from tests.bench.stored import RIGHT, WRONG, stored_run
+from tests.privileges import unprivileged
 from tests.tiny_gguf import write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -252,19 +253,6 @@ def test_broken_tools_to_try(text: str | None, sentence: str, folder: Path, fail
 # Result files
 
 RUN = ("run", "fake:perfect", "--suite", "mine.jsonl", "--no-latency")
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Root may write everything; what is about permissions has to be tried as somebody else."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def test_a_locked_database(folder: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from engine.errors import ToolgaugeError
 from engine.llama import ContextParams, LoadParams, Model, load_model
 from engine.runtime import Limits, Request
 from engine.types import Generation, StopReason
-from tests.bench.perf.test_run import SHAPE
+from tests.bench.perf.small import SHAPE
 
 WORKLOAD = load_workload()
 CASE = WORKLOAD.cases[0]

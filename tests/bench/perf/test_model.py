@@ -16,17 +16,7 @@ from engine.runtime import Limits, Request
 from engine.shapes import blocks
 from engine.shapes.vocabulary import byte_letters, synthesise
 from engine.types import StopReason
-
-SHAPE = random_model.SHAPE.model_copy(
-    update={
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "head_dim": 32,
-        "intermediate_size": 128,
-    }
-)
+from tests.bench.perf.small import SHAPE
 
 
 @pytest.fixture(autouse=True)

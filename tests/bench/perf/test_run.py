@@ -35,17 +35,8 @@ from bench.perf.workload import Case, load_workload
 from engine.errors import ConstraintError, ToolgaugeError
 from engine.llama.reference import ReferenceLoop
 from engine.types import StopReason
+from tests.bench.perf.small import SHAPE
 
-SHAPE = random_model.SHAPE.model_copy(
-    update={
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "head_dim": 32,
-        "intermediate_size": 128,
-    }
-)
 METHODS = [
     *(FREE, LLAMA_BENCH, BINDING_FREE, FORCED, DRAFTED, UNFORCED, GBNF, OUTLINES, BINDING_GRAMMAR),
     *(BATCHED_FREE[4], BATCHED_NATIVE[4]),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from bench.run.messages import Reading
 from bench.run.plan import Plan
 from engine.types import Call, ConstraintStats, Finding, Fragment, Generation, Parsed, StopReason, Timings
 from tests.bench.scripted import PROVENANCE, plan_of
+from tests.privileges import unprivileged
 
 
 @pytest.fixture
@@ -30,19 +30,6 @@ def plan(tmp_path: Path) -> Plan:
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store.open(tmp_path / "results.db") as opened:
         yield opened
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Root may write everything; what is about permissions has to be tried as somebody else."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 FULL_RECORD = ItemRecord(

@@ -18,12 +18,10 @@ from bench.results.store import Store
 from bench.run.execute import execute
 from bench.run.latency import answer
 from bench.run.loading import open_model
-from bench.run.plan import PlannedModel
 from bench.score import Outcome
 from engine.decoder import LlamaRuntime
 from engine.divergence import explain
 from engine.errors import ToolgaugeError
-from engine.gguf_file import read_gguf, sha256_of
 from engine.llama import ContextParams, LoadParams, load_model
 from engine.llama.params import ContextParams as Settings
 from engine.runtime import Limits, Request
@@ -31,7 +29,7 @@ from engine.shapes.mix import header
 from engine.shapes.tokens import made_up_tokens
 from engine.shapes.writer import write
 from engine.types import Generation
-from tests.bench.scripted import PROVENANCE, plan_of
+from tests.bench.scripted import PROVENANCE, plan_of, planned
 from tests.engine.shapes.every import N_TOKENS, TINY
 from tests.tiny_gguf import CHAT_TEMPLATE
 
@@ -114,18 +112,7 @@ def test_quantized_blocks_decode_as_well(level: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("arch", ["qwen35", "nemotron_h_moe", "qwen3moe", "gemma4", "deepseek2"])
 def test_the_whole_way_to_a_report(arch: str, tmp_path: Path) -> None:
     path = write(tmp_path / f"{arch}.gguf", TINY[arch], "F16", TOKENS)
-    facts = read_gguf(path)
-    model = PlannedModel(
-        name=arch,
-        quant=facts.quant,
-        path=str(path),
-        gguf_sha256=sha256_of(facts, cache=tmp_path / "hashes.json"),
-        gguf_bytes=facts.n_bytes,
-        template=facts.template(tools=True),
-        architecture=facts.arch,
-        format_id="hermes",
-        n_ctx_train=facts.n_ctx_train or 0,
-    )
+    model = planned(arch, path)
     plan = plan_of(
         tmp_path,
         [model],

@@ -16,28 +16,16 @@ from bench.run.config import LatencySettings
 from bench.run.execute import execute
 from bench.run.loading import open_model
 from bench.run.plan import Plan, PlannedModel
-from engine.gguf_file import read_gguf, sha256_of
 from engine.llama.params import ContextParams
 from engine.runtime import Limits
-from tests.bench.scripted import NO_LATENCY, PROVENANCE, plan_of
+from tests.bench.scripted import NO_LATENCY, PROVENANCE, plan_of, planned
 from tests.tiny_gguf import write_tiny_model
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> PlannedModel:
     folder = tmp_path_factory.mktemp("tiny")
-    facts = read_gguf(write_tiny_model(folder / "tiny.gguf"))
-    return PlannedModel(
-        name="tiny",
-        quant=facts.quant,
-        path=str(facts.path),
-        gguf_sha256=sha256_of(facts, cache=folder / "hashes.json"),
-        gguf_bytes=facts.n_bytes,
-        template=facts.template(tools=True),
-        architecture=facts.arch,
-        format_id="hermes",
-        n_ctx_train=facts.n_ctx_train or 0,
-    )
+    return planned("tiny", write_tiny_model(folder / "tiny.gguf"))
 
 
 @pytest.fixture
