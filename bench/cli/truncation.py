@@ -230,20 +230,17 @@ def _header(word: str, name: str) -> str:
 
 def _cells(cell_: CellSweep, level: Level, positions: Sequence[str], causes: Sequence[str]) -> Iterator[Cell]:
     from bench import numbers
-    from bench.report.document import Bar, cell
-    from bench.stats import wilson
+    from bench.report.document import cell
+    from bench.report.layout import DASH, rate_with_interval
 
     yield cell(cell_.mode, "strong")
     yield cell(numbers.count(level.budget))
     yield cell(numbers.count(level.n_scored))
+    yield rate_with_interval(level.accuracy)
     if level.n_scored:
-        value, ends = level.n_correct / level.n_scored, wilson(level.n_correct, level.n_scored)
-        text = f"{numbers.share(value)} ({numbers.interval(ends.low, ends.high)})"
-        yield cell(text, bar=Bar(value, ends.low, ends.high))
         yield cell(numbers.share(level.n_truncated / level.n_scored), "warn" if level.n_truncated else "plain")
     else:
-        yield cell(numbers.MISSING, "dim")
-        yield cell(numbers.MISSING, "dim")
+        yield DASH
     for n in (*map(level.n_at, positions), *map(level.n_by, causes)):
         yield cell(numbers.count(n), "plain" if n else "dim")
 

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bench.modes import MODES
+from bench.rates import rate
 from bench.report import about, compare, machine
 from bench.report.details import adherence, bfcl, categories, latency, no_call, order, recovery, repairs, truncation
 from bench.report.details import memory as weighed
 from bench.report.details.bfcl import Known
 from bench.report.judged import Judged, is_right, judged, suites_of
-from bench.report.rates import rate
 from bench.report.values import Choice, Failure, Memory, Report, Row, Section
 from bench.results.rows import Run
 from bench.results.rows import Score as Verdict

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from bench.report.rates import Rate
+from bench.rates import Rate
 from bench.report.values import Report, Row, Section
 from bench.stats import Spread
 

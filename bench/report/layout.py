@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from bench import numbers
 from bench.modes import NO_BACKEND
+from bench.rates import Rate
 from bench.report.document import Bar, Cell, Column, Table, Tone, cell
-from bench.report.rates import Rate
 from bench.stats import Spread
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from bench.rates import Rate
 from bench.report.details.adherence import Adherence
 from bench.report.details.bfcl import Bfcl, BfclGroups
 from bench.report.details.categories import Category
@@ -20,7 +21,6 @@ from bench.report.details.order import Order
 from bench.report.details.recovery import Recovery
 from bench.report.details.repairs import Repairs
 from bench.report.details.truncation import Truncation
-from bench.report.rates import Rate
 from bench.stats import Spread
 from engine.types import Finding
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from bench.apart import apart
 from bench.audit.answerable import format_of
+from bench.rates import Rate, rate
 from bench.results import columns
 from bench.results.judge import check_suite
 from bench.results.records import ItemRecord
@@ -36,13 +37,23 @@ from grammars.errors import ToolgaugeError
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A cell's answers as they would have been with this budget. `truncated`: position and cause -> scored answers."""
+    """A cell's answers as they would have been with this budget.
+
+    `accuracy`: of the scored ones, None where there are none. `truncated`: position and cause -> scored answers.
+    """
 
     budget: int
-    n_scored: int
+    accuracy: Rate | None
     n_not_scored: int
-    n_correct: int
     truncated: Mapping[tuple[str, str], int]
+
+    @property
+    def n_scored(self) -> int:
+        return self.accuracy.n if self.accuracy else 0
+
+    @property
+    def n_correct(self) -> int:
+        return self.accuracy.hits if self.accuracy else 0
 
     @property
     def n_truncated(self) -> int:
@@ -56,7 +67,8 @@ class Level:
 
     def to_json(self) -> dict[str, Any]:
         found = [{"position": at, "cause": by, "n": n} for (at, by), n in self.truncated.items()]
-        return asdict(self) | {"n_truncated": self.n_truncated, "truncated": found}
+        counts = {name: getattr(self, name) for name in ("n_scored", "n_correct", "n_truncated")}
+        return asdict(self) | counts | {"truncated": found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +180,15 @@ def _model(cells: Sequence[tuple[Cell, list[Answered], int]], budgets: Sequence[
 
 
 def _level(cutter: Cutter, answered: Sequence[Answered], budget: int) -> Level:
-    outcomes: list[Outcome] = []
+    scored: list[tuple[str, bool]] = []
     truncated: Counter[tuple[str, str]] = Counter()
     for each in answered:
         outcome, found = judged(cutter, each, budget)
-        outcomes.append(outcome)
-        if found and outcome.is_scored:
-            truncated[found.position.value, found.cause.value] += 1
-    n_scored = sum(outcome.is_scored for outcome in outcomes)
-    return Level(budget, n_scored, len(outcomes) - n_scored, outcomes.count(Outcome.CORRECT), dict(truncated))
+        if outcome.is_scored:
+            scored.append((each.case.id, outcome is Outcome.CORRECT))
+            if found:
+                truncated[found.position.value, found.cause.value] += 1
+    return Level(budget, rate(scored), len(answered) - len(scored), dict(truncated))
 
 
 def judged(cutter: Cutter, answered: Answered, budget: int) -> tuple[Outcome, Truncation | None]:

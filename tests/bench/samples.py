@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from bench.rates import Rate
 from bench.report.details.categories import Category
 from bench.report.details.latency import Latency, Parts, Warm
-from bench.report.rates import Rate
 from bench.report.values import (
     Choice,
     Failure,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from bench.cli.main import main
 from bench.cli.shell import Exit
 from bench.cli.truncation import document, read_budgets
+from bench.rates import rate
 from bench.report import markdown
 from bench.truncation.sweep import CellSweep, Level, Sweep
 from grammars.errors import ToolgaugeError
@@ -102,9 +104,16 @@ def swept(*levels: Level, parallel: int = 1, quants: tuple[str, ...] = ("Q4_K_M"
     return markdown.render(document(Sweep(3, budgets, budgets[-1], parallel, cells)))
 
 
+def level(
+    budget: int, n_scored: int, n_not_scored: int, n_correct: int, truncated: Mapping[tuple[str, str], int]
+) -> Level:
+    accuracy = rate((str(number), number < n_correct) for number in range(n_scored))
+    return Level(budget, accuracy, n_not_scored, truncated)
+
+
 def test_the_page_has_a_column_for_what_happened_and_for_nothing_else() -> None:
     cut = {("in_call", "budget"): 3, ("prose", "repetition"): 1}
-    text = swept(Level(32, 10, 0, 5, cut), Level(64, 10, 2, 9, {("in_call", "early_end"): 1}))
+    text = swept(level(32, 10, 0, 5, cut), level(64, 10, 2, 9, {("in_call", "early_end"): 1}))
     header = next(line for line in text.splitlines() if line.startswith("| mode"))
     names = [name.strip() for name in header.strip("|").split("|")]
     assert names[:5] == ["mode", "tokens", "n", "accuracy", "truncated"]
@@ -115,13 +124,13 @@ def test_the_page_has_a_column_for_what_happened_and_for_nothing_else() -> None:
 
 
 def test_each_level_has_a_block_of_its_own() -> None:
-    text = swept(Level(32, 10, 0, 5, {}), quants=("F16", "Q2_K"))
+    text = swept(level(32, 10, 0, 5, {}), quants=("F16", "Q2_K"))
     assert text.index("### tiny F16 on quick") < text.index("### tiny Q2_K on quick")
 
 
 def test_what_is_not_exact_or_not_enough_is_said() -> None:
-    assert "one at a time: what is cut is what a run with that budget gives" in swept(Level(32, 1, 0, 1, {}))
-    assert "4 at a time: exact for these answers" in swept(Level(32, 1, 0, 1, {}), parallel=4)
-    assert "1 answer cut by the largest budget, too" in swept(Level(32, 9, 0, 1, {("prose", "budget"): 1}))
-    assert "2 answers left out" in swept(Level(32, 9, 0, 1, {}), left_out=2)
-    assert "Tokens enough" not in swept(Level(32, 9, 0, 0, {}))
+    assert "one at a time: what is cut is what a run with that budget gives" in swept(level(32, 1, 0, 1, {}))
+    assert "4 at a time: exact for these answers" in swept(level(32, 1, 0, 1, {}), parallel=4)
+    assert "1 answer cut by the largest budget, too" in swept(level(32, 9, 0, 1, {("prose", "budget"): 1}))
+    assert "2 answers left out" in swept(level(32, 9, 0, 1, {}), left_out=2)
+    assert "Tokens enough" not in swept(level(32, 9, 0, 0, {}))

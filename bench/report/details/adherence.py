@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from bench import numbers
 from bench.modes import MODES
+from bench.rates import Rate, share
 from bench.report.document import Cell, Table, cell
 from bench.report.judged import Judged
 from bench.report.layout import Line, per_line, rate_of, tally
-from bench.report.rates import Rate, share
 
 if TYPE_CHECKING:
     from bench.report.values import Row

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import numbers
+from bench.rates import Rate, rate
 from bench.report.document import Cell, Column, Table, cell
 from bench.report.judged import Judged, Scored, is_right, is_scored
 from bench.report.layout import DASH, Line, per_line, rate_of, rate_with_interval, right, tally
-from bench.report.rates import Rate, rate
 from bench.score.bfcl.groups import Group, Tally, groups
 from bench.suites.bfcl.categories import CATEGORIES, PREFIX
 from bench.suites.bfcl.known import contradictory, impossible

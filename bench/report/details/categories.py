@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import numbers
+from bench.rates import Rate, rate
 from bench.report.document import Cell, Table, cell
 from bench.report.judged import Judged, is_right, is_scored
 from bench.report.layout import DASH, Line, per_line, per_row, rate_in_short, tally
-from bench.report.rates import Rate, rate
 
 if TYPE_CHECKING:
     from bench.report.values import Row

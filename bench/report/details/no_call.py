@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import numbers
+from bench.rates import Rate, rate
 from bench.report.document import Cell, Table, cell
 from bench.report.judged import Judged, Scored
 from bench.report.layout import Line, per_line, rate_of, tally
-from bench.report.rates import Rate, rate
 from bench.score.outcome import NoCall
 from bench.score.restraint import wants_no_call
 

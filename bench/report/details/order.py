@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import numbers
+from bench.rates import Rate, share
 from bench.report.document import Cell, Table, cell
 from bench.report.judged import Judged
 from bench.report.layout import Line, per_line, rate_of
-from bench.report.rates import Rate, share
 
 if TYPE_CHECKING:
     from bench.report.values import Row

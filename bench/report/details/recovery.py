@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench import numbers
+from bench.rates import Rate, mean, rate
 from bench.report.document import Cell, Table, cell
 from bench.report.judged import Judged, Scored, is_right
 from bench.report.layout import DASH, Line, hits_of, per_line, rate_of
-from bench.report.rates import Rate, mean, rate
 from bench.results.rows import Score as Verdict
 from bench.score.twins import twins
 from bench.suites.case import FaultKind

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.rates import Rate, rate, share
 from bench.report.document import Table
 from bench.report.judged import Judged, is_right
 from bench.report.layout import Line, per_line, rate_of, rate_with_interval, tally
-from bench.report.rates import Rate, rate, share
 from bench.score import Outcome
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.rates import Rate, rate
 from bench.report.document import Cell, Table
 from bench.report.judged import Judged
 from bench.report.layout import Line, per_line, rate_of, tally
-from bench.report.rates import Rate, rate
 from bench.score.outcome import CutAt
 from bench.score.truncation import TruncationCause
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bench.rates import Rate
 from bench.report import csv, html, markdown, tables, terminal
 from bench.report.build import build
-from bench.report.rates import Rate
 from bench.report.values import Report, Row
 from bench.results import writer
 from bench.results.store import Store

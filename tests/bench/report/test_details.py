@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from bench.rates import Rate
 from bench.report import csv, html, markdown, tables, terminal
 from bench.report.build import build
 from bench.report.details import adherence, bfcl, categories, no_call, order, recovery, repairs, truncation
 from bench.report.document import Fold, Table
 from bench.report.judged import Judged, is_complete
-from bench.report.rates import Rate
 from bench.report.values import Report
 from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
 from bench.results.rows import Cell, Item, ModelRow

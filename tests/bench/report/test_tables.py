@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from bench import numbers
+from bench.rates import Rate
 from bench.report import markdown, tables, terminal
 from bench.report.document import Document, Fold, Heading, Table, Text
-from bench.report.rates import Rate
 from bench.report.values import Memory, Report, Section, Speed
 from bench.stats import Spread
 from tests.bench import samples

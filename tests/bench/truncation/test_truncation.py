@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.rates import Rate
 from bench.results import writer
 from bench.results.judge import verdict
 from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
@@ -31,7 +32,7 @@ from bench.truncation.sweep import CellSweep, Level, sweep
 from engine.fake import VOCABULARY, FakeModel
 from engine.formats.hermes import HermesFormat
 from engine.runtime import Limits, Reasoning, Request
-from engine.types import Call, Fragment, Generation, Parsed, StopReason
+from engine.types import Call, Fragment, Generation, Parsed, Sampling, StopReason
 from grammars.errors import ToolgaugeError
 from tests.bench.episodes import case_from, raw_case
 from tests.bench.scripted import PROVENANCE, fake, plan_of
@@ -216,7 +217,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 MODELS = ("fake:perfect", "fake:rude", "fake:broken-json", "fake:silent")
 
 
-def plan_at(folder: Path, budget: int) -> Plan:
+def plan_at(folder: Path, budget: int, **settings: Any) -> Plan:
     return plan_of(
         folder,
         [fake(name) for name in MODELS],
@@ -224,6 +225,7 @@ def plan_at(folder: Path, budget: int) -> Plan:
         modes=("native.free", "json.schema"),
         limits=Limits(budget),
         suites=(str(folder / "mine.jsonl"),),
+        **settings,
     )
 
 
@@ -252,6 +254,18 @@ def test_what_is_left_at_each_budget(store: Store, tmp_path: Path) -> None:
     broken = cells["fake:broken-json", "native.free"].levels[-1]
     assert broken.truncated == {("in_call", "early_end"): 4}
     assert cells["fake:silent", "native.free"].enough is None
+
+
+def test_answering_again_makes_no_interval_narrower(store: Store, tmp_path: Path) -> None:
+    """The trials of a case resemble each other: eight answers to four cases say no more than four."""
+    plans = (plan_at(tmp_path, 300, sampling=Sampling(temperature=0.5), trials=n) for n in (1, 2))
+    once, twice = (
+        sweep(store, store.run(str(filled(store, plan))), (58,)).cells[0].levels[0].accuracy for plan in plans
+    )
+    assert once
+    assert twice
+    assert (once.n, twice.n) == (4, 8)
+    assert (twice.low, twice.high) == pytest.approx((once.low, once.high))
 
 
 @pytest.mark.parametrize(("first", "rest"), [(1, 8), (8, 1), (1, 1)])
@@ -305,6 +319,6 @@ def test_a_sweep_as_json_is_whole(store: Store, tmp_path: Path) -> None:
 
 
 def test_enough_is_the_smallest_budget_without_a_loss() -> None:
-    levels = tuple(Level(budget, 10, 0, right, {}) for budget, right in ((32, 4), (64, 7), (128, 7)))
+    levels = tuple(Level(budget, Rate(right, 10, 0, 1), 0, {}) for budget, right in ((32, 4), (64, 7), (128, 7)))
     cell = CellSweep("m", "Q4_K_M", "quick", "native.free", "none", 0, levels)
     assert cell.enough == 64

@@ -1,4 +1,4 @@
-"""A share with its interval: the one way in which the report counts.
+"""A share with its interval: the one way in which answers are counted.
 
 Answers of several trials to one case resemble each other, so they make a rate finer and its interval no narrower: that
 is as wide as if each case had been answered once.
