@@ -156,8 +156,10 @@ def _advice(problem: Problem, findings: Sequence[Finding], found: Audit) -> str:
 
 
 def say_warnings(plan: Plan) -> tuple[Told, ...]:
-    """Tell what of a run's cases its constraint cannot do, as far as a moment allows; returns all that was found."""
-    stored: list[Told] = []
+    """Tell what a run asks that its model or its constraint cannot do, as far as a moment allows; returns all of it."""
+    stored: list[Told] = list(plan.findings)
+    for finding in stored:
+        say(f"warning: {finding.message}", "yellow")
     for found in precheck(plan, most_s=PRECHECK_S):
         stored += told(found)
         for text in warnings(found):

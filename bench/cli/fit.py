@@ -168,12 +168,17 @@ def document(
 
 
 def _notes(found: Sequence[Candidate], predicted: Sequence[Row]) -> Iterator[str]:
+    from bench.run.plan import beyond_training
+
     layout, settings = found[0].predictor.layout, predicted[0].settings
     if layout.window and settings.swa_full:
         yield (
             f"The layers that look back only {layout.window:,} tokens keep the whole context here, so that answers can"
             " share prefixes; --no-swa-full shows what a cache of the window's size saves."
         )
+    longest = max(row.settings.n_ctx for row in predicted)
+    if longest > layout.n_ctx_train:
+        yield f"{found[0].name} {beyond_training(longest, layout.n_ctx_train)}."
     yield "Weights, KV cache and state are exact; the scratch is a rule of thumb (docs/memory.md)."
 
 

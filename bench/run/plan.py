@@ -15,6 +15,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
+from bench import numbers
 from bench.modes import NO_BACKEND, Mode, check_backend, select
 from bench.run.axes import BATCH, MICRO_BATCH, axes, label
 from bench.run.config import DEFAULT_N_CTX, RunConfig
@@ -23,6 +24,7 @@ from bench.suites.case import Case, Suite
 from bench.version import NAME, own_version
 from engine import formats
 from engine.llama.params import ContextParams
+from engine.types import Finding
 from grammars.errors import ToolgaugeError
 
 
@@ -118,12 +120,26 @@ class Plan:
         """What tells the context settings apart; empty where each file has one."""
         return tuple(dict.fromkeys(model.setting for model in self.models if model.setting))
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the settings ask of a model that it was not made for."""
+        contexts = ((model, self.cells_of(model)[0].context.n_ctx) for model in self.models)
+        beyond = ((model.name, n_ctx, model.n_ctx_train) for model, n_ctx in contexts if 0 < model.n_ctx_train < n_ctx)
+        sentences = (f"{name} {beyond_training(n_ctx, learned)}" for name, n_ctx, learned in beyond)
+        return tuple(Finding("context-beyond-training", text) for text in dict.fromkeys(sentences))
+
     def context_of(self, model: PlannedModel) -> dict[str, Any]:
         """How it is loaded, as it is stored with the model."""
         return {"load": asdict(self.config.load), "context": asdict(self.cells_of(model)[0].context)}
 
     def cells_of(self, model: PlannedModel) -> tuple[PlannedCell, ...]:
         return tuple(cell for cell in self.cells if cell.model is model)
+
+
+def beyond_training(n_ctx: int, n_ctx_train: int) -> str:
+    """The end of a sentence about a model in a longer context than its file names."""
+    learned, asked = numbers.count(n_ctx_train), numbers.count(n_ctx)
+    return f"was trained on contexts of up to {learned} tokens, its file says, and may be lost in one of {asked} (-c)"
 
 
 def make_plan(config: RunConfig, models: Sequence[PlannedModel], suites: Sequence[Suite]) -> Plan:

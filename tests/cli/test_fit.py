@@ -61,6 +61,10 @@ def test_contexts_that_nobody_named_stay_within_what_was_trained(tmp_path: Path,
     assert [row["n_ctx"] for row in json.loads(capsys.readouterr().out)["rows"]] == [2048]
     assert main(["fit", "nano", "-c", "9999", "--json"]) == Exit.OK
     assert [row["n_ctx"] for row in json.loads(capsys.readouterr().out)["rows"]] == [9999]
+    assert main(["fit", "nano", "-c", "2048,9999"]) == Exit.OK
+    assert "nano was trained on contexts of up to 2,048 tokens" in capsys.readouterr().out
+    assert main(["fit", "nano", "-c", "2048"]) == Exit.OK
+    assert "trained on" not in capsys.readouterr().out
 
 
 def test_without_a_card_it_is_said_that_memory_counts(capsys: Captured) -> None:

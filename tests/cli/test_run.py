@@ -100,6 +100,17 @@ def test_without_a_report_it_says_how_to_get_one(run: Run, capsys: Captured) -> 
     assert "`toolgauge report` prints what it found" in captured.err
 
 
+def test_a_context_beyond_training_is_told_once_and_heads_the_report(run: Run, capsys: Captured) -> None:
+    """`run nano -c 16384`, of a model that was trained on 2,048 tokens, said nothing."""
+    assert run("fake:perfect", "-c", "16384,4096", "--limit", "1") == Exit.OK
+    out, err = capsys.readouterr()
+    sentence = (
+        "fake:perfect was trained on contexts of up to 8,192 tokens, its file says, and may be lost in one of 16,384"
+    )
+    assert err.count(f"warning: {sentence}") == 1
+    assert f"Known before the run: {sentence}" in " ".join(out.split())
+
+
 def test_a_dry_run_stores_nothing(run: Run, tmp_path: Path, capsys: Captured) -> None:
     assert run("fake:perfect", "--dry-run", "--limit", "2") == Exit.OK
     assert "1 model file in 4 modes on mine: 8 answers." in capsys.readouterr().out
