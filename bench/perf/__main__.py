@@ -16,7 +16,7 @@ import typer
 
 from bench.cli.shell import Exit, emit, emit_text, say
 from bench.numbers import plural
-from bench.perf.batch import N_PROMPT, N_SLOTS
+from bench.perf.batch import N_PROMPT, N_SHARED, N_SLOTS
 from bench.perf.measure import Measured, measure, open_session
 from bench.perf.native_tools import TOOLS, NativeTool, ToolName, find
 from bench.perf.random_model import default_model
@@ -153,7 +153,7 @@ def _workload(path: Path, options: argparse.Namespace, size: Size, tools: _Tools
         measured = measure(session, workload, size, _progress)
         results = summarise(measured, [method.name for method in session.methods])
         of: dict[str, Any] = {"workload": {"version": workload.version, "sha256": workload.sha256, "size": size}}
-        of["batches"] = {"n_prompt": N_PROMPT, "n_slots": N_SLOTS}
+        of["batches"] = {"n_prompt": N_PROMPT, "n_shared": N_SHARED, "n_slots": N_SLOTS}
         return _Done("decoding", measured, results, f"workload {workload.version}", of, model_facts(session.model))
 
 

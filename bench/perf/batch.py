@@ -1,8 +1,8 @@
 """Several answers decoded at a time, by our runtime and by `llama-batched-bench`: tokens per second of all together.
 
-Both read prompts of one length, one for each sequence and shared by none. What is timed begins when every prompt has
-been read, and lasts for as many steps as there are tokens to write, or until the first constrained answer is complete:
-all slots are in use all the time.
+Both read prompts of one length, one for each sequence and shared by none; or a long one that all share, as cases with
+the same tools do. What is timed begins when every prompt has been read, and lasts for as many steps as there are tokens
+to write, or until the first constrained answer is complete: all slots are in use all the time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from bench.perf.methods import (
     BATCHED_FORCED,
     BATCHED_FREE,
     BATCHED_NATIVE,
+    BATCHED_NATIVE_SHARED,
+    BATCHED_SHARED,
     BATCHED_UNIFIED,
     Method,
     Prompted,
@@ -35,7 +37,8 @@ from engine.runtime import Limits, Request
 
 N_SLOTS: Final = tuple(BATCHED_FREE)
 N_PROMPT: Final = 128  # tokens
-_N_CTX: Final = 512  # of each answer: prompt, budget, and the steps in which other prompts are still being read
+N_SHARED: Final = 1024  # tokens of a prompt that all share: what eight tools take
+_N_ANSWER: Final = 384  # tokens: the budget, and the steps in which other prompts are still being read
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +50,14 @@ class _Opened:
 
 
 class Batches:
-    """The runtimes by their number of slots, opened when they are first asked for."""
+    """The runtimes by their number of slots and by whether prompts are shared, opened when they are first asked for."""
 
     def __init__(self, model: Model, params: ContextParams) -> None:
-        self._model, self._params = model, replace(params, n_ctx=_N_CTX)
-        self._opened: dict[int, _Opened] = {}
+        self._model, self._params = model, params
+        self._opened: dict[tuple[int, bool], _Opened] = {}
 
-    def open(self, n_slots: int) -> _Opened:
-        opened = self._opened.get(n_slots)
+    def open(self, n_slots: int, *, shared: bool = False) -> _Opened:
+        opened = self._opened.get((n_slots, shared))
         if opened is None:
             answers: list[Answer] = []
 
@@ -62,10 +65,9 @@ class Batches:
                 answers.append(EndlessAnswer(*arguments, **options))
                 return answers[-1]
 
-            runtime = LlamaRuntime(
-                self._model, self._params, n_slots=n_slots, share_prefixes=False, make_answer=make_answer
-            )
-            opened = self._opened[n_slots] = _Opened(runtime, answers)
+            params = replace(self._params, n_ctx=(N_SHARED if shared else N_PROMPT) + _N_ANSWER)
+            runtime = LlamaRuntime(self._model, params, n_slots=n_slots, share_prefixes=shared, make_answer=make_answer)
+            opened = self._opened[n_slots, shared] = _Opened(runtime, answers)
         return opened
 
     def close(self) -> None:
@@ -74,27 +76,42 @@ class Batches:
         self._opened.clear()
 
 
-def prompts(tokens: Sequence[int], n_sequences: int) -> list[tuple[int, ...]]:
+def prompts(tokens: Sequence[int], n_sequences: int, *, shared: bool = False) -> list[tuple[int, ...]]:
     """One for each sequence, all of one length: each begins elsewhere in a prompt, and goes round it.
 
-    Equal ones would be unfair where a model routes tokens to experts: all sequences would ask the same few.
+    If `shared` they differ in the last token only. Equal ones would be unfair where a model routes tokens to experts:
+    all sequences would ask the same few.
     """
     step = max(1, len(tokens) // n_sequences)
-    return [tuple(islice(cycle(tokens), start * step, start * step + N_PROMPT)) for start in range(n_sequences)]
+    starts = range(0, n_sequences * step, step)
+    if shared:
+        return [(*_round(tokens, N_SHARED - 1), *_round(tokens, 1, start=start)) for start in starts]
+    return [_round(tokens, N_PROMPT, start=start) for start in starts]
+
+
+def _round(tokens: Sequence[int], n_tokens: int, *, start: int = 0) -> tuple[int, ...]:
+    return tuple(islice(cycle(tokens), start, start + n_tokens))
 
 
 class Batched:
     """Our runtime with all its slots in use. Implements `methods.Method`."""
 
     def __init__(
-        self, name: str, budget: Budget, batches: Batches, n_slots: int, backend: Callable[[], Backend] | None = None
+        self,
+        name: str,
+        budget: Budget,
+        batches: Batches,
+        n_slots: int,
+        backend: Callable[[], Backend] | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
         self.name, self.budget = name, budget
-        self._batches, self._n_slots, self._backend = batches, n_slots, backend
+        self._batches, self._n_slots, self._backend, self._shared = batches, n_slots, backend, shared
         self._compiled: dict[str, Compiled] = {}
 
     def prepare(self, case: Case) -> float | None:
-        self._batches.open(self._n_slots)
+        self._batches.open(self._n_slots, shared=self._shared)
         if self._backend is None:
             return None
         backend = self._backend()
@@ -103,11 +120,13 @@ class Batched:
         return time.perf_counter() - started
 
     def run(self, prompted: Prompted, n_tokens: int) -> Run:
-        opened = self._batches.open(self._n_slots)
+        opened = self._batches.open(self._n_slots, shared=self._shared)
         compiled, runtime = self._compiled[prompted.case.id] if self._backend else None, opened.runtime
         opened.answers.clear()
-        for number, prompt in enumerate(prompts(prompted.tokens, self._n_slots)):
-            runtime.submit(Request(key=number, prompt=prompt, compiled=compiled, limits=Limits(answer=_N_CTX)))
+        asked, n_shared = prompts(prompted.tokens, self._n_slots, shared=self._shared), self._shared * (N_SHARED - 1)
+        limits = Limits(answer=_N_ANSWER)
+        for number, prompt in enumerate(asked):
+            runtime.submit(Request(key=number, prompt=prompt, n_shared=n_shared, compiled=compiled, limits=limits))
         try:
             return _watch(opened, n_tokens)
         finally:
@@ -142,9 +161,18 @@ class LlamaBatchedBench:
 
     budget: Budget = "free"
 
-    def __init__(self, tool: NativeTool | None, like: Like, n_slots: int, *, unified: bool = False) -> None:
-        self.name = BATCHED_UNIFIED[n_slots] if unified else BATCHED_NATIVE[n_slots]
-        self._tool, self._like, self._n_slots, self._unified = tool, like, n_slots, unified
+    def __init__(
+        self,
+        name: str,
+        tool: NativeTool | None,
+        like: Like,
+        n_slots: int,
+        *,
+        unified: bool = False,
+        shared: bool = False,
+    ) -> None:
+        self.name = name
+        self._tool, self._like, self._n_slots, self._unified, self._shared = tool, like, n_slots, unified, shared
 
     def prepare(self, case: Case) -> float | None:
         if self._tool is None:
@@ -157,9 +185,10 @@ class LlamaBatchedBench:
             self._tool,
             self._like,
             n_sequences=self._n_slots,
-            n_prompt=N_PROMPT,
+            n_prompt=N_SHARED if self._shared else N_PROMPT,
             n_tokens=n_tokens,
             unified=self._unified,
+            shared=self._shared,
         )
         return Run((), run.n_tokens, run.n_tokens, run.seconds, says=run.says)
 
@@ -171,9 +200,14 @@ def batched_methods(
     methods: list[Method] = []
     for n_slots in N_SLOTS:
         methods.append(Batched(BATCHED_FREE[n_slots], "free", batches, n_slots))
-        methods.append(LlamaBatchedBench(tool, like, n_slots))
-        if n_slots in BATCHED_UNIFIED:
-            methods.append(LlamaBatchedBench(tool, like, n_slots, unified=True))
+        methods.append(LlamaBatchedBench(BATCHED_NATIVE[n_slots], tool, like, n_slots))
+    for n_slots, name in BATCHED_UNIFIED.items():
+        methods.append(LlamaBatchedBench(name, tool, like, n_slots, unified=True))
+    for n_slots, name in BATCHED_SHARED.items():
+        methods.append(Batched(name, "free", batches, n_slots, shared=True))
+    # its quickest way to share a prompt
+    for n_slots, name in BATCHED_NATIVE_SHARED.items():
+        methods.append(LlamaBatchedBench(name, tool, like, n_slots, unified=True, shared=True))
     for n_slots, name in BATCHED_FORCED.items():
         methods.append(Batched(name, "answer", batches, n_slots, llguidance))
     return methods

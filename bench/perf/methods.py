@@ -35,6 +35,8 @@ LLAMA_BENCH = "llama-bench"
 BATCHED_FREE: Final = {4: "free, 4 at a time", 16: "free, 16 at a time"}
 BATCHED_NATIVE: Final = {4: "llama-batched-bench, 4", 16: "llama-batched-bench, 16"}
 BATCHED_UNIFIED: Final = {16: "llama-batched-bench, 16, unified cache"}
+BATCHED_SHARED: Final = {16: "free, 16 at a time, shared prompt"}
+BATCHED_NATIVE_SHARED: Final = {16: "llama-batched-bench, 16, shared prompt"}
 BATCHED_FORCED: Final = {16: "llguidance, 16 at a time"}
 
 

@@ -82,9 +82,16 @@ def llama_bench(tool: NativeTool, like: Like, *, depth: int, n_tokens: int) -> N
 
 
 def llama_batched_bench(
-    tool: NativeTool, like: Like, *, n_sequences: int, n_prompt: int, n_tokens: int, unified: bool = False
+    tool: NativeTool,
+    like: Like,
+    *,
+    n_sequences: int,
+    n_prompt: int,
+    n_tokens: int,
+    unified: bool = False,
+    shared: bool = False,
 ) -> NativeRun:
-    """Decode so many tokens of each sequence, behind prompts of their own.
+    """Decode so many tokens of each sequence, behind prompts of their own or, if `shared`, behind one.
 
     By default each sequence has a cache of its own. `unified`: one cache for all, as ours, which can share prompts and
     lets each sequence have the room that it needs, but in which each row of attention meets the cells of all.
@@ -98,6 +105,7 @@ def llama_batched_bench(
         *("-npl", str(n_sequences)),
         *("--output-format", "jsonl"),
         *(["-kvu"] if unified else []),
+        *(["-pps"] if shared else []),
     ]
     wanted = {"pp": n_prompt, "tg": n_tokens, "pl": n_sequences, "n_threads": like.n_threads}
     return read_llama_batched_bench(_output(tool, command), wanted)

@@ -15,6 +15,8 @@ from bench.perf.methods import (
     BATCHED_FORCED,
     BATCHED_FREE,
     BATCHED_NATIVE,
+    BATCHED_NATIVE_SHARED,
+    BATCHED_SHARED,
     BATCHED_UNIFIED,
     BINDING_FREE,
     BINDING_GRAMMAR,
@@ -150,6 +152,7 @@ RATIO_CLAIMS: Final[tuple[RatioClaim, ...]] = (
     ("free / llama-batched-bench, 4 at a time", BATCHED_FREE[4], BATCHED_NATIVE[4], 0.95),
     ("free / llama-batched-bench, 16 at a time", BATCHED_FREE[16], BATCHED_NATIVE[16], 1.0),
     ("free / llama-batched-bench, 16 at a time, unified cache", BATCHED_FREE[16], BATCHED_UNIFIED[16], None),
+    ("free / llama-batched-bench, 16 at a time, shared prompt", BATCHED_SHARED[16], BATCHED_NATIVE_SHARED[16], None),
     ("llguidance / free, 16 at a time", BATCHED_FORCED[16], BATCHED_FREE[16], 1.0),
 )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.perf.__main__ import main
-from bench.perf.batch import N_PROMPT, Batched, Batches, LlamaBatchedBench, prompts
+from bench.perf.batch import N_PROMPT, N_SHARED, Batched, Batches, LlamaBatchedBench, prompts
 from bench.perf.endless import EndlessAnswer
 from bench.perf.measure import measure, open_session
 from bench.perf.methods import BATCHED_FORCED, BATCHED_FREE, BATCHED_NATIVE, FORCED, FREE, LLAMA_BENCH, Prompted
@@ -77,20 +77,33 @@ def test_every_sequence_has_a_prompt_of_its_own_and_all_are_as_long() -> None:
         assert {len(prompt) for prompt in made} == {N_PROMPT}
         assert len({*made}) == 16
         assert {token for prompt in made for token in prompt} <= {*range(n_tokens)}
+        made = prompts(range(n_tokens), 16, shared=True)
+        assert {len(prompt) for prompt in made} == {N_SHARED}
+        assert len({prompt[:-1] for prompt in made}) == 1
+        assert len({prompt[-1] for prompt in made}) == 16
 
 
-@pytest.mark.parametrize("n_slots", [4, 16])
+@pytest.mark.parametrize(("n_slots", "shared"), [(4, False), (16, False), (16, True)])
 def test_free_batches_write_one_token_of_each_answer_in_every_step(
-    model: Model, batches: Batches, n_slots: int
+    model: Model, batches: Batches, n_slots: int, shared: bool
 ) -> None:
-    method = Batched("free", "free", batches, n_slots)
+    method = Batched("free", "free", batches, n_slots, shared=shared)
     assert method.prepare(CASE) is None
     for n_tokens in (24, 30):
         run = method.run(prompted(model), n_tokens)
         assert run.n_timed == n_slots * n_tokens
         assert run.n_tokens >= run.n_timed + n_slots  # the first tokens came with the prompts
         assert run.seconds > 0
-    assert batches.open(n_slots).runtime.n_pending == 0
+    assert batches.open(n_slots, shared=shared).runtime.n_pending == 0
+
+
+def test_a_prompt_that_all_share_is_read_once(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(Batches(model, ContextParams(n_batch=512, n_threads=1))) as opened:
+        context = opened.open(4, shared=True).runtime.context
+        decode, read = context.decode, []
+        monkeypatch.setattr(context, "decode", lambda batch: (read.append(batch.n_tokens), decode(batch)))
+        run = Batched("free", "free", opened, 4, shared=True).run(prompted(model), 8)
+        assert sum(read) <= N_SHARED + 4 + run.n_tokens
 
 
 def test_constrained_batches_end_with_the_first_answer(model: Model, batches: Batches) -> None:
@@ -161,7 +174,7 @@ def test_tools_take_part_in_every_round(model: Model, tmp_path: Path) -> None:
 
 def test_a_batched_tool_that_is_not_here_says_so(model: Model) -> None:
     with model.context(ContextParams(n_ctx=256, n_threads=1)) as context:
-        method = LlamaBatchedBench(None, like(context), 4)
+        method = LlamaBatchedBench(BATCHED_NATIVE[4], None, like(context), 4)
         with pytest.raises(ToolgaugeError, match="there is no llama-batched-bench here; `make perf-tools` builds it"):
             method.prepare(CASE)
 

@@ -16,6 +16,8 @@ from bench.perf.methods import (
     BATCHED_FORCED,
     BATCHED_FREE,
     BATCHED_NATIVE,
+    BATCHED_NATIVE_SHARED,
+    BATCHED_SHARED,
     BATCHED_UNIFIED,
     BINDING_FREE,
     BINDING_GRAMMAR,
@@ -40,9 +42,10 @@ from tests.bench.perf.small import SHAPE
 METHODS = [
     *(FREE, LLAMA_BENCH, BINDING_FREE, FORCED, DRAFTED, UNFORCED, GBNF, OUTLINES, BINDING_GRAMMAR),
     *(BATCHED_FREE[4], BATCHED_NATIVE[4]),
-    *(BATCHED_FREE[16], BATCHED_NATIVE[16], BATCHED_UNIFIED[16], BATCHED_FORCED[16]),
+    *(BATCHED_FREE[16], BATCHED_NATIVE[16], BATCHED_UNIFIED[16]),
+    *(BATCHED_SHARED[16], BATCHED_NATIVE_SHARED[16], BATCHED_FORCED[16]),
 ]
-NATIVE = {LLAMA_BENCH, BATCHED_NATIVE[4], BATCHED_NATIVE[16], BATCHED_UNIFIED[16]}
+NATIVE = {LLAMA_BENCH, *BATCHED_NATIVE.values(), *BATCHED_UNIFIED.values(), *BATCHED_NATIVE_SHARED.values()}
 WORKLOAD = load_workload()
 
 
@@ -76,8 +79,8 @@ def test_it_prints_tables_and_one_json_document_as_the_last_line(
     assert document == json.loads(file.read_text(encoding="utf-8"))
     assert document["workload"] == {"version": WORKLOAD.version, "sha256": WORKLOAD.sha256, "size": "quick"}
     assert [method["method"] for method in document["methods"]] == METHODS
-    assert document["counts"] == {"passed": 22, "skipped": 8, "excluded": 0}
-    assert len(document["samples"]) == 22
+    assert document["counts"] == {"passed": 24, "skipped": 10, "excluded": 0}
+    assert len(document["samples"]) == 24
     assert {each["method"] for each in document["missing"]} == NATIVE
     for name in ("llama-bench", "llama-batched-bench"):
         assert any(f"there is no {name} here" in line for line in table)
