@@ -19,8 +19,10 @@ from grammars.plain import is_plain
 from grammars.pointer import UnresolvedRef, child, map_subschemas, resolve, same_value, walk
 
 MAX_DEPTH = 64  # objects and lists within each other: whatever reads a schema goes down into it
+MAX_REACH = 512  # schemas within each other, $ref followed: grammars are built and compiled by going down, too
 
 # The library would judge a `pattern` by Python's `re`, which reads another language.
+_NAMED = ("$defs", "definitions")
 _NO_FORMATS = FormatChecker(formats=())
 
 
@@ -59,6 +61,11 @@ def check_schema(schema: dict[str, Any], owner: str) -> None:
     except SchemaError as error:
         raise InvalidSchema(f"{owner}: parameters at {child('#', *error.absolute_path)}: {error.message}") from None
     _check_parts(schema, schema, "#", owner)
+    if _reach(schema) > MAX_REACH:
+        raise InvalidSchema(
+            f"{owner}: parameters hold each other, through $ref, in more than {MAX_REACH} levels; "
+            "make the chain shorter"
+        )
     parts = list(walk(schema))
     if any("unevaluatedProperties" in part for part in parts) and any("patternProperties" in part for part in parts):
         raise InvalidSchema(
@@ -80,6 +87,39 @@ def _leads_back(part: Any, root: dict[str, Any], above: frozenset[int], done: se
         return True
     done.add(id(part))
     return False
+
+
+def _reach(root: dict[str, Any]) -> int:
+    """How many schemas lead on from one to the next at most, with no regard to those that lead back.
+
+    Without recursion, which is what many levels make impossible.
+    """
+    known: dict[int, int] = {}
+    open_: list[tuple[Mapping[str, Any], Iterator[Any]]] = [(root, _next(root, root))]
+    above = {id(root)}
+    while open_:
+        part, following = open_[-1]
+        if (sub := next(following, None)) is None:
+            open_.pop()
+            above.discard(id(part))
+            known[id(part)] = 1 + max((known.get(id(each), 0) for each in _next(part, root)), default=0)
+        elif isinstance(sub, Mapping) and id(sub) not in known and id(sub) not in above:
+            open_.append((sub, _next(sub, root)))
+            above.add(id(sub))
+    return known[id(root)]
+
+
+def _next(part: Mapping[str, Any], root: dict[str, Any]) -> Iterator[Any]:
+    """What a reader of this schema goes on with. What only has a name yet waits for a $ref."""
+    found: list[Any] = [resolve(part["$ref"], root)] if "$ref" in part else []
+
+    def visit(sub: Any, _path: str, key: str) -> Any:
+        if key not in _NAMED:
+            found.append(sub)
+        return sub
+
+    map_subschemas(part, visit)
+    return iter(found)
 
 
 def _check_parts(schema: Any, root: dict[str, Any], path: str, owner: str) -> None:

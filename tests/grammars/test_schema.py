@@ -211,6 +211,29 @@ def test_what_is_nested_too_deeply_is_one_sentence(depth: int) -> None:
     assert normalise_tool(_tool(_nested({"type": "integer"}, 31)))
 
 
+def _chain(length: int, *, back: bool = False) -> dict[str, Any]:
+    """Definitions that each require the next one; the last of them may lead `back` to the first."""
+    parts = {f"d{i}": {"type": "object", "properties": {"x": {"$ref": f"#/$defs/d{i + 1}"}}} for i in range(length)}
+    end = {"type": "object", "properties": {"x": {"$ref": "#/$defs/d0"}}} if back else {"type": "integer"}
+    return {"$defs": {f"d{length}": end} | parts, "properties": {"a": {"$ref": "#/$defs/d0"}}}
+
+
+@pytest.mark.parametrize("length", [260, 1_000])
+def test_what_is_deep_by_reference_is_one_sentence(length: int) -> None:
+    """A thousand of them ended the process within llguidance, and five hundred were a traceback with outlines."""
+    for back in (False, True):
+        with pytest.raises(InvalidSchema, match="hold each other, through \\$ref, in more than 512 levels"):
+            normalise_tool(_tool(_chain(length, back=back)))
+        assert normalise_tool(_tool(_chain(200, back=back)))
+
+
+def test_many_definitions_that_name_each_other_are_not_deep() -> None:
+    names = [f"d{i}" for i in range(40)]
+    every = {name: {"$ref": f"#/$defs/{name}"} for name in names}
+    parts = {name: {"type": "object", "properties": every} for name in names}
+    assert normalise_tool(_tool({"$defs": parts, "properties": every}))
+
+
 def _task(parent: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": {"title": {"type": "string"}, "parent": parent}, "required": ["title"]}
 
