@@ -7,7 +7,7 @@ that lead nowhere or in a circle, patterns that are none, numbers that JSON cann
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
@@ -20,6 +20,7 @@ from grammars.pointer import UnresolvedRef, child, map_subschemas, resolve, same
 
 MAX_DEPTH = 64  # objects and lists within each other: whatever reads a schema goes down into it
 MAX_REACH = 512  # schemas within each other, $ref followed: grammars are built and compiled by going down, too
+MAX_READINGS = 4096  # schemas that look at one value, each time that one is led to: all may have to be tried
 
 # The library would judge a `pattern` by Python's `re`, which reads another language.
 _NAMED = ("$defs", "definitions")
@@ -61,55 +62,79 @@ def check_schema(schema: dict[str, Any], owner: str) -> None:
     except SchemaError as error:
         raise InvalidSchema(f"{owner}: parameters at {child('#', *error.absolute_path)}: {error.message}") from None
     _check_parts(schema, schema, "#", owner)
-    if _reach(schema) > MAX_REACH:
-        raise InvalidSchema(
-            f"{owner}: parameters hold each other, through $ref, in more than {MAX_REACH} levels; "
-            "make the chain shorter"
-        )
     parts = list(walk(schema))
     if any("unevaluatedProperties" in part for part in parts) and any("patternProperties" in part for part in parts):
         raise InvalidSchema(
             f"{owner}: parameters with both patternProperties and unevaluatedProperties are not supported; "
             "write additionalProperties instead of the latter"
         )
-    done: set[int] = set()
-    if any(_leads_back(part, schema, frozenset(), done) for part in parts):
+    levels = _Following(lambda part: _within(part, schema), lambda after: 1 + max(after, default=0))
+    if levels.of(schema) > MAX_REACH:
+        raise InvalidSchema(
+            f"{owner}: parameters hold each other, through $ref, in more than {MAX_REACH} levels; "
+            "make the chain shorter"
+        )
+    readings = _readings(schema)
+    for part in parts:
+        readings.of(part)
+    if readings.leads_back:
         raise InvalidSchema(f"{owner}: parameters have a $ref that leads back to itself for the same value")
 
 
-def _leads_back(part: Any, root: dict[str, Any], above: frozenset[int], done: set[int]) -> bool:
-    """Whether reading a value by this schema would never end. `done`: schemas known not to."""
-    if not isinstance(part, Mapping) or id(part) in done:
-        return False
-    if id(part) in above:
-        return True
-    if any(_leads_back(sub, root, above | {id(part)}, done) for sub in same_value(part, root)):
-        return True
-    done.add(id(part))
-    return False
+def check_readings(schema: dict[str, Any], owner: str) -> None:
+    """Refuse a normalised schema that would have to be held against one value more often than there is time for."""
+    if max(map(_readings(schema).of, walk(schema))) > MAX_READINGS:
+        raise InvalidSchema(
+            f"{owner}: parameters have alternatives of alternatives, through $ref, more than {MAX_READINGS:,} for one "
+            "value; write fewer"
+        )
 
 
-def _reach(root: dict[str, Any]) -> int:
-    """How many schemas lead on from one to the next at most, with no regard to those that lead back.
+def _readings(schema: dict[str, Any]) -> _Following:
+    return _Following(lambda part: same_value(part, schema), lambda after: 1 + sum(after))
+
+
+class _Following:
+    """A number for each schema, joined from the numbers of those that follow it; where they lead back, of the others.
 
     Without recursion, which is what many levels make impossible.
     """
-    known: dict[int, int] = {}
-    open_: list[tuple[Mapping[str, Any], Iterator[Any]]] = [(root, _next(root, root))]
-    above = {id(root)}
-    while open_:
-        part, following = open_[-1]
-        if (sub := next(following, None)) is None:
-            open_.pop()
-            above.discard(id(part))
-            known[id(part)] = 1 + max((known.get(id(each), 0) for each in _next(part, root)), default=0)
-        elif isinstance(sub, Mapping) and id(sub) not in known and id(sub) not in above:
-            open_.append((sub, _next(sub, root)))
-            above.add(id(sub))
-    return known[id(root)]
+
+    def __init__(
+        self,
+        following: Callable[[Mapping[str, Any]], Iterator[Any]],
+        join: Callable[[Sequence[int]], int],
+    ) -> None:
+        self._following, self._join = following, join
+        self._known: dict[int, int] = {}
+        self.leads_back = False
+
+    def of(self, start: Mapping[str, Any]) -> int:
+        if id(start) not in self._known:
+            self._go_down(start)
+        return self._known[id(start)]
+
+    def _go_down(self, start: Mapping[str, Any]) -> None:
+        path = [(start, self._after(start))]
+        above = {id(start)}
+        while path:
+            part, left = path[-1]
+            sub = next((each for each in left if id(each) not in self._known), None)
+            if sub is None:
+                path.pop()
+                above.discard(id(part))
+                self._known[id(part)] = self._join([self._known.get(id(each), 0) for each in self._after(part)])
+            elif id(sub) in above:
+                self.leads_back = True
+            else:
+                path.append((sub, self._after(sub)))
+                above.add(id(sub))
+
+    def _after(self, part: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        return (sub for sub in self._following(part) if isinstance(sub, Mapping))
 
 
-def _next(part: Mapping[str, Any], root: dict[str, Any]) -> Iterator[Any]:
+def _within(part: Mapping[str, Any], root: dict[str, Any]) -> Iterator[Any]:
     """What a reader of this schema goes on with. What only has a name yet waits for a $ref."""
     found: list[Any] = [resolve(part["$ref"], root)] if "$ref" in part else []
 

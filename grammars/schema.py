@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grammars.alternatives import is_reference
-from grammars.check import check_schema, check_values
+from grammars.check import check_readings, check_schema, check_values
 from grammars.errors import InvalidSchema
 from grammars.merge import ANNOTATIONS, Unmergeable, inline, merge
 from grammars.pointer import IN_PLACE_LIST, IN_PLACE_SINGLE, Schema, map_subschemas, resolve, walk
@@ -90,6 +90,7 @@ def normalise_parameters(given: Any, owner: str = "schema") -> dict[str, Any]:
     if isinstance(closed, bool):
         raise InvalidSchema(f"{owner}: parameters at # contradict themselves; no arguments can satisfy them")
     closed.setdefault("required", [])
+    check_readings(closed, owner)
     return closed
 
 
