@@ -127,7 +127,7 @@ class Ours:
         started = time.perf_counter()
         compiled = backend.compile(case.root)
         seconds = time.perf_counter() - started
-        self._compiled[case.id] = compiled, _n_leading(compiled) if self._forced else 1
+        self._compiled[case.id] = compiled, n_leading(compiled) if self._forced else 1
         return seconds
 
     def run(self, prompted: Prompted, n_tokens: int) -> Run:
@@ -227,7 +227,7 @@ def _answer(runtime: LlamaRuntime, request: Request) -> Generation:
             return finished.generation
 
 
-def _n_leading(compiled: Compiled) -> int:
+def n_leading(compiled: Compiled) -> int:
     """Tokens that are there as soon as the first one is."""
     constraint, n_tokens = compiled.start(), 0
     while forced := constraint.forced():

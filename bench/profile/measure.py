@@ -18,12 +18,13 @@ from statistics import median
 
 import numpy as np
 
-from bench.perf.methods import FORCED, FREE, UNFORCED, Ours, Prompted, Run
+from bench.perf.methods import FORCED, FREE, UNFORCED, Ours, Prompted, Run, n_leading
 from bench.perf.workload import load_workload
-from bench.profile.values import Buffer, Job, Memory, Profiled, Rate
+from bench.profile.values import FORCED_BATCHED, FREE_BATCHED, Buffer, Job, Memory, Profiled, Rate
 from engine.constraint import backend
+from engine.constraint.protocol import Compiled
 from engine.decoder import LlamaRuntime
-from engine.errors import OutOfMemory, ToolgaugeError
+from engine.errors import ToolgaugeError
 from engine.llama import BufferSize, Context, ContextParams, Model, build_info, load_model
 from engine.llama.params import default_threads
 from engine.meter import Meter, make_meter
@@ -75,7 +76,7 @@ class _Profiler:
             self._note_memory(runtime.context)
         for done, n_slots in enumerate(self.job.batches):
             self.progress(0.65 + 0.35 * done / len(self.job.batches))
-            self.rates.append(self._batched(n_slots))
+            self.rates += (self._batched(n_slots, constrained=way) for way in (False, True))
 
     @contextmanager
     def _runtime(self, n_ctx: int, n_slots: int) -> Iterator[LlamaRuntime]:
@@ -129,36 +130,43 @@ class _Profiler:
         for method in methods:
             yield _stream(method.name, runs[method.name], spent[method.name], problems.get(method.name, ""))
 
-    def _batched(self, n_slots: int) -> Rate:
-        what = "free, batched"
+    def _batched(self, n_slots: int, *, constrained: bool) -> Rate:
+        what = FORCED_BATCHED if constrained else FREE_BATCHED
         n_ctx = _BATCH_PROMPT + self.job.n_tokens + _SPARE
         try:
+            engine = backend("llguidance", self.model) if constrained else None
+            compiled = engine.compile(load_workload().cases[0].root) if engine else None
             with self._runtime(n_ctx, n_slots) as runtime:
-                self._answers(runtime, n_slots)
+                self._answers(runtime, compiled)
                 before = self.meter.read().joules
-                rates = [self._answers(runtime, n_slots) for _ in range(self.job.repetitions)]
+                timed = [self._answers(runtime, compiled) for _ in range(self.job.repetitions)]
                 spent = _between(before, self.meter.read().joules)
-                joules = _per_token([spent], n_slots * self.job.n_tokens * self.job.repetitions)
-                self._note_memory(runtime.context)
-        except OutOfMemory as error:
+                if not constrained:
+                    self._note_memory(runtime.context)
+        except ToolgaugeError as error:
             return Rate(what, n_slots, (), problem=str(error))
-        return Rate(what, n_slots, tuple(rates), joules=joules)
+        joules = _per_token([spent], sum(n_written for n_written, _ in timed))
+        return Rate(what, n_slots, tuple(rate for _, rate in timed), joules=joules)
 
-    def _answers(self, runtime: LlamaRuntime, n_slots: int) -> float:
-        """Tokens per second of all answers together, from the first one's first token to the last one's last.
+    def _answers(self, runtime: LlamaRuntime, compiled: Compiled | None = None) -> tuple[int, float]:
+        """Tokens written, and those per second of all together, from the first one's first to the last one's last.
 
-        What it takes until all of them have begun is in it, and their first tokens are not counted.
+        What it takes until all have begun is in the time, and what comes together with first tokens is not counted.
         """
-        for number, prompt in enumerate([self._random_prompt(_BATCH_PROMPT) for _ in range(n_slots)]):
-            runtime.submit(Request(number, prompt, limits=Limits(answer=self.job.n_tokens)))
-        n_tokens, begun, ended = 0, inf, 0.0  # seconds since all were submitted
+        limits = Limits(answer=self.job.n_tokens)
+        for number in range(runtime.n_slots):
+            prompt = self._random_prompt(_BATCH_PROMPT)
+            runtime.submit(Request(number, prompt, compiled=compiled, limits=limits))
+        n_first = n_leading(compiled) if compiled else 1
+        n_written, n_timed, begun, ended = 0, 0, inf, 0.0  # seconds since all were submitted
         while runtime.n_pending:
             for finished in runtime.step():
                 if finished.generation is None or (first := finished.generation.timings.ttft_s) is None:
                     raise ToolgaugeError(finished.error or "no answer came")
-                n_tokens += len(finished.generation.tokens) - 1
+                n_written += len(finished.generation.tokens)
+                n_timed += max(0, len(finished.generation.tokens) - n_first)
                 begun, ended = min(begun, first), max(ended, first + finished.generation.timings.decode_s)
-        return n_tokens / (ended - begun)
+        return n_written, n_timed / (ended - begun)
 
     # Memory
 

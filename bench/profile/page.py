@@ -12,7 +12,7 @@ from bench.fit.predict import settings_of
 from bench.perf.methods import FORCED, FREE, UNFORCED
 from bench.perf.spread import middle
 from bench.profile.profiler import Asked
-from bench.profile.values import Job, Memory, Profiled, Rate
+from bench.profile.values import FORCED_BATCHED, FREE_BATCHED, Job, Memory, Profiled, Rate
 from bench.report.document import Block, Cell, Column, Heading, Table, Text, cell
 from engine.memory import CannotPredict, Estimate, Predictor
 from engine.shapes.mix import header
@@ -23,7 +23,8 @@ _WORDS = {
     FREE: "one answer, free",
     FORCED: "one answer, constrained (llguidance)",
     UNFORCED: "one answer, constrained, nothing forced",
-    "free, batched": "answers at a time, free",
+    FREE_BATCHED: "answers at a time, free",
+    FORCED_BATCHED: "answers at a time, constrained (llguidance)",
 }
 _KINDS = (("model", "weights"), ("kv", "KV cache"), ("rs", "state"), ("compute", "compute"), ("output", "output"))
 
@@ -74,7 +75,7 @@ def _speed(job: Job, rates: Sequence[Rate]) -> Table:
 
 def _name(rate: Rate) -> str:
     words = _WORDS[rate.what]
-    return f"{rate.n_slots} {words}" if rate.what == "free, batched" else words
+    return f"{rate.n_slots} {words}" if rate.what in (FREE_BATCHED, FORCED_BATCHED) else words
 
 
 def _rate_row(rate: Rate, free: float | None) -> tuple[Cell, ...]:

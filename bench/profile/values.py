@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from engine.llama.params import ContextParams, LoadParams
+
+FREE_BATCHED: Final = "free, batched"
+FORCED_BATCHED: Final = "llguidance, batched"
 
 
 @dataclass(frozen=True, slots=True)

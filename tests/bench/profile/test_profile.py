@@ -17,7 +17,7 @@ from bench.perf.workload import load_workload
 from bench.profile import measure, page, profiler
 from bench.profile.measure import _Profiler
 from bench.profile.profiler import Asked, profile_shape
-from bench.profile.values import Job, Profiled
+from bench.profile.values import FORCED_BATCHED, FREE_BATCHED, Job, Profiled
 from engine.constraint import backend
 from engine.errors import ConstraintError, ToolgaugeError
 from engine.llama import Model, load_model
@@ -63,8 +63,10 @@ def test_everything_is_measured_and_the_file_is_gone(profiled: tuple[Asked, Job,
         (FREE, 1),
         (FORCED, 1),
         (UNFORCED, 1),
-        ("free, batched", 1),
-        ("free, batched", 3),
+        (FREE_BATCHED, 1),
+        (FORCED_BATCHED, 1),
+        (FREE_BATCHED, 3),
+        (FORCED_BATCHED, 3),
     ]
     for rate in found.rates:
         assert not rate.problem
@@ -95,6 +97,7 @@ def test_the_page_says_what_was_measured_and_that_accuracy_was_not(profiled: tup
     assert "Accuracy is not measured" in text
     assert "| one answer, constrained (llguidance)" in text
     assert "| 3 answers at a time, free" in text
+    assert "| 3 answers at a time, constrained (llguidance)" in text
     assert "| 1 x 1,024        | host " in text
     assert "nothing is extrapolated" not in text
     cut = markdown.render(page.document(replace(wanted, n_layers=1), job, found, SOURCE))
@@ -205,6 +208,8 @@ def test_no_answer_is_called_constrained_without_its_constraint(
         profiler = profiler_of(model, job)
         with profiler._runtime(1024, 1) as runtime:
             rates = {rate.what: rate for rate in profiler._streams(runtime)}
+        together = profiler._batched(2, constrained=True)
+    assert bool(together.problem) == (n_built == 0)
     assert len(rates[FREE].tok_per_s) == 2 * job.repetitions
     for name in (FORCED, UNFORCED):
         assert len(rates[name].tok_per_s) == n_built * job.repetitions
@@ -218,7 +223,7 @@ def test_answers_at_a_time_last_from_the_first_ones_beginning_to_the_last_ones_e
         SimpleNamespace(tokens=(1,) * 11, timings=Timings(ttft_s=first, decode_s=1.0)) for first in (0.1, 0.2, 0.6)
     ]
     waiting = [[Finished(number, cast(Any, generation))] for number, generation in enumerate(ended)]
-    runtime = SimpleNamespace(submit=lambda _request: None, step=lambda: waiting.pop())
+    runtime = SimpleNamespace(n_slots=3, submit=lambda _request: None, step=lambda: waiting.pop())
     model = SimpleNamespace(n_vocab=N_TOKENS, vocabulary=lambda: SimpleNamespace(eog=()))
     profiler = profiler_of(model, job_for(asked(tmp_path)))
 
@@ -227,5 +232,6 @@ def test_answers_at_a_time_last_from_the_first_ones_beginning_to_the_last_ones_e
         def n_pending(self) -> int:
             return len(waiting)
 
-    rate = profiler._answers(cast(Any, Pending(**vars(runtime))), 3)
+    n_written, rate = profiler._answers(cast(Any, Pending(**vars(runtime))))
+    assert n_written == 33
     assert rate == pytest.approx(30 / (1.6 - 0.1))
