@@ -43,6 +43,17 @@ class Spread:
     n: int
 
 
+@dataclass(frozen=True, slots=True)
+class Middle:
+    """A median of `n` values, and the interval that covers the true one with `confidence`."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+    confidence: float
+
+
 def count_pairs(old: Sequence[bool], new: Sequence[bool]) -> Pairs:
     """Of two verdicts for each case, in the same order."""
     both = list(zip(old, new, strict=True))
@@ -77,22 +88,6 @@ def paired_interval(pairs: Pairs, confidence: float = CONFIDENCE) -> Interval:
     if pairs.n == 0:
         return Interval(-1.0, 1.0)
     return _score_interval(pairs.rescued, pairs.broken, pairs.n, _z(confidence))
-
-
-def paired_bootstrap(
-    differences: Sequence[float], *, seed: int = 0, n_resamples: int = 10_000, confidence: float = CONFIDENCE
-) -> Interval:
-    """Percentile interval of the mean of per-case differences; for measures that are not right or wrong."""
-    import numpy as np
-
-    if not differences:
-        raise ValueError("there are no differences to resample")
-    # resampling cases is drawing how often each distinct value occurs
-    values, counts = np.unique(np.asarray(differences, dtype=float), return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(len(differences), counts / len(differences), size=n_resamples)
-    means = drawn @ values / len(differences)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(low), float(high))
 
 
 def grouped_bootstrap(
@@ -155,8 +150,32 @@ def spread(values: Sequence[float]) -> Spread | None:
     """None where there are no values: no time is not a time of 0."""
     if not values:
         return None
-    middle = median(values)
-    return Spread(middle, median(abs(value - middle) for value in values), len(values))
+    centre = median(values)
+    return Spread(centre, median(abs(value - centre) for value in values), len(values))
+
+
+def middle(values: Sequence[float]) -> Middle | None:
+    """None where there are no values.
+
+    The interval lies between two of the values, chosen by counting how many fall on either side, so nothing is
+    supposed about their distribution. Fewer than six values cannot reach 95%: theirs is the whole range.
+    """
+    if not values:
+        return None
+    ordered = sorted(values)
+    n = len(ordered)
+    outside = 0  # values left out at either end
+    while _covered(n, outside + 1) >= CONFIDENCE:
+        outside += 1
+    return Middle(median(ordered), ordered[outside], ordered[n - 1 - outside], n, _covered(n, outside))
+
+
+def _covered(n: int, outside: int) -> float:
+    """How surely the median of the distribution lies between the values that are left."""
+    if 2 * outside >= n:
+        return 0.0
+    n_ways: int = 2**n
+    return 1 - 2 * sum(math.comb(n, below) for below in range(outside + 1)) / n_ways
 
 
 def _z(confidence: float) -> float:
@@ -188,8 +207,8 @@ def _score(up: float, down: float, n: float, difference: float) -> float:
 def _bisect(is_below: Callable[[float], bool], low: float, high: float) -> float:
     """The point from which `is_below` no longer holds."""
     for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if is_below(middle) else (low, middle)
+        between = (low + high) / 2
+        low, high = (between, high) if is_below(between) else (low, between)
     return (low + high) / 2
 
 
@@ -200,6 +219,6 @@ def _smallest(is_enough: Callable[[int], bool]) -> int:
         high *= 2
     low = high // 2
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle, high)
+        between = (low + high) // 2
+        low, high = (low, between) if is_enough(between) else (between, high)
     return high

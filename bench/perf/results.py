@@ -25,8 +25,8 @@ from bench.perf.methods import (
     FREE,
     LLAMA_BENCH,
 )
-from bench.perf.spread import CONFIDENCE, Middle, middle
 from bench.perf.texts import VERDICTS, Verdict
+from bench.stats import CONFIDENCE, Middle, middle
 
 Answer = Literal["yes", "no", "cannot tell"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from bench.numbers import MISSING, duration, plural, rate, share, significant
 from bench.perf.measure import Measured
 from bench.perf.results import Claim, MethodResult, Results, TextResult
-from bench.perf.spread import Middle
 from bench.perf.texts import VERDICTS
 from bench.report.document import Cell, Column, Document, Heading, Table, Text, Tone, cell
+from bench.stats import Middle
 
 
 def document(results: Results, measured: Measured, about: str, warnings: Sequence[str] = ()) -> Document:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.perf.results import Claim
-from bench.perf.spread import Middle, middle
 from bench.perf.whole_suite import OURS, THEIRS, TOGETHER, Item, Measured, Share, Side, Step
+from bench.stats import Middle, middle
 
 APART: Final = "all modes, one after the other"
 AT_LEAST: Final = 4.0  # times as fast as theirs, all modes together

@@ -8,10 +8,10 @@ from typing import Any
 
 from bench.numbers import MISSING, count, duration, plural, ratio
 from bench.perf.results import Claim
-from bench.perf.spread import Middle
 from bench.perf.whole_figures import Row, SideFigures, Texts, WholeResults
 from bench.perf.whole_suite import Measured, Share
 from bench.report.document import Cell, Column, Document, Heading, Table, Text, Tone, cell
+from bench.stats import Middle
 
 _DIFFERS = (
     "Ours: the accuracy pass of a run: several answers at a time, in the order of a run, constraints and what they "

@@ -10,10 +10,10 @@ from bench import numbers
 from bench.fit.footprint import on_host
 from bench.fit.predict import settings_of
 from bench.perf.methods import FORCED, FREE, UNFORCED
-from bench.perf.spread import middle
 from bench.profile.profiler import Asked
 from bench.profile.values import FORCED_BATCHED, FREE_BATCHED, Job, Memory, Profiled, Rate
 from bench.report.document import Block, Cell, Column, Heading, Table, Text, cell
+from bench.stats import middle
 from engine.memory import CannotPredict, Estimate, Predictor
 from engine.shapes.mix import header
 

@@ -7,6 +7,7 @@ nothing, so it is no reference either.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from statistics import median
 
 from bench import stats
 from bench.modes import MODES
@@ -51,7 +52,23 @@ def paired(group: Sequence[Judged]) -> Iterator[Paired]:
             difference=pairs.difference,
             p=stats.mcnemar(pairs),
             setting=row.cell.model.setting,
+            first_call=_times_as_long(base, row),
         )
+
+
+def _times_as_long(free: Judged, constrained: Judged) -> stats.Middle | None:
+    """One ratio a case, of the medians of its repetitions: those of one case say the same once more."""
+    before, after = _first_calls(free), _first_calls(constrained)
+    return stats.middle([after[case_id] / before[case_id] for case_id in before if case_id in after])
+
+
+def _first_calls(judged: Judged) -> dict[str, float]:
+    """Seconds until the first complete call, by case."""
+    by_case: dict[str, list[float]] = {}
+    for sample in judged.samples:
+        if sample.ttfc_s:
+            by_case.setdefault(sample.case_id, []).append(sample.ttfc_s)
+    return {case_id: median(times) for case_id, times in by_case.items()}
 
 
 def _shared(old: Right, new: Right) -> tuple[list[bool], list[bool]]:

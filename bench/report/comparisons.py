@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bench import numbers
 from bench.report.document import Cell, Column, Table, Tone, cell
-from bench.report.layout import right
+from bench.report.layout import DASH, right
 from bench.report.values import KvRung, Paired, Row, Rung, Verdict
+from bench.stats import Middle
 
 _VERDICT_TONES: dict[Verdict, Tone] = {"not worse": "good", "cannot tell": "warn", "worse": "bad"}
 _SIGNIFICANT = 0.05
+_FEW = 6  # values of which no two cover their median with 95%
 
 
 def paired(pairs: Sequence[Paired]) -> Table:
     backends = {pair.backend for pair in pairs}
     settings = _settings(pairs)
+    timed = any(pair.first_call for pair in pairs)
     rows = []
     for pair in pairs:
         label = f"{pair.free} -> {pair.constrained.partition('.')[2]}"
@@ -33,6 +36,7 @@ def paired(pairs: Sequence[Paired]) -> Table:
                 cell(numbers.count(pair.same_wrong)),
                 cell(numbers.points(pair.difference), "strong" if pair.p < _SIGNIFICANT else "plain"),
                 cell(numbers.p_value(pair.p)),
+                *([_times(pair.first_call)] if timed else []),
             )
         )
     return Table(
@@ -44,12 +48,34 @@ def paired(pairs: Sequence[Paired]) -> Table:
                 right(name, "counts")
                 for name in ("n", "rescued", "broken", "same,\nright", "same,\nwrong", "points", "p")
             ),
+            *([right("first call", "time")] if timed else []),
         ),
         tuple(rows),
         title="Does constraining help? The same cases, free and constrained",
         n_group=1,
-        notes=("rescued: wrong when free, right when constrained; p: exact McNemar test",),
+        notes=(
+            "rescued: wrong when free, right when constrained; p: exact McNemar test",
+            *([_timed_note(pairs)] if timed else []),
+        ),
     )
+
+
+def _times(found: Middle | None) -> Cell:
+    if found is None:
+        return DASH
+    text = f"{found.median:.2f}x"
+    if found.n < _FEW:
+        return cell(text)
+    is_certain = not found.low <= 1 <= found.high
+    return cell(f"{text} ({found.low:.2f}-{found.high:.2f})", "strong" if is_certain else "plain")
+
+
+def _timed_note(pairs: Sequence[Paired]) -> str:
+    counts = [pair.first_call.n for pair in pairs if pair.first_call]
+    low, high = min(counts), max(counts)
+    cases = numbers.plural(high, "case") if low == high else f"{low}-{high} cases"
+    few = "" if min(counts) >= _FEW else f"; of fewer than {_FEW} there is no interval"
+    return f"first call: how many times as long it takes, constrained; median over {cases} with a call both ways{few}"
 
 
 def ladder(rungs: Sequence[Rung], rows: Sequence[Row]) -> Table:

@@ -21,7 +21,7 @@ from bench.report.details.order import Order
 from bench.report.details.recovery import Recovery
 from bench.report.details.repairs import Repairs
 from bench.report.details.truncation import Truncation
-from bench.stats import Spread
+from bench.stats import Middle, Spread
 from engine.types import Finding
 
 SCHEMA = "toolgauge.report/2"
@@ -115,6 +115,7 @@ class Paired:
     difference: float
     p: float  # exact McNemar
     setting: str = ""
+    first_call: Middle | None = None  # how many times as long it takes, over the cases timed with a call in both modes
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from bench.stats import (
     holm,
     is_not_inferior,
     mcnemar,
-    paired_bootstrap,
     paired_interval,
     spread,
     wilson,
@@ -159,17 +158,6 @@ def test_a_loss_of_exactly_the_margin_is_settled_by_showing_it(n: int) -> None:
 def test_a_margin_has_to_leave_room() -> None:
     with pytest.raises(ValueError, match="greater than 0"):
         cases_to_settle(Pairs(40, 0, 0), 0)
-
-
-def test_the_bootstrap_agrees_with_the_library_s() -> None:
-    differences = np.random.default_rng(5).choice([-1.0, 0.0, 0.5, 1.0], size=80, p=[0.1, 0.6, 0.1, 0.2]).tolist()
-    ours = paired_bootstrap(differences, seed=3)
-    theirs = stats.bootstrap((differences,), np.mean, n_resamples=5000, method="percentile", rng=4).confidence_interval
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
-    assert paired_bootstrap(differences, seed=3) == ours
-    assert paired_bootstrap([0.25] * 7) == Interval(0.25, 0.25)
-    with pytest.raises(ValueError, match="no differences"):
-        paired_bootstrap([])
 
 
 def test_a_mean_over_groups_varies_as_the_groups_do() -> None:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from bench.perf.measure import Measured, Missing, Sample, Settings
 from bench.perf.methods import BINDING_FREE, BINDING_GRAMMAR, FORCED, FREE, UNFORCED, Run
 from bench.perf.results import Claim, ratio, summarise
-from bench.perf.spread import Middle, middle
 from bench.perf.texts import Comparison
 from bench.perf.workload import load_workload
+from bench.stats import Middle, middle
 
 
 @pytest.mark.parametrize(

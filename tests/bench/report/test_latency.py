@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bench.report import csv, html, markdown, tables, terminal
+from bench.report import compare, comparisons, csv, html, markdown, tables, terminal
 from bench.report.build import build
 from bench.report.details.latency import Latency, measure
 from bench.report.judged import Judged, judged
@@ -21,7 +21,7 @@ from bench.results.store import Store
 from bench.run.config import LatencySettings
 from bench.run.execute import execute
 from bench.run.loading import open_model
-from bench.stats import Spread
+from bench.stats import Middle, Spread
 from tests.bench import samples
 from tests.bench.scripted import PROVENANCE, plan_of
 from tests.bench.stored import RIGHT, stored_run
@@ -192,3 +192,41 @@ def test_what_was_not_measured_is_a_dash() -> None:
         assert {each.text for each in table.rows[1][2:]} == {"-"}
     assert [table.title for table in tables.DETAILS["latency"][1]([bare])] == ["Until the first token, name and call"]
     assert tables.DETAILS["latency"][1]([replace(bare, latency=None)]) == []
+
+
+def test_free_and_constrained_first_calls_are_compared_within_each_case(blank: Judged) -> None:
+    """Repetitions are one value, their median; a case without a call in either mode is no case of both."""
+    free = replace(
+        blank,
+        samples=(
+            *(sample(case_id="a", repetition=n, ttfc_s=seconds) for n, seconds in enumerate((1.0, 2.0, 9.0))),
+            sample(case_id="b", ttfc_s=10.0),
+            sample(case_id="c", ttfc_s=None),
+            sample(case_id="d", ttfc_s=1.0),
+        ),
+    )
+    schema = replace(blank.cell, mode="native.schema", backend="llguidance")
+    seconds = {"a": 1.0, "b": 9.0, "c": 4.0, "d": None}
+    constrained = replace(
+        blank, cell=schema, samples=tuple(sample(case_id=case_id, ttfc_s=took) for case_id, took in seconds.items())
+    )
+    (pair,) = compare.paired([free, constrained])
+    assert pair.first_call == Middle(pytest.approx(0.7), 0.5, 0.9, 2, 0.5)
+    (pair,) = compare.paired([replace(free, samples=()), constrained])
+    assert pair.first_call is None
+
+
+def test_the_time_that_a_constraint_takes_or_saves_stands_beside_what_it_rescued() -> None:
+    (section,) = samples.report().sections
+    untimed, saved, unsure, few = section.paired[:4]
+    pairs = (
+        untimed,
+        replace(saved, first_call=Middle(0.8, 0.7, 0.955, 10, 0.979)),
+        replace(unsure, first_call=Middle(1.02, 0.9, 1.2, 10, 0.979)),
+        replace(few, first_call=Middle(1.5, 1.25, 2.0, 3, 0.75)),
+    )
+    table = comparisons.paired(pairs)
+    assert [row[-1].text for row in table.rows] == ["-", "0.80x (0.70-0.95)", "1.02x (0.90-1.20)", "1.50x"]
+    assert [row[-1].tone for row in table.rows][1:3] == ["strong", "plain"]
+    assert "median over 3-10 cases with a call both ways; of fewer than 6 there is no interval" in table.notes[-1]
+    assert "first call" not in [column.header for column in comparisons.paired(section.paired).columns]
