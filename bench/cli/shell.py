@@ -26,6 +26,7 @@ class Exit(IntEnum):
     OK = 0
     ERRORED_ITEMS = 1  # the run finished, and some items could not be scored
     USAGE = 2  # a person's mistake, or something missing on this machine
+    REGRESSION = 3  # what `compare --fail-if` was to find
     INTERRUPTED = 130
 
 

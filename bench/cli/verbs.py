@@ -37,6 +37,7 @@ VERBS: Final = {
         Verb("pull", MEASURE, "Get a suite that is not bundled into the cache, checked against pinned checksums."),
         Verb("suite", MEASURE, "Write, check and read suites of cases."),
         Verb("report", READ, "Print what a run found: accuracy, constraint, speed and memory for each level and mode."),
+        Verb("compare", READ, "Say what changed between two runs, on the same cases, and whether it can be told."),
         Verb("show", READ, "Print one case of a run: prompt, raw output, parse, verdict."),
         Verb("ls", READ, "List runs, models, suites or formats."),
         Verb("score", READ, "Judge a run's stored answers with this version's scorer; old verdicts are kept."),

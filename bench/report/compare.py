@@ -52,13 +52,13 @@ def paired(group: Sequence[Judged]) -> Iterator[Paired]:
             difference=pairs.difference,
             p=stats.mcnemar(pairs),
             setting=row.cell.model.setting,
-            first_call=_times_as_long(base, row),
+            first_call=times_as_long(base, row),
         )
 
 
-def _times_as_long(free: Judged, constrained: Judged) -> stats.Middle | None:
-    """One ratio a case, of the medians of its repetitions: those of one case say the same once more."""
-    before, after = _first_calls(free), _first_calls(constrained)
+def times_as_long(reference: Judged, row: Judged) -> stats.Middle | None:
+    """Until the first call. One ratio a case, of the medians of its repetitions: those say the same once more."""
+    before, after = _first_calls(reference), _first_calls(row)
     return stats.middle([after[case_id] / before[case_id] for case_id in before if case_id in after])
 
 
@@ -144,13 +144,13 @@ def _rung(found: Comparison, decision: Decision, row: Judged, quant: str) -> Run
         high=found.interval.high,
         p=found.p_value,
         margin=decision.margin,
-        verdict=_VERDICTS[found.verdict],
+        verdict=VERDICTS[found.verdict],
         n_to_settle=found.n_to_settle,
         setting=row.cell.model.setting,
     )
 
 
-_VERDICTS: Mapping[Decided, Verdict] = {
+VERDICTS: Mapping[Decided, Verdict] = {
     Decided.NOT_WORSE: "not worse",
     Decided.WORSE: "worse",
     Decided.CANNOT_TELL: "cannot tell",

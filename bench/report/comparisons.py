@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bench import numbers
 from bench.report.document import Cell, Column, Table, Tone, cell
-from bench.report.layout import DASH, right
+from bench.report.layout import FEW, right, times
 from bench.report.values import KvRung, Paired, Row, Rung, Verdict
-from bench.stats import Middle
 
 _VERDICT_TONES: dict[Verdict, Tone] = {"not worse": "good", "cannot tell": "warn", "worse": "bad"}
 _SIGNIFICANT = 0.05
-_FEW = 6  # values of which no two cover their median with 95%
 
 
 def paired(pairs: Sequence[Paired]) -> Table:
@@ -36,7 +34,7 @@ def paired(pairs: Sequence[Paired]) -> Table:
                 cell(numbers.count(pair.same_wrong)),
                 cell(numbers.points(pair.difference), "strong" if pair.p < _SIGNIFICANT else "plain"),
                 cell(numbers.p_value(pair.p)),
-                *([_times(pair.first_call)] if timed else []),
+                *([times(pair.first_call)] if timed else []),
             )
         )
     return Table(
@@ -60,21 +58,11 @@ def paired(pairs: Sequence[Paired]) -> Table:
     )
 
 
-def _times(found: Middle | None) -> Cell:
-    if found is None:
-        return DASH
-    text = f"{found.median:.2f}x"
-    if found.n < _FEW:
-        return cell(text)
-    is_certain = not found.low <= 1 <= found.high
-    return cell(f"{text} ({found.low:.2f}-{found.high:.2f})", "strong" if is_certain else "plain")
-
-
 def _timed_note(pairs: Sequence[Paired]) -> str:
     counts = [pair.first_call.n for pair in pairs if pair.first_call]
     low, high = min(counts), max(counts)
     cases = numbers.plural(high, "case") if low == high else f"{low}-{high} cases"
-    few = "" if min(counts) >= _FEW else f"; of fewer than {_FEW} there is no interval"
+    few = "" if min(counts) >= FEW else f"; of fewer than {FEW} there is no interval"
     return f"first call: how many times as long it takes, constrained; median over {cases} with a call both ways{few}"
 
 

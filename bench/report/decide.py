@@ -50,7 +50,7 @@ class Comparison:
     n_unpaired: int  # cases that only one of the two has a verdict for
     difference: float
     interval: Interval
-    p_value: float  # adjusted over the ladder
+    p_value: float  # adjusted over all that were compared
     verdict: Verdict
     n_to_settle: int | None  # where nobody can tell: about how many cases would do
 
@@ -72,16 +72,23 @@ def decide(levels: Sequence[Level], *, margin: float = MARGIN, confidence: float
     if not 0 < margin < 1:
         raise ValueError("a margin is a rate between 0 and 1, such as 0.05 for five points")
     reference, *others = levels
-    pairs = [_pairs(reference, level) for level in others]
-    p_values = holm([mcnemar(pair) for pair in pairs])
-    comparisons = tuple(
-        _compare(reference, level, pair, p_value, margin, confidence)
-        for level, pair, p_value in zip(others, pairs, p_values, strict=True)
-    )
+    comparisons = compare([(reference, level) for level in others], margin=margin, confidence=confidence)
     not_worse = {c.level for c in comparisons if c.verdict is Verdict.NOT_WORSE}
     eligible = [reference, *(level for level in others if level.name in not_worse)]
     smallest = min(eligible, key=lambda level: level.size_bytes)
     return Decision(reference.name, margin, comparisons, smallest.name)
+
+
+def compare(
+    both: Sequence[tuple[Level, Level]], *, margin: float = MARGIN, confidence: float = CONFIDENCE
+) -> tuple[Comparison, ...]:
+    """Hold the second of each two against the first; the p-values are adjusted over all of them (Holm)."""
+    pairs = [_pairs(reference, level) for reference, level in both]
+    p_values = holm([mcnemar(pair) for pair in pairs])
+    return tuple(
+        _compare(reference, level, pair, p_value, margin, confidence)
+        for (reference, level), pair, p_value in zip(both, pairs, p_values, strict=True)
+    )
 
 
 def _pairs(reference: Level, level: Level) -> Pairs:

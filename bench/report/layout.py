@@ -10,13 +10,14 @@ from bench import numbers
 from bench.modes import NO_BACKEND
 from bench.rates import Rate
 from bench.report.document import Bar, Cell, Column, Table, Tone, cell
-from bench.stats import Spread
+from bench.stats import Middle, Spread
 
 if TYPE_CHECKING:
     from bench.report.values import Row
 
 CellMaker = Callable[["Row"], Sequence[Cell]]
 DASH = cell(numbers.MISSING, "dim")
+FEW = 6  # values of which no two cover their median with 95%
 _WIDE = 0.1  # an interval wider than this makes decimals of what is inside meaningless
 
 
@@ -115,6 +116,17 @@ def plain_rate(rate: Rate | None, tone: Tone = "plain") -> Cell:
 
 def median(spread: Spread | None, write: Callable[[float], str]) -> Cell:
     return cell(write(spread.median)) if spread else DASH
+
+
+def times(found: Middle | None) -> Cell:
+    """How many times as long, with an interval where there can be one; strong where it leaves 1 out."""
+    if found is None:
+        return DASH
+    text = f"{found.median:.2f}x"
+    if found.n < FEW:
+        return cell(text)
+    is_certain = not found.low <= 1 <= found.high
+    return cell(f"{text} ({found.low:.2f}-{found.high:.2f})", "strong" if is_certain else "plain")
 
 
 def value(text: str) -> Cell:

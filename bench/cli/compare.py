@@ -1,0 +1,166 @@
+"""`toolgauge compare`: two runs side by side, and an exit code for scripts that guard against a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.shell import OUTPUT, WHAT, Database, Exit, Json, emit, emit_json, examples, say
+
+if TYPE_CHECKING:
+    from bench.report.between import Between, Change
+    from bench.report.document import Block, Cell, Document, Table
+
+EXAMPLES = examples(
+    "toolgauge compare 3 5",
+    "toolgauge compare 3 last --fail-if worse",
+    "toolgauge compare 3 last --margin 2 --fail-if not-shown --json",
+)
+
+
+class FailIf(StrEnum):
+    WORSE = "worse"
+    NOT_SHOWN = "not-shown"
+
+
+def compare(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="The earlier run's number, or `last`.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="The later run's number, or `last`.")] = "last",
+    margin: Annotated[
+        float,
+        typer.Option(
+            metavar="POINTS",
+            min=0.1,
+            max=99,
+            help="A loss of so many percentage points matters.",
+            rich_help_panel=WHAT,
+        ),
+    ] = 5.0,
+    fail_if: Annotated[
+        FailIf | None,
+        typer.Option(
+            "--fail-if",
+            help="Exit with code 3 if a row is worse for certain; or (not-shown) if it is not shown to be not worse.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    db: Database = None,
+    as_json: Json = False,
+) -> None:
+    """Say what changed between two runs, on the same cases, and whether it can be told.
+
+    Rows of the same suite and mode are held against each other: those of the
+    same model and level, else of the same level, else the only ones there are.
+    """
+    from bench.report.between import between
+    from bench.results.store import Store
+    from grammars.errors import ToolgaugeError
+
+    with Store.read(db) as store:
+        first, second = store.run(before), store.run(after)
+        if first.id == second.id:
+            raise ToolgaugeError(f"both are run {first.id}; name two, `toolgauge ls runs` lists them")
+        found = between(store, first, second, margin / 100)
+    if as_json:
+        emit_json(found.to_json())
+    else:
+        emit(document(found))
+    failing = {FailIf.WORSE: found.worse, FailIf.NOT_SHOWN: found.not_shown}[fail_if] if fail_if else ()
+    if failing:
+        rows = ", ".join(f"{change.after.quant or change.after.model} in {change.mode}" for change in failing)
+        say(f"{'worse' if fail_if is FailIf.WORSE else 'not shown to be not worse'}: {rows}", "red")
+        raise typer.Exit(Exit.REGRESSION)
+
+
+def document(found: Between) -> Document:
+    """Build the page: what differs between the runs, then a table for each suite."""
+    from bench.report.document import Heading, Text
+
+    blocks: list[Block] = [Heading(f"Run {found.before} -> run {found.after}"), *_settings(found)]
+    for suite in dict.fromkeys(change.suite for change in found.changes):
+        blocks.append(_table(suite, [change for change in found.changes if change.suite == suite], found.margin))
+    if all(change.gained + change.lost == 0 for change in found.changes):
+        blocks.append(Text("No case changed.", "strong"))
+    blocks += [Text(f"Not compared: {sentence}.", "warn") for sentence in found.left_out]
+    return blocks
+
+
+def _settings(found: Between) -> Iterator[Block]:
+    from bench.report.document import Column, Table, Text, cell
+
+    if not found.settings:
+        yield Text("Settings, software and machine are the same.", "dim")
+        return
+    yield Table(
+        (Column("what differs"), Column(f"run {found.before}"), Column(f"run {found.after}")),
+        tuple((cell(name), cell(old), cell(new)) for name, (old, new) in found.settings.items()),
+    )
+
+
+def _table(suite: str, changes: Sequence[Change], margin: float) -> Table:
+    from bench import numbers
+    from bench.report.document import Column, Table, cell
+    from bench.report.layout import right, times
+
+    models = dict.fromkeys(_arrow(change.before.model, change.after.model) for change in changes)
+    with_quant = any(change.before.quant or change.after.quant for change in changes)
+    with_setting = any(change.before.setting or change.after.setting for change in changes)
+    timed = any(change.first_call for change in changes)
+    differing = any(change.differs for change in changes)
+    tones = {"not worse": "good", "cannot tell": "warn", "worse": "bad"}
+
+    def cells(change: Change) -> Iterator[Cell]:
+        if len(models) > 1:
+            yield cell(_arrow(change.before.model, change.after.model))
+        if with_quant:
+            yield cell(_arrow(change.before.quant or "-", change.after.quant or "-"), "strong")
+        if with_setting:
+            yield cell(_arrow(change.before.setting or "-", change.after.setting or "-"))
+        yield cell(change.mode)
+        yield cell(numbers.count(change.n))
+        yield from (cell(numbers.share(side.n_right / change.n)) for side in (change.before, change.after))
+        yield from (cell(numbers.count(change.gained)), cell(numbers.count(change.lost)))
+        yield cell(f"{numbers.points(change.difference)} ({numbers.points_interval(change.low, change.high)})")
+        yield cell(numbers.p_value(change.p))
+        yield cell(change.verdict, tones[change.verdict])  # type: ignore[arg-type]
+        if timed:
+            yield times(change.first_call)
+        if differing:
+            yield cell(", ".join(change.differs))
+
+    columns = (
+        *([Column("model")] if len(models) > 1 else []),
+        *([Column("quant")] if with_quant else []),
+        *([Column("setting")] if with_setting else []),
+        Column("mode"),
+        *(right(name, "counts") for name in ("n", "before", "after", "gained", "lost", "points", "p")),
+        Column("verdict", part="counts"),
+        *([right("first call", "time")] if timed else []),
+        *([Column("differs in", part="time")] if differing else []),
+    )
+    title = f"{suite}: {next(iter(models))}" if len(models) == 1 else suite
+    return Table(columns, tuple(tuple(cells(change)) for change in changes), title, 1, tuple(_notes(changes, margin)))
+
+
+def _notes(changes: Sequence[Change], margin: float) -> Iterator[str]:
+    from bench import numbers
+
+    yield (
+        f"gained: wrong before, right now; not worse: a loss of {margin * 100:g} points or more is ruled out; worse: a"
+        " loss is certain, of whatever size; p: exact McNemar test, Holm-adjusted over all rows"
+    )
+    needed = [change.n_to_settle for change in changes if change.n_to_settle]
+    if needed:
+        yield f"about {numbers.count(max(needed))} cases would settle what cannot be told here"
+    if any(change.first_call for change in changes):
+        yield (
+            "first call: how many times as long as before, the median over the timed cases with a call both times; two"
+            " runs are not interleaved, so what else the machine did is in it"
+        )
+
+
+def _arrow(before: str, after: str) -> str:
+    return after if before == after else f"{before} -> {after}"

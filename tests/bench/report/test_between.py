@@ -1,0 +1,134 @@
+"""Two runs side by side: which rows are held against each other, over which cases, and what is said to differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.report.between import Between, between
+from bench.results import writer
+from bench.results.judge import verdict
+from bench.results.store import Store
+from bench.run.plan import Plan, PlannedModel
+from engine.llama.params import ContextParams
+from grammars.errors import ToolgaugeError
+from tests.bench.scripted import PROVENANCE, fake, plan_of
+from tests.bench.stored import BROKEN, INVALID, RIGHT, WRONG, record
+
+Answers = Mapping[tuple[str, str], Sequence[str]]  # quant and mode -> the kinds of answer, case by case
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "results.db") as opened:
+        yield opened
+
+
+def level(quant: str, name: str = "tiny", **more: Any) -> PlannedModel:
+    return replace(fake(quant=quant), name=name, **more)
+
+
+def planned(folder: Path, answers: Answers, models: Sequence[PlannedModel] = (), **settings: Any) -> Plan:
+    quants, modes = (list(dict.fromkeys(place)) for place in zip(*answers, strict=True))
+    n_cases = max(map(len, answers.values()))
+    return plan_of(folder, models or [level(quant) for quant in quants], n_cases=n_cases, modes=modes, **settings)
+
+
+def stored(store: Store, plan: Plan, answers: Answers) -> int:
+    run_id = writer.begin_run(store, plan, PROVENANCE)
+    for cell, wanted in zip(store.cells(run_id), plan.cells, strict=True):
+        for item, kind in zip(wanted.items, answers[wanted.model.quant, wanted.mode.id], strict=False):
+            found = record(item.case, kind, constrained=wanted.mode.constrained)
+            writer.put_item(store, run_id, cell.id, item, found, scores=[verdict(item.case, found)])
+    writer.release(store, run_id, finished=True)
+    return run_id
+
+
+def compared(store: Store, first: int, second: int, margin: float = 0.05) -> Between:
+    found = between(store, store.run(str(first)), store.run(str(second)), margin)
+    json.dumps(found.to_json(), allow_nan=False)
+    return found
+
+
+OLD = {
+    ("F16", "native.free"): [RIGHT] * 90,
+    ("Q4", "native.free"): [RIGHT] * 80 + [WRONG] * 10,
+}
+NEW = {
+    ("F16", "native.free"): [RIGHT] * 90,
+    ("Q4", "native.free"): [WRONG] * 20 + [RIGHT] * 65 + [INVALID] * 5,
+}
+
+
+def test_each_level_is_held_against_itself_over_the_same_cases(store: Store, tmp_path: Path) -> None:
+    first, second = (stored(store, planned(tmp_path, answers), answers) for answers in (OLD, NEW))
+    found = compared(store, first, second)
+    assert (found.before, found.after) == (first, second)
+    same, lost = found.changes
+    assert (same.before.quant, same.after.quant, same.n, same.gained, same.lost) == ("F16", "F16", 90, 0, 0)
+    assert same.verdict == "not worse"
+    assert (lost.after.quant, lost.n, lost.gained, lost.lost, lost.verdict) == ("Q4", 90, 5, 20, "worse")
+    assert (lost.before.n_right, lost.after.n_right) == (80, 65)
+    assert found.worse == found.not_shown == (lost,)
+    assert lost.p == pytest.approx(2 * 0.0040773, rel=1e-3)  # exact McNemar of 5 and 20, twice: of two rows
+    assert compared(store, second, first).worse == ()
+    assert not found.settings
+    assert not found.left_out
+
+
+def test_only_cases_with_a_verdict_in_both_runs_count(store: Store, tmp_path: Path) -> None:
+    place = ("F16", "native.free")
+    old, new = {place: [RIGHT, RIGHT, BROKEN, WRONG]}, {place: [WRONG, BROKEN, RIGHT, WRONG]}
+    first, second = (stored(store, planned(tmp_path, answers), answers) for answers in (old, new))
+    (change,) = compared(store, first, second).changes
+    assert (change.n, change.gained, change.lost) == (2, 0, 1)
+    assert (change.before.n_right, change.after.n_right) == (1, 0)
+    assert change.verdict == "cannot tell"
+
+
+def test_another_model_or_level_is_compared_where_it_is_the_only_one(store: Store, tmp_path: Path) -> None:
+    old, new = {("F16", "native.free"): [RIGHT] * 3}, {("Q4", "native.free"): [RIGHT, RIGHT, WRONG]}
+    first = stored(store, planned(tmp_path, old), old)
+    other = level("Q4", "small", gguf_sha256="b" * 64, template="{{ other }}")
+    second = stored(store, planned(tmp_path, new, [other]), new)
+    (change,) = compared(store, first, second).changes
+    assert [(side.model, side.quant) for side in (change.before, change.after)] == [("tiny", "F16"), ("small", "Q4")]
+    assert change.differs == ("file", "chat template")
+
+
+def test_what_has_no_counterpart_is_said(store: Store, tmp_path: Path) -> None:
+    old = {("F16", "native.free"): [RIGHT], ("F16", "json.free"): [RIGHT]}
+    new = {("F16", "native.free"): [RIGHT], ("Q4", "native.free"): [RIGHT]}
+    first, second = (stored(store, planned(tmp_path, answers), answers) for answers in (old, new))
+    found = compared(store, first, second)
+    assert [(change.after.quant, change.mode) for change in found.changes] == [("F16", "native.free")]
+    assert found.left_out == (
+        "tiny Q4 in native.free on mine of run 2 has no counterpart in run 1",
+        "tiny F16 in json.free on mine of run 1 has no counterpart in run 2",
+    )
+
+
+def test_other_cases_under_the_same_name_are_not_compared(store: Store, tmp_path: Path) -> None:
+    answers = {("F16", "native.free"): [RIGHT] * 3}
+    first = stored(store, planned(tmp_path, answers), answers)
+    with store.transaction() as sql:
+        sql.execute("UPDATE cell SET suite_sha256 = 'other' WHERE run_id = ?", (first,))
+    second = stored(store, planned(tmp_path, answers), answers)
+    with pytest.raises(ToolgaugeError, match=r"nothing that could be compared: .* cases of mine are not the same"):
+        compared(store, first, second)
+
+
+def test_what_differs_between_the_runs_is_named(store: Store, tmp_path: Path) -> None:
+    answers = {("F16", "native.free"): [RIGHT] * 3}
+    plans = [
+        planned(tmp_path, answers, context=ContextParams(type_k=type_k, type_v=type_k)) for type_k in ("f16", "q8_0")
+    ]
+    first, second = (stored(store, plan, answers) for plan in plans)
+    found = compared(store, first, second)
+    assert found.settings == {"context.type_k": ("f16", "q8_0"), "context.type_v": ("f16", "q8_0")}
+    assert found.changes[0].differs == ("context settings",)

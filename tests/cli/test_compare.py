@@ -1,0 +1,63 @@
+"""`toolgauge compare`: a page for people, a document for programs, and a code for scripts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.cli.main import main
+from bench.cli.shell import Exit
+
+Captured = pytest.CaptureFixture[str]
+RUN = ["--suite", "quick", "--yes", "--no-report", "--no-latency", "--modes", "native.free,json.free"]
+
+
+@pytest.fixture
+def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> Path:
+    """Runs 1 and 2 of a script that is always right, and run 3 of one that never calls."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "results.db"
+    for model in ("perfect", "perfect", "silent"):
+        assert main(["run", f"fake:{model}", *RUN, "--new", "--db", str(path)]) == Exit.OK
+    capsys.readouterr()
+    return path
+
+
+def test_the_same_again_is_no_difference(db: Path, capsys: Captured) -> None:
+    assert main(["compare", "1", "2", "--db", str(db), "--fail-if", "worse"]) == Exit.OK
+    text = capsys.readouterr().out
+    assert "## Run 1 -> run 2" in text
+    assert "Settings, software and machine are the same." in text
+    assert "No case changed." in text
+    assert "quick: fake:perfect" in text
+
+
+def test_a_loss_is_a_code_of_its_own(db: Path, capsys: Captured) -> None:
+    assert main(["compare", "1", "--db", str(db)]) == Exit.OK
+    out = capsys.readouterr().out
+    assert "quick: fake:perfect -> fake:silent" in out
+    assert "| native.free | " in out
+    assert "| worse " in out
+    assert main(["compare", "1", "3", "--db", str(db), "--fail-if", "worse"]) == Exit.REGRESSION
+    assert "worse: fake:silent in native.free, fake:silent in json.free" in capsys.readouterr().err
+    assert main(["compare", "3", "1", "--db", str(db), "--fail-if", "worse"]) == Exit.OK
+
+
+def test_forty_cases_cannot_show_that_nothing_was_lost(db: Path, capsys: Captured) -> None:
+    assert main(["compare", "1", "2", "--db", str(db), "--fail-if", "not-shown", "--json"]) == Exit.REGRESSION
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "toolgauge.compare/1"
+    assert {change["verdict"] for change in document["changes"]} == {"cannot tell"}
+    assert main(["compare", "1", "2", "--db", str(db), "--fail-if", "not-shown", "--margin", "20"]) == Exit.OK
+
+
+@pytest.mark.parametrize(
+    ("runs", "why"), [(("1", "1"), "both are run 1; name two"), (("1", "9"), "9"), (("x", "1"), "x")]
+)
+def test_mistakes_are_one_sentence(db: Path, runs: tuple[str, str], why: str, capsys: Captured) -> None:
+    assert main(["compare", *runs, "--db", str(db)]) == Exit.USAGE
+    error = capsys.readouterr().err.strip()
+    assert why in error
+    assert "\n" not in error
