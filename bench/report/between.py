@@ -89,8 +89,9 @@ class Between:
 def between(store: Store, before: Run, after: Run, margin: float = MARGIN) -> Between:
     """Raises `ToolgaugeError` where no row of the one run has a counterpart in the other."""
     old, new = _rows(store, before), _rows(store, after)
-    left_out: list[str] = []
-    both = list(_matched(old, new, before, after, left_out))
+    without: list[tuple[str, Judged]] = []
+    both = list(_matched(old, new, before, after, without))
+    left_out = tuple(_left_out(without))
     if not both:
         why = "; ".join(left_out) or "neither has a verdict"
         raise ToolgaugeError(f"runs {before.id} and {after.id} have nothing that could be compared: {why}")
@@ -121,7 +122,7 @@ def between(store: Store, before: Run, after: Run, margin: float = MARGIN) -> Be
             )
             for (first, second), found in zip(both, compared, strict=True)
         ),
-        left_out=tuple(left_out),
+        left_out=left_out,
     )
 
 
@@ -134,49 +135,58 @@ def _level(row: Judged) -> Level:
 
 
 def _side(row: Judged, other: Judged) -> Side:
-    right = row.right
-    n_right = sum(right[case_id] for case_id in right if case_id in other.right)
+    theirs = other.right
+    n_right = sum(is_right for case_id, is_right in row.right.items() if case_id in theirs)
     return Side(row.cell.model.name, row.cell.model.quant, row.cell.model.setting, n_right)
 
 
 def _matched(
-    old: Sequence[Judged], new: Sequence[Judged], before: Run, after: Run, left_out: list[str]
+    old: Sequence[Judged], new: Sequence[Judged], before: Run, after: Run, without: list[tuple[str, Judged]]
 ) -> Iterator[tuple[Judged, Judged]]:
-    """Each row of the later run with its counterpart; a sentence for each that has none."""
+    """Each row of the later run with its counterpart; those that have none go `without`, with the reason."""
+    found: set[int] = set()  # rows of the earlier run
     for row in new:
         alike = [each for each in old if (each.cell.suite, each.cell.mode) == (row.cell.suite, row.cell.mode)]
         beside = [each for each in new if (each.cell.suite, each.cell.mode) == (row.cell.suite, row.cell.mode)]
         first = _closest(row, alike, alone=len(alike) == len(beside) == 1)
         if first is None:
-            left_out.append(f"{_named(row)} of run {after.id} has no counterpart in run {before.id}")
-        elif first.cell.suite_sha256 != row.cell.suite_sha256:
-            left_out.append(f"{_named(row)}: the cases of {row.cell.suite} are not the same in both runs")
+            without.append((f"run {after.id} alone has it", row))
+            continue
+        found.add(first.cell.id)
+        if first.cell.suite_sha256 != row.cell.suite_sha256:
+            without.append((f"the cases of {row.cell.suite} are not the same in both runs", row))
         elif not first.right.keys() & row.right.keys():
-            left_out.append(f"{_named(row)}: no case has a verdict in both runs")
+            without.append(("no case has a verdict in both runs", row))
         else:
             yield first, row
-    modes = {(row.cell.suite, row.cell.mode) for row in new}
-    for row in old:
-        if (row.cell.suite, row.cell.mode) not in modes:
-            left_out.append(f"{_named(row)} of run {before.id} has no counterpart in run {after.id}")
+    without += ((f"run {before.id} alone has it", row) for row in old if row.cell.id not in found)
 
 
-def _closest(row: Judged, found: Iterable[Judged], *, alone: bool) -> Judged | None:
+def _closest(row: Judged, found: Sequence[Judged], *, alone: bool) -> Judged | None:
     """The row of the same model, level and setting, else of the same level and setting, else the only one there is."""
     model = row.cell.model
     same_level = [each for each in found if (each.level, each.cell.model.setting) == (row.level, model.setting)]
     same = [each for each in same_level if each.cell.model.name == model.name]
-    for candidates in (same, same_level, list(found) if alone else []):
+    for candidates in (same, same_level, found if alone else []):
         if len(candidates) == 1:
             return candidates[0]
     return None
 
 
-def _named(row: Judged) -> str:
-    model = row.cell.model
-    level = f"{model.name} {model.quant}".strip()
-    setting = f" ({model.setting})" if model.setting else ""
-    return f"{level}{setting} in {row.cell.mode} on {row.cell.suite}"
+def _left_out(without: Iterable[tuple[str, Judged]]) -> Iterator[str]:
+    """One sentence for what was left out of a level for one reason."""
+    modes: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for reason, row in without:
+        model = row.cell.model
+        setting = f" ({model.setting})" if model.setting else ""
+        level = f"{model.name} {model.quant}".strip() + setting
+        modes.setdefault((level, reason), {}).setdefault(row.cell.suite, []).append(row.cell.mode)
+    for (level, reason), by_suite in modes.items():
+        suites: dict[str, list[str]] = {}
+        for suite, found in by_suite.items():
+            suites.setdefault(", ".join(found), []).append(suite)
+        places = "; ".join(f"{found} on {', '.join(named)}" for found, named in suites.items())
+        yield f"{level} in {places}: {reason}"
 
 
 def _differs(first: Judged, second: Judged) -> Iterator[str]:

@@ -108,8 +108,8 @@ def test_what_has_no_counterpart_is_said(store: Store, tmp_path: Path) -> None:
     found = compared(store, first, second)
     assert [(change.after.quant, change.mode) for change in found.changes] == [("F16", "native.free")]
     assert found.left_out == (
-        "tiny Q4 in native.free on mine of run 2 has no counterpart in run 1",
-        "tiny F16 in json.free on mine of run 1 has no counterpart in run 2",
+        "tiny Q4 in native.free on mine: run 2 alone has it",
+        "tiny F16 in json.free on mine: run 1 alone has it",
     )
 
 
