@@ -23,8 +23,8 @@ _WORDS = {
     FREE: "one answer, free",
     FORCED: "one answer, constrained (llguidance)",
     UNFORCED: "one answer, constrained, nothing forced",
-    FREE_BATCHED: "answers at a time, free",
-    FORCED_BATCHED: "answers at a time, constrained (llguidance)",
+    FREE_BATCHED: "at a time, free",
+    FORCED_BATCHED: "at a time, constrained (llguidance)",
 }
 _KINDS = (("model", "weights"), ("kv", "KV cache"), ("rs", "state"), ("compute", "compute"), ("output", "output"))
 
@@ -75,7 +75,7 @@ def _speed(job: Job, rates: Sequence[Rate]) -> Table:
 
 def _name(rate: Rate) -> str:
     words = _WORDS[rate.what]
-    return f"{rate.n_slots} {words}" if rate.what in (FREE_BATCHED, FORCED_BATCHED) else words
+    return f"{numbers.plural(rate.n_slots, 'answer')} {words}" if rate.what in (FREE_BATCHED, FORCED_BATCHED) else words
 
 
 def _rate_row(rate: Rate, free: float | None) -> tuple[Cell, ...]:

@@ -96,6 +96,7 @@ def test_the_page_says_what_was_measured_and_that_accuracy_was_not(profiled: tup
     text = markdown.render(page.document(wanted, job, found, SOURCE))
     assert "Accuracy is not measured" in text
     assert "| one answer, constrained (llguidance)" in text
+    assert "| 1 answer at a time, free" in text
     assert "| 3 answers at a time, free" in text
     assert "| 3 answers at a time, constrained (llguidance)" in text
     assert "| 1 x 1,024        | host " in text
