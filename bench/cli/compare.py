@@ -70,7 +70,7 @@ def compare(
         emit(document(found))
     failing = {FailIf.WORSE: found.worse, FailIf.NOT_SHOWN: found.not_shown}[fail_if] if fail_if else ()
     if failing:
-        rows = ", ".join(f"{change.after.quant or change.after.model} in {change.mode}" for change in failing)
+        rows = ", ".join(f"{change.rung.quant} in {change.rung.mode}" for change in failing)
         say(f"{'worse' if fail_if is FailIf.WORSE else 'not shown to be not worse'}: {rows}", "red")
         raise typer.Exit(Exit.REGRESSION)
 
@@ -81,8 +81,8 @@ def document(found: Between) -> Document:
 
     blocks: list[Block] = [Heading(f"Run {found.before} -> run {found.after}"), *_settings(found)]
     for suite in dict.fromkeys(change.suite for change in found.changes):
-        blocks.append(_table(suite, [change for change in found.changes if change.suite == suite], found.margin))
-    if all(change.gained + change.lost == 0 for change in found.changes):
+        blocks.append(_table(suite, [change for change in found.changes if change.suite == suite]))
+    if all(change.rung.gained + change.rung.lost == 0 for change in found.changes):
         blocks.append(Text("No case changed.", "strong"))
     blocks += [Text(f"Not compared: {sentence}.", "warn") for sentence in found.left_out]
     return blocks
@@ -100,8 +100,9 @@ def _settings(found: Between) -> Iterator[Block]:
     )
 
 
-def _table(suite: str, changes: Sequence[Change], margin: float) -> Table:
+def _table(suite: str, changes: Sequence[Change]) -> Table:
     from bench import numbers
+    from bench.report.comparisons import RUNG_COLUMNS, rung_cells, rung_notes
     from bench.report.document import Column, Table, cell
     from bench.report.layout import right, times
 
@@ -110,7 +111,6 @@ def _table(suite: str, changes: Sequence[Change], margin: float) -> Table:
     with_setting = any(change.before.setting or change.after.setting for change in changes)
     timed = any(change.first_call for change in changes)
     differing = any(change.differs for change in changes)
-    tones = {"not worse": "good", "cannot tell": "warn", "worse": "bad"}
 
     def cells(change: Change) -> Iterator[Cell]:
         if len(models) > 1:
@@ -119,13 +119,9 @@ def _table(suite: str, changes: Sequence[Change], margin: float) -> Table:
             yield cell(_arrow(change.before.quant or "-", change.after.quant or "-"), "strong")
         if with_setting:
             yield cell(_arrow(change.before.setting or "-", change.after.setting or "-"))
-        yield cell(change.mode)
-        yield cell(numbers.count(change.n))
-        yield from (cell(numbers.share(side.n_right / change.n)) for side in (change.before, change.after))
-        yield from (cell(numbers.count(change.gained)), cell(numbers.count(change.lost)))
-        yield cell(f"{numbers.points(change.difference)} ({numbers.points_interval(change.low, change.high)})")
-        yield cell(numbers.p_value(change.p))
-        yield cell(change.verdict, tones[change.verdict])  # type: ignore[arg-type]
+        yield cell(change.rung.mode)
+        yield from (cell(numbers.share(side.n_right / change.rung.n)) for side in (change.before, change.after))
+        yield from rung_cells(change.rung)
         if timed:
             yield times(change.first_call)
         if differing:
@@ -136,30 +132,19 @@ def _table(suite: str, changes: Sequence[Change], margin: float) -> Table:
         *([Column("quant")] if with_quant else []),
         *([Column("setting")] if with_setting else []),
         Column("mode"),
-        *(right(name, "counts") for name in ("n", "before", "after", "gained", "lost", "points", "p")),
-        Column("verdict", part="counts"),
+        *(right(name, "counts") for name in ("before", "after")),
+        *RUNG_COLUMNS,
         *([right("first call", "time")] if timed else []),
         *([Column("differs in", part="time")] if differing else []),
     )
     title = f"{suite}: {next(iter(models))}" if len(models) == 1 else suite
-    return Table(columns, tuple(tuple(cells(change)) for change in changes), title, 1, tuple(_notes(changes, margin)))
-
-
-def _notes(changes: Sequence[Change], margin: float) -> Iterator[str]:
-    from bench import numbers
-
-    yield (
-        f"gained: wrong before, right now; not worse: a loss of {margin * 100:g} points or more is ruled out; worse: a"
-        " loss is certain, of whatever size; p: exact McNemar test, Holm-adjusted over all rows"
-    )
-    needed = [change.n_to_settle for change in changes if change.n_to_settle]
-    if needed:
-        yield f"about {numbers.count(max(needed))} cases would settle what cannot be told here"
-    if any(change.first_call for change in changes):
-        yield (
+    notes = list(rung_notes([change.rung for change in changes], "wrong before, right now", "all rows"))
+    if timed:
+        notes.append(
             "first call: how many times as long as before, the median over the timed cases with a call both times; two"
             " runs are not interleaved, so what else the machine did is in it"
         )
+    return Table(columns, tuple(tuple(cells(change)) for change in changes), title, 1, tuple(notes))
 
 
 def _arrow(before: str, after: str) -> str:

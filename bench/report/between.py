@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.report import compare
-from bench.report.decide import MARGIN, Level, Verdict
+from bench.report.decide import MARGIN, Level
 from bench.report.decide import compare as held_against
 from bench.report.judged import Judged, judged
+from bench.report.values import Rung
 from bench.results.rows import Run
 from bench.results.store import Store
 from bench.stats import Middle
@@ -39,25 +40,15 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of a row; `gained` were wrong before and are right now.
+    """What became of a row. `rung` compares the two as levels are compared; its reference is the earlier run's level.
 
     `differs`: what else is not the same about the two rows. `first_call`: how many times as long it takes as before.
     """
 
     suite: str
-    mode: str
-    backend: str
     before: Side
     after: Side
-    n: int
-    gained: int
-    lost: int
-    difference: float
-    low: float
-    high: float
-    p: float  # exact McNemar, after Holm over all rows
-    verdict: str
-    n_to_settle: int | None
+    rung: Rung
     differs: tuple[str, ...] = ()
     first_call: Middle | None = None
 
@@ -75,12 +66,12 @@ class Between:
 
     @property
     def worse(self) -> tuple[Change, ...]:
-        return tuple(change for change in self.changes if change.verdict == "worse")
+        return tuple(change for change in self.changes if change.rung.verdict == "worse")
 
     @property
     def not_shown(self) -> tuple[Change, ...]:
         """Those for which a loss of the margin or more is not ruled out."""
-        return tuple(change for change in self.changes if change.verdict != "not worse")
+        return tuple(change for change in self.changes if change.rung.verdict != "not worse")
 
     def to_json(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **asdict(self)}
@@ -104,19 +95,9 @@ def between(store: Store, before: Run, after: Run, margin: float = MARGIN) -> Be
         changes=tuple(
             Change(
                 suite=second.cell.suite,
-                mode=second.cell.mode,
-                backend=second.cell.backend,
                 before=_side(first, second),
                 after=_side(second, first),
-                n=found.pairs.n,
-                gained=found.pairs.rescued,
-                lost=found.pairs.broken,
-                difference=found.difference,
-                low=found.interval.low,
-                high=found.interval.high,
-                p=found.p_value,
-                verdict=compare.VERDICTS[found.verdict],
-                n_to_settle=found.n_to_settle if found.verdict is Verdict.CANNOT_TELL else None,
+                rung=compare.rung(found, second, second.level, first.level, margin),
                 differs=tuple(_differs(first, second)),
                 first_call=compare.times_as_long(first, second),
             )

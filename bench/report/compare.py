@@ -92,7 +92,7 @@ def decisions(group: Sequence[Judged]) -> Iterator[tuple[Judged, Decision]]:
 def ladder(row: Judged, decision: Decision) -> Iterator[Rung]:
     """Every level below the most precise one."""
     for found in decision.comparisons:
-        yield _rung(found, decision, row, found.level)
+        yield rung(found, row, found.level, decision.reference, decision.margin)
 
 
 def kv_ladder(group: Sequence[tuple[Judged, Row]]) -> Iterator[KvRung]:
@@ -111,7 +111,8 @@ def kv_ladder(group: Sequence[tuple[Judged, Row]]) -> Iterator[KvRung]:
         decision = decide([Level(name, kv_size(name), by_type[name][0].right) for name in types])
         for found in decision.comparisons:
             judged, row = by_type[found.level]
-            yield KvRung(found.level, _rung(found, decision, judged, judged.level), _cost(row), _cost(reference_row))
+            against = rung(found, judged, judged.level, decision.reference, decision.margin)
+            yield KvRung(found.level, against, _cost(row), _cost(reference_row))
 
 
 def kv_size(name: str) -> int:
@@ -130,10 +131,11 @@ def _cost(row: Row) -> Cost:
     )
 
 
-def _rung(found: Comparison, decision: Decision, row: Judged, quant: str) -> Rung:
+def rung(found: Comparison, row: Judged, quant: str, reference: str, margin: float) -> Rung:
+    """A comparison of `row` in the report's words."""
     return Rung(
         quant=quant,
-        reference=decision.reference,
+        reference=reference,
         mode=row.cell.mode,
         backend=row.cell.backend,
         n=found.pairs.n,
@@ -143,14 +145,14 @@ def _rung(found: Comparison, decision: Decision, row: Judged, quant: str) -> Run
         low=found.interval.low,
         high=found.interval.high,
         p=found.p_value,
-        margin=decision.margin,
-        verdict=VERDICTS[found.verdict],
+        margin=margin,
+        verdict=_VERDICTS[found.verdict],
         n_to_settle=found.n_to_settle,
         setting=row.cell.model.setting,
     )
 
 
-VERDICTS: Mapping[Decided, Verdict] = {
+_VERDICTS: Mapping[Decided, Verdict] = {
     Decided.NOT_WORSE: "not worse",
     Decided.WORSE: "worse",
     Decided.CANNOT_TELL: "cannot tell",

@@ -72,20 +72,20 @@ def ladder(rungs: Sequence[Rung], rows: Sequence[Row]) -> Table:
     places = {(rung.mode, rung.backend, rung.setting) for rung in rungs}
     gaps = [row for row in rows if (row.mode, row.backend, row.setting) in places]
     return Table(
-        (Column("mode"), *settings, Column("quant"), *references, *_RUNG_COLUMNS),
+        (Column("mode"), *settings, Column("quant"), *references, *RUNG_COLUMNS),
         tuple(
             (
                 cell(rung.mode),
                 *(cell(rung.setting) for _ in settings),
                 cell(rung.quant),
                 *(cell(rung.reference) for _ in references),
-                *_rung_cells(rung),
+                *rung_cells(rung),
             )
             for rung in rungs
         ),
         title=f"What does a smaller level cost? Each against {_against(rungs, 'level')}, on the same cases",
         n_group=1,
-        notes=(*_rung_notes(rungs), *_not_compared(gaps)),
+        notes=(*_ladder_notes(rungs), *_not_compared(gaps)),
     )
 
 
@@ -104,7 +104,7 @@ def kv_ladder(found: Sequence[KvRung], rows: Sequence[Row]) -> Table:
     def cells(each: KvRung) -> Iterator[Cell]:
         yield from (cell(each.rung.quant, "strong"), cell(each.rung.setting), cell(each.rung.mode))
         yield from (cell(each.rung.reference) for _ in references)
-        yield from _rung_cells(each.rung)
+        yield from rung_cells(each.rung)
         for _, name, write in bought:
             yield _change(getattr(each.reference_cost, name), getattr(each.cost, name), write)
 
@@ -112,14 +112,14 @@ def kv_ladder(found: Sequence[KvRung], rows: Sequence[Row]) -> Table:
         (
             *(Column(name) for name in ("quant", "setting", "mode")),
             *references,
-            *_RUNG_COLUMNS,
+            *RUNG_COLUMNS,
             *(right(header, "cost") for header, _, _ in bought),
         ),
         tuple(tuple(cells(each)) for each in found),
         title="What does a smaller KV cache cost, and what does it buy?"
         f" Each against {_against(rungs, 'type')}, on the same cases",
         n_group=1,
-        notes=(*_rung_notes(rungs), f"->: with {_reference(rungs)} and with the smaller type", *_not_compared(gaps)),
+        notes=(*_ladder_notes(rungs), f"->: with {_reference(rungs)} and with the smaller type", *_not_compared(gaps)),
     )
 
 
@@ -166,13 +166,14 @@ def _not_compared(rows: Sequence[Row]) -> Iterator[str]:
         yield f"without a verdict, and so not compared: {named}"
 
 
-_RUNG_COLUMNS = (
+RUNG_COLUMNS = (
     *(right(name, "counts") for name in ("n", "gained", "lost", "points", "p")),
     Column("verdict", part="counts"),
 )
 
 
-def _rung_cells(rung: Rung) -> list[Cell]:
+def rung_cells(rung: Rung) -> list[Cell]:
+    """Under `RUNG_COLUMNS`."""
     return [
         cell(numbers.count(rung.n)),
         cell(numbers.count(rung.gained)),
@@ -183,11 +184,15 @@ def _rung_cells(rung: Rung) -> list[Cell]:
     ]
 
 
-def _rung_notes(rungs: Sequence[Rung]) -> tuple[str, ...]:
-    reference, margin = _reference(rungs), rungs[0].margin
+def _ladder_notes(rungs: Sequence[Rung]) -> tuple[str, ...]:
+    return rung_notes(rungs, f"wrong at {_reference(rungs)}, right here", "the ladder")
+
+
+def rung_notes(rungs: Sequence[Rung], gained: str, among: str) -> tuple[str, ...]:
+    """What the columns mean; `gained` in words, and `among` what the p-values are adjusted over."""
     notes = [
-        f"gained: wrong at {reference}, right here; not worse: a loss of {margin * 100:g} points or more is ruled out;"
-        " worse: a loss is certain, of whatever size; p: exact McNemar test, Holm-adjusted over the ladder"
+        f"gained: {gained}; not worse: a loss of {rungs[0].margin * 100:g} points or more is ruled out; worse: a loss"
+        f" is certain, of whatever size; p: exact McNemar test, Holm-adjusted over {among}"
     ]
     needed = [rung.n_to_settle for rung in rungs if rung.n_to_settle]
     if needed:

@@ -49,7 +49,7 @@ def test_forty_cases_cannot_show_that_nothing_was_lost(db: Path, capsys: Capture
     assert main(["compare", "1", "2", "--db", str(db), "--fail-if", "not-shown", "--json"]) == Exit.REGRESSION
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "toolgauge.compare/1"
-    assert {change["verdict"] for change in document["changes"]} == {"cannot tell"}
+    assert {change["rung"]["verdict"] for change in document["changes"]} == {"cannot tell"}
     assert main(["compare", "1", "2", "--db", str(db), "--fail-if", "not-shown", "--margin", "20"]) == Exit.OK
 
 

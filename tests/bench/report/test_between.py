@@ -70,12 +70,13 @@ def test_each_level_is_held_against_itself_over_the_same_cases(store: Store, tmp
     found = compared(store, first, second)
     assert (found.before, found.after) == (first, second)
     same, lost = found.changes
-    assert (same.before.quant, same.after.quant, same.n, same.gained, same.lost) == ("F16", "F16", 90, 0, 0)
-    assert same.verdict == "not worse"
-    assert (lost.after.quant, lost.n, lost.gained, lost.lost, lost.verdict) == ("Q4", 90, 5, 20, "worse")
+    assert (same.before.quant, same.after.quant) == ("F16", "F16")
+    assert (same.rung.n, same.rung.gained, same.rung.lost, same.rung.verdict) == (90, 0, 0, "not worse")
+    assert (lost.before.quant, lost.after.quant) == ("Q4", "Q4")
+    assert (lost.rung.n, lost.rung.gained, lost.rung.lost, lost.rung.verdict) == (90, 5, 20, "worse")
     assert (lost.before.n_right, lost.after.n_right) == (80, 65)
     assert found.worse == found.not_shown == (lost,)
-    assert lost.p == pytest.approx(2 * 0.0040773, rel=1e-3)  # exact McNemar of 5 and 20, twice: of two rows
+    assert lost.rung.p == pytest.approx(2 * 0.0040773, rel=1e-3)  # exact McNemar of 5 and 20, twice: of two rows
     assert compared(store, second, first).worse == ()
     assert not found.settings
     assert not found.left_out
@@ -86,9 +87,9 @@ def test_only_cases_with_a_verdict_in_both_runs_count(store: Store, tmp_path: Pa
     old, new = {place: [RIGHT, RIGHT, BROKEN, WRONG]}, {place: [WRONG, BROKEN, RIGHT, WRONG]}
     first, second = (stored(store, planned(tmp_path, answers), answers) for answers in (old, new))
     (change,) = compared(store, first, second).changes
-    assert (change.n, change.gained, change.lost) == (2, 0, 1)
+    assert (change.rung.n, change.rung.gained, change.rung.lost) == (2, 0, 1)
     assert (change.before.n_right, change.after.n_right) == (1, 0)
-    assert change.verdict == "cannot tell"
+    assert change.rung.verdict == "cannot tell"
 
 
 def test_another_model_or_level_is_compared_where_it_is_the_only_one(store: Store, tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_what_has_no_counterpart_is_said(store: Store, tmp_path: Path) -> None:
     new = {("F16", "native.free"): [RIGHT], ("Q4", "native.free"): [RIGHT]}
     first, second = (stored(store, planned(tmp_path, answers), answers) for answers in (old, new))
     found = compared(store, first, second)
-    assert [(change.after.quant, change.mode) for change in found.changes] == [("F16", "native.free")]
+    assert [(change.after.quant, change.rung.mode) for change in found.changes] == [("F16", "native.free")]
     assert found.left_out == (
         "tiny Q4 in native.free on mine: run 2 alone has it",
         "tiny F16 in json.free on mine: run 1 alone has it",
