@@ -21,8 +21,8 @@ from bench.nano.words import Lexicon
 
 # Shares of the categories; what depends on counting and on order comes more often than in `conversation.MIX`.
 MIX = {
-    "choose": 0.29,
-    "parallel": 0.28,
+    "choose": 0.32,
+    "parallel": 0.25,
     "abstain": 0.12,
     "ask": 0.08,
     "recover": 0.09,
@@ -46,10 +46,10 @@ class Blend:
 
 # The last is what an assistant's prompt looks like.
 BLENDS = (
-    Blend(share=0.46, made_up=1.0, sizes=SIZES, unsaid=0.2),
-    Blend(share=0.16, made_up=0.5, sizes=SIZES, unsaid=0.2),
-    Blend(share=0.30, made_up=0.0, sizes=SIZES, unsaid=0.2),
-    Blend(share=0.08, made_up=0.05, sizes=LARGE_SIZES, unsaid=0.65),
+    Blend(share=0.48, made_up=1.0, sizes=SIZES, unsaid=0.2),
+    Blend(share=0.14, made_up=0.5, sizes=SIZES, unsaid=0.2),
+    Blend(share=0.24, made_up=0.0, sizes=SIZES, unsaid=0.2),
+    Blend(share=0.14, made_up=0.05, sizes=LARGE_SIZES, unsaid=0.65),
 )
 NEIGHBOURS = 0.5
 NARROW = 0.7  # share of the families whose words are few, so that names and values are told apart by where they stand
