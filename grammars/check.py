@@ -115,23 +115,25 @@ class _Following:
         return self._known[id(start)]
 
     def _go_down(self, start: Mapping[str, Any]) -> None:
-        path = [(start, self._after(start))]
+        after = self._after(start)
+        path = [(start, after, iter(after))]
         above = {id(start)}
         while path:
-            part, left = path[-1]
+            part, after, left = path[-1]
             sub = next((each for each in left if id(each) not in self._known), None)
             if sub is None:
                 path.pop()
                 above.discard(id(part))
-                self._known[id(part)] = self._join([self._known.get(id(each), 0) for each in self._after(part)])
+                self._known[id(part)] = self._join([self._known.get(id(each), 0) for each in after])
             elif id(sub) in above:
                 self.leads_back = True
             else:
-                path.append((sub, self._after(sub)))
+                after = self._after(sub)
+                path.append((sub, after, iter(after)))
                 above.add(id(sub))
 
-    def _after(self, part: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        return (sub for sub in self._following(part) if isinstance(sub, Mapping))
+    def _after(self, part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        return [sub for sub in self._following(part) if isinstance(sub, Mapping)]
 
 
 def _within(part: Mapping[str, Any], root: dict[str, Any]) -> Iterator[Any]:

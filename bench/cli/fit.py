@@ -168,7 +168,7 @@ def document(
 
 
 def _notes(found: Sequence[Candidate], predicted: Sequence[Row]) -> Iterator[str]:
-    from bench.run.plan import beyond_training
+    from bench.run.axes import beyond_training
 
     layout, settings = found[0].predictor.layout, predicted[0].settings
     if layout.window and settings.swa_full:

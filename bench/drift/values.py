@@ -14,6 +14,7 @@ from statistics import fmean, median
 from typing import Any
 
 from bench.drift.measure import Drift, Lesson, Level
+from bench.rates import Rate
 from bench.run.plan import PlannedModel
 from bench.stats import grouped_bootstrap, wilson
 from engine.drift import Shift
@@ -34,28 +35,17 @@ class Mean:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
-    """How often the likeliest token is the reference level's."""
-
-    hits: int
-    n: int
-    low: float
-    high: float
-
-    @property
-    def value(self) -> float:
-        return self.hits / self.n
-
-
-@dataclass(frozen=True, slots=True)
 class RoleDrift:
-    """All tokens of one role. `share` is their part of the level's whole drift; None where there is none at all."""
+    """All tokens of one role. `share` is their part of the level's whole drift; None where there is none at all.
+
+    `agreement`: how often the likeliest token is the reference level's.
+    """
 
     n_tokens: int
     n_cases: int
     kl: Mean
     share: float | None
-    agreement: Agreement
+    agreement: Rate
     n_right: int  # tokens of the answers that are the reference's likeliest ones
     n_flips: int  # of these, those that are this level's likeliest no longer
     n_rescues: int  # the other way round
@@ -123,7 +113,7 @@ def _role_drift(of_cases: Sequence[Sequence[Shift]], total: float) -> RoleDrift:
         n_cases=len(of_cases),
         kl=Mean(kl_sum / n, kl.low if kl else None, kl.high if kl else None, median(shift.kl for shift in shifts)),
         share=kl_sum / total if total else None,
-        agreement=Agreement(n_same, n, agreement.low, agreement.high),
+        agreement=Rate(n_same, n, agreement.low, agreement.high),
         n_right=sum(shift.best_before == shift.token for shift in shifts),
         n_flips=sum(shift.is_flip for shift in shifts),
         n_rescues=sum(shift.is_rescue for shift in shifts),

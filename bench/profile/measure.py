@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property
 from itertools import product
 from math import inf
 from pathlib import Path
@@ -22,7 +22,7 @@ from bench.perf.methods import FORCED, FREE, UNFORCED, Ours, Prompted, Run, n_le
 from bench.perf.workload import load_workload
 from bench.profile.values import FORCED_BATCHED, FREE_BATCHED, Buffer, Job, Memory, Profiled, Rate
 from engine.constraint import backend
-from engine.constraint.protocol import Compiled
+from engine.constraint.protocol import Backend, Compiled
 from engine.decoder import LlamaRuntime
 from engine.errors import ToolgaugeError
 from engine.llama import BufferSize, Context, ContextParams, Model, build_info, load_model
@@ -78,6 +78,10 @@ class _Profiler:
             self.progress(0.65 + 0.35 * done / len(self.job.batches))
             self.rates += (self._batched(n_slots, constrained=way) for way in (False, True))
 
+    @cached_property
+    def _backend(self) -> Backend:
+        return backend("llguidance", self.model)
+
     @contextmanager
     def _runtime(self, n_ctx: int, n_slots: int) -> Iterator[LlamaRuntime]:
         params = replace(self.job.context, n_ctx=n_ctx, n_cells=0)
@@ -105,11 +109,10 @@ class _Profiler:
     def _streams(self, runtime: LlamaRuntime) -> Iterator[Rate]:
         """One answer at a time, the ways of decoding taking turns, so that what else changes meets them all."""
         cases = load_workload().cases[:_N_CASES]
-        open_backend = partial(backend, "llguidance", self.model)
         methods = [
             Ours(FREE, "free", runtime),
-            Ours(FORCED, "answer", runtime, open_backend),
-            Ours(UNFORCED, "answer", runtime, open_backend, forced=False),
+            Ours(FORCED, "answer", runtime, lambda: self._backend),
+            Ours(UNFORCED, "answer", runtime, lambda: self._backend, forced=False),
         ]
         prompts = [Prompted(case, tuple(self.model.tokenize(case.plain(case.messages)))) for case in cases]
         problems: dict[str, str] = {}
@@ -134,8 +137,7 @@ class _Profiler:
         what = FORCED_BATCHED if constrained else FREE_BATCHED
         n_ctx = _BATCH_PROMPT + self.job.n_tokens + _SPARE
         try:
-            engine = backend("llguidance", self.model) if constrained else None
-            compiled = engine.compile(load_workload().cases[0].root) if engine else None
+            compiled = self._backend.compile(load_workload().cases[0].root) if constrained else None
             with self._runtime(n_ctx, n_slots) as runtime:
                 self._answers(runtime, compiled)
                 before = self.meter.read().joules

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bench import numbers
 from bench.report.document import Cell, Column, Table, Tone, cell
-from bench.report.layout import FEW, right, times
+from bench.report.layout import right, times
 from bench.report.values import KvRung, Paired, Row, Rung, Verdict
 
 _VERDICT_TONES: dict[Verdict, Tone] = {"not worse": "good", "cannot tell": "warn", "worse": "bad"}
 _SIGNIFICANT = 0.05
+_FEW = 6  # values of which no two cover their median with 95%
 
 
 def paired(pairs: Sequence[Paired]) -> Table:
@@ -62,7 +63,7 @@ def _timed_note(pairs: Sequence[Paired]) -> str:
     counts = [pair.first_call.n for pair in pairs if pair.first_call]
     low, high = min(counts), max(counts)
     cases = numbers.plural(high, "case") if low == high else f"{low}-{high} cases"
-    few = "" if min(counts) >= FEW else f"; of fewer than {FEW} there is no interval"
+    few = "" if min(counts) >= _FEW else f"; of fewer than {_FEW} there is no interval"
     return f"first call: how many times as long it takes, constrained; median over {cases} with a call both ways{few}"
 
 

@@ -10,14 +10,13 @@ from bench import numbers
 from bench.modes import NO_BACKEND
 from bench.rates import Rate
 from bench.report.document import Bar, Cell, Column, Table, Tone, cell
-from bench.stats import Middle, Spread
+from bench.stats import CONFIDENCE, Middle, Spread
 
 if TYPE_CHECKING:
     from bench.report.values import Row
 
 CellMaker = Callable[["Row"], Sequence[Cell]]
 DASH = cell(numbers.MISSING, "dim")
-FEW = 6  # values of which no two cover their median with 95%
 _WIDE = 0.1  # an interval wider than this makes decimals of what is inside meaningless
 
 
@@ -123,7 +122,7 @@ def times(found: Middle | None) -> Cell:
     if found is None:
         return DASH
     text = f"{found.median:.2f}x"
-    if found.n < FEW:
+    if found.confidence < CONFIDENCE:
         return cell(text)
     is_certain = not found.low <= 1 <= found.high
     return cell(f"{text} ({found.low:.2f}-{found.high:.2f})", "strong" if is_certain else "plain")

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
+from bench import numbers
+
 
 class Context(Protocol):
     """What `engine.llama.params.ContextParams` and `engine.memory.Settings` both have."""
@@ -68,3 +70,9 @@ def stored(context: Mapping[str, Any]) -> dict[str, Any]:
     """Of a stored model's context settings those that can tell results apart; None: an older file does not say."""
     settings = context.get("context", {})
     return {name: settings.get(name) for name in STORED}
+
+
+def beyond_training(n_ctx: int, n_ctx_train: int) -> str:
+    """The end of a sentence about a model in a longer context than its file names."""
+    learned, asked = numbers.count(n_ctx_train), numbers.count(n_ctx)
+    return f"was trained on contexts of up to {learned} tokens, its file says, and may be lost in one of {asked} (-c)"

@@ -15,9 +15,8 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-from bench import numbers
 from bench.modes import NO_BACKEND, Mode, check_backend, select
-from bench.run.axes import BATCH, MICRO_BATCH, axes, label
+from bench.run.axes import BATCH, MICRO_BATCH, axes, beyond_training, label
 from bench.run.config import DEFAULT_N_CTX, RunConfig
 from bench.suites import simulate
 from bench.suites.case import Case, Suite
@@ -134,12 +133,6 @@ class Plan:
 
     def cells_of(self, model: PlannedModel) -> tuple[PlannedCell, ...]:
         return tuple(cell for cell in self.cells if cell.model is model)
-
-
-def beyond_training(n_ctx: int, n_ctx_train: int) -> str:
-    """The end of a sentence about a model in a longer context than its file names."""
-    learned, asked = numbers.count(n_ctx_train), numbers.count(n_ctx)
-    return f"was trained on contexts of up to {learned} tokens, its file says, and may be lost in one of {asked} (-c)"
 
 
 def make_plan(config: RunConfig, models: Sequence[PlannedModel], suites: Sequence[Suite]) -> Plan:
