@@ -28,6 +28,14 @@ TRAINED = (
     "leisure",
     "services",
     "technology",
+    "community_and_house",
+    "farm_and_forest",
+    "health_and_care",
+    "hobbies_and_stage",
+    "industry_and_crafts",
+    "science_and_state",
+    "shops_and_trade",
+    "software_and_data",
 )
 
 _HINTS = {
