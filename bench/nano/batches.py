@@ -6,7 +6,7 @@ Needs the `nano` extra.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,22 +37,30 @@ class Batch(NamedTuple):
     n_tokens: int  # without what rows are filled up with
 
 
-def documents(data: Path, pattern: str, rank: int, n_ranks: int, seed: int) -> Iterator[Document]:
-    """The documents of this rank's shards, in random order within a shard, over and over."""
+def stored(path: Path) -> Iterator[Document]:
+    """The documents of one shard."""
+    with np.load(path) as file:
+        shard = dict(file)
+    for start, end in itertools.pairwise((0, *shard["ends"].tolist())):
+        yield Document(shard["tokens"][start:end], shard["branch"][start:end], shard["learned"][start:end])
+
+
+def documents(folders: Sequence[Path], pattern: str, rank: int, n_ranks: int, seed: int) -> Iterator[Document]:
+    """The documents of this rank's shards, from all folders, in random order, over and over.
+
+    Raises FileNotFoundError when the folders have fewer shards than there are ranks.
+    """
+    paths = sorted(path for folder in folders for path in folder.glob(pattern))[rank::n_ranks]
+    if not paths:
+        raise FileNotFoundError(f"no {pattern} for rank {rank} in {', '.join(map(str, folders))}")
+    mine = [document for path in paths for document in stored(path)]
     rng = np.random.default_rng(seed + rank)
-    paths = sorted(data.glob(pattern))
     while True:
-        for path in paths[rank::n_ranks]:
-            with np.load(path) as stored:
-                shard = dict(stored)
-            ends = shard["ends"]
-            starts = np.concatenate(([0], ends[:-1]))
-            for number in rng.permutation(len(ends)).tolist():
-                span = slice(starts[number], ends[number])
-                yield Document(shard["tokens"][span], shard["branch"][span], shard["learned"][span])
+        for number in rng.permutation(len(mine)).tolist():
+            yield mine[number]
 
 
-def grouped(source: Iterator[Document], n_tokens: int) -> Iterator[list[Document]]:
+def grouped(source: Iterable[Document], n_tokens: int) -> Iterator[list[Document]]:
     """As many documents at a time as have at most `n_tokens` tokens together."""
     group: list[Document] = []
     for document in source:
@@ -60,6 +68,8 @@ def grouped(source: Iterator[Document], n_tokens: int) -> Iterator[list[Document
             yield group
             group = []
         group.append(document)
+    if group:
+        yield group
 
 
 def batches(source: Iterator[Document], n_tokens: int, device: torch.device) -> Iterator[Batch]:

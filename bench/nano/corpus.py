@@ -25,13 +25,13 @@ from bench.nano import exclusions, render
 from bench.nano.conversation import Conversation, Generator
 from bench.nano.families import Families
 from bench.nano.tokenizer import Tokenizer, train, write_vocabulary
-from bench.nano.words import TRAIN
+from bench.nano.words import TRAIN, Lexicon, held_out_words
 from engine.llama import LoadParams, load_model
 
 VOCABULARY_SIZE = 2048
 LONGEST = 1900  # tokens of a conversation with its tools; the context is 2,048
-LONGEST_PACKED = 900  # tokens of a document's conversations together, from the second one on
-N_BRANCHES = 6
+LONGEST_PACKED = 1150  # tokens of a document's conversations together, from the second one on
+N_BRANCHES = 8
 JSON_SHARE = 0.35
 EASY_SEEDS = (90_001, 90_002, 90_003, 90_004)
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
@@ -97,13 +97,21 @@ def packed(family: Sequence[Conversation], tokenize: Tokenize, *, as_json: bool)
     return document if document.branch[-1] else None
 
 
-def shard(seed: int, n_documents: int, tokenize: Tokenize, n_branches: int, *, easy: bool = False) -> Arrays:
+def with_pieces(lexicon: Lexicon, tokenizer: Tokenizer) -> Lexicon:
+    """The lexicon whose invented words are made of the vocabulary's runs of letters."""
+    pieces = {token.lower() for token in tokenizer.tokens if token.isascii() and token.isalpha() and len(token) > 1}
+    return dataclasses.replace(lexicon, pieces=tuple(sorted(pieces - held_out_words())))
+
+
+def shard(
+    seed: int, n_documents: int, tokenize: Tokenize, n_branches: int, *, lexicon: Lexicon = TRAIN, easy: bool = False
+) -> Arrays:
     """`n_documents` families of one seed as arrays; the few that are too long for the context are left out.
 
     Easy ones are short, with one tool, for the first minutes of training.
     """
     rng = random.Random(seed)
-    source = Families(seed, TRAIN, exclusions.load(), n_branches=n_branches, easy=easy)
+    source = Families(seed, lexicon, exclusions.load(), n_branches=n_branches, easy=easy)
     whole, ends = Packed([], [], []), []
     for family in itertools.islice(source.families(), n_documents):
         document = packed(family, tokenize, as_json=rng.random() < JSON_SHARE)
@@ -135,12 +143,15 @@ def main() -> None:
         tokenizer = stored_tokenizer(args.tokenizer) if args.tokenizer else make_tokenizer()
         (args.out / "tokenizer.json").write_text(json.dumps(dataclasses.asdict(tokenizer)))
         write_vocabulary(vocabulary, tokenizer, TEMPLATE.read_text())
+    lexicon = with_pieces(TRAIN, stored_tokenizer(args.out / "tokenizer.json"))
     model = load_model(vocabulary, LoadParams(vocab_only=True))
     names = [(f"shard-{n:04d}", n, False) for n in range(args.first, args.first + args.shards)]
     for name, seed, easy in [*((f"easy-{n}", n, True) for n in EASY_SEEDS), *names]:
         path = args.out / f"{name}.npz"
         if not path.exists():
-            arrays: dict[str, Any] = shard(seed, args.documents, model.tokenize, args.branches, easy=easy)
+            arrays: dict[str, Any] = shard(
+                seed, args.documents, model.tokenize, args.branches, lexicon=lexicon, easy=easy
+            )
             np.savez(path.with_suffix(".part.npz"), **arrays)
             path.with_suffix(".part.npz").rename(path)
             print(f"{path.name}: {len(arrays['ends'])} documents, {len(arrays['tokens'])} tokens")  # noqa: T201

@@ -16,7 +16,7 @@ from bench.nano.conversation import Conversation, Generator, Turn, linked
 from bench.nano.everyday import catalog, concrete, kin
 from bench.nano.exclusions import Exclusions
 from bench.nano.made_up import made_up
-from bench.nano.tools import ConcreteTool, Param, World, decorate
+from bench.nano.tools import Asked, ConcreteTool, Param, World, decorate
 from bench.nano.words import Lexicon
 
 # Shares of the categories; what depends on counting and on order comes more often than in `conversation.MIX`.
@@ -46,14 +46,15 @@ class Blend:
 
 # The last is what an assistant's prompt looks like.
 BLENDS = (
-    Blend(share=0.48, made_up=1.0, sizes=SIZES, unsaid=0.2),
+    Blend(share=0.42, made_up=1.0, sizes=SIZES, unsaid=0.2),
     Blend(share=0.14, made_up=0.5, sizes=SIZES, unsaid=0.2),
-    Blend(share=0.24, made_up=0.0, sizes=SIZES, unsaid=0.2),
-    Blend(share=0.14, made_up=0.05, sizes=LARGE_SIZES, unsaid=0.65),
+    Blend(share=0.29, made_up=0.0, sizes=SIZES, unsaid=0.2),
+    Blend(share=0.15, made_up=0.05, sizes=LARGE_SIZES, unsaid=0.65),
 )
 NEIGHBOURS = 0.5
 NARROW = 0.7  # share of the families whose words are few, so that names and values are told apart by where they stand
 ATTEMPTS = 12
+SAID_SHARE = 0.4  # of what is said about a result is learned: calls are what matters, and words are one of many
 
 # Optional parameters that no request mentions: what is not asked for is left out.
 _UNSAID: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -117,7 +118,7 @@ class Families(Generator):
             self.made_up_share = self._blend.made_up
             size = 1 if self.alone else self._weighted(self._blend.sizes)
             # A short list of tools is soon exhausted, and cheap to compute.
-            wanted = [self._weighted(self.mix) for _ in range(min(self.n_branches, size + 2))]
+            wanted = [self._weighted(self.mix) for _ in range(min(self.n_branches, 2 * size + 1))]
             self._shelf = None
             self._shelf = self._stocked(size, wanted)
             made = [self._attempted(category) for category in wanted]
@@ -196,6 +197,10 @@ class Families(Generator):
 
     def _opening(self, world: World) -> list[Turn]:
         return list(self._shelf.opening) if self._shelf else super()._opening(world)
+
+    def _finish(self, world: World, tool: ConcreteTool, asked: Asked) -> list[Turn]:
+        result, said = super()._finish(world, tool, asked)
+        return [result, replace(said, learned=self.rng.random() < SAID_SHARE)]
 
     def _tool(self, world: World, *, like: ConcreteTool | None = None, unlike: str | None = None) -> ConcreteTool:
         if self._shelf is None:

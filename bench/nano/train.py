@@ -230,7 +230,9 @@ def _log(out: Path, step: int, spent_s: float, n_tokens: int, n_learned: int, lo
 def main() -> None:
     """Train, or go on training."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument(
+        "--data", type=Path, required=True, nargs="+", help="folders of shards, by bench.nano.corpus or bench.nano.sift"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=120)
     parser.add_argument(

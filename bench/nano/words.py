@@ -6,6 +6,7 @@ rule (`number_is_held_out`), and words are invented from two disjoint inventorie
 
 from __future__ import annotations
 
+import functools
 import random
 from dataclasses import dataclass
 
@@ -30,15 +31,25 @@ class Lexicon:
     rimes: tuple[str, ...]
     held_out: bool
     invented_share: float
+    pieces: tuple[str, ...] = ()
 
     def invented(self, rng: random.Random, parts: tuple[int, int] = (1, 4)) -> str:
-        """A word that no language has: syllables, or pieces of this lexicon's words, as `moltar` or `arthqueb`."""
+        """A word that no language has: syllables, or pieces of this lexicon's words, as `moltar` or `arthqueb`.
+
+        With `pieces`, most are put together from those instead: any token may be part of what is to be copied.
+        """
         low, high = parts
         if self.held_out:  # its long syllables come in twos at most
             return self._syllables(rng, rng.randint(low, min(high, 2)))
-        if rng.random() < 0.3:
-            return self._syllables(rng, rng.randint(low, high))
-        return "".join(self._piece(rng) for _ in range(rng.randint(max(low, 2), high)))
+        while True:
+            if self.pieces and rng.random() < 0.7:
+                word = "".join(rng.choice(self.pieces) for _ in range(rng.randint(low, min(high, 3))))
+            elif rng.random() < 0.3:
+                word = self._syllables(rng, rng.randint(low, high))
+            else:
+                word = "".join(self._piece(rng) for _ in range(rng.randint(max(low, 2), high)))
+            if word not in held_out_words():
+                return word
 
     def pick(self, rng: random.Random, role: str) -> str:
         """A word or phrase of a role, or an invented one instead for `invented_share` of the draws.
@@ -58,6 +69,15 @@ class Lexicon:
         word = rng.choice(rng.choice((self.nouns, self.verbs, self.adjectives, self.last_names))).lower()
         start = rng.randrange(len(word))
         return word[start : start + rng.randint(1, 4)]
+
+
+@functools.cache
+def held_out_words() -> frozenset[str]:
+    """The words of `HELD_OUT`'s names and things, in lower case, so that none is invented by chance."""
+    names = (*HELD_OUT.first_names, *HELD_OUT.last_names, *HELD_OUT.cities, *HELD_OUT.countries)
+    things = (*HELD_OUT.companies, *HELD_OUT.products, *HELD_OUT.foods)
+    phrases = (*HELD_OUT.verbs, *HELD_OUT.nouns, *HELD_OUT.adjectives, *names, *things)
+    return frozenset(word.lower() for phrase in phrases for word in phrase.split())
 
 
 def number_is_held_out(value: int) -> bool:

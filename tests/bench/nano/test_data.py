@@ -13,12 +13,13 @@ import pytest
 
 from bench.nano import exclusions, render
 from bench.nano.conversation import MIX, Conversation, Generator
+from bench.nano.corpus import stored_tokenizer, with_pieces
 from bench.nano.everyday import CATALOG, TRAINED, catalog, kin
 from bench.nano.phrases import continued
 from bench.nano.suite import SUITE, cases, text
 from bench.nano.tools import Asked
 from bench.nano.values import KINDS, make
-from bench.nano.words import HELD_OUT, TRAIN, number_is_held_out
+from bench.nano.words import HELD_OUT, TRAIN, held_out_words, number_is_held_out
 
 N_CONVERSATIONS = 2_000
 
@@ -97,6 +98,21 @@ def test_every_kind_makes_json_values_with_a_surface(kind: str) -> None:
         value = make(kind, rng, lexicon)
         assert value.surface
         assert isinstance(value.argument, str | int | float) and not isinstance(value.argument, bool)
+
+
+def test_words_are_invented_of_any_token_and_never_held_out() -> None:
+    lexicon, rng = with_pieces(TRAIN, stored_tokenizer(CATALOG.parent / "tokenizer.json")), random.Random(7)
+    assert not set(lexicon.pieces) & held_out_words() and "gasket" in held_out_words()
+    invented = [lexicon.invented(rng) for _ in range(20_000)]
+    assert not set(invented) & held_out_words()
+    # Each of the vocabulary's runs of letters is copied now and then, rare as it is in English.
+    assert len(lexicon.pieces) > 1_000
+    assert sum(any(piece in word for word in invented) for piece in lexicon.pieces[::50]) == len(lexicon.pieces[::50])
+
+
+def test_no_held_out_word_is_put_together_by_chance() -> None:
+    lexicon, rng = dataclasses.replace(TRAIN, pieces=("g", "asket", "mint")), random.Random(7)
+    assert not {"gasket", "mint"} & {lexicon.invented(rng) for _ in range(300)}
 
 
 def test_every_kind_that_the_catalogue_names_exists() -> None:

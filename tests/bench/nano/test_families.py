@@ -53,6 +53,13 @@ def test_what_is_called_is_offered_and_what_is_wanted_in_vain_is_not(families: l
         assert bool(called) or conversation.category in ("abstain", "ask")
 
 
+def test_of_what_is_said_about_results_some_is_learned_and_calls_always(families: list[Family]) -> None:
+    every = itertools.chain.from_iterable(families)
+    turns = [turn for conversation in every for turn in conversation.turns if turn.role == "assistant"]
+    assert all(turn.learned for turn in turns if turn.calls)
+    assert {turn.learned for turn in turns} == {True, False}
+
+
 def test_nothing_excluded_is_in_a_family(families: list[Family]) -> None:
     listed = exclusions.load()
     for conversation in itertools.chain.from_iterable(families):
