@@ -5,6 +5,7 @@ Knows no backend; `Unmergeable` says which keyword stands in the way.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,39 +56,65 @@ def alternatives(
 
 
 def _check_apart(branches: list[Schema], root: Any) -> None:
+    apart = _Apart(root)
     for index, branch in enumerate(branches):
-        if not all(are_apart(branch, other, root) for other in branches[index + 1 :]):
+        if not all(apart.are(branch, other) for other in branches[index + 1 :]):
             raise Unmergeable("oneOf", "two of its branches may accept the same value; write anyOf")
 
 
-def are_apart(a: Schema, b: Schema, root: Any, above: tuple[tuple[Schema, Schema], ...] = ()) -> bool:
-    """Whether it is plain that no value satisfies both: other types, other constants, or a property that tells.
+class _Apart:
+    """Of which schemas it is plain that no value satisfies both: other types, constants, or a property that tells.
 
-    `above`: of which schemas this is asked already, in which these two stand.
+    Many pairs may lead to the same one, and a pair to itself. So each is looked into once in a round, and taken not to
+    be apart while that goes on; with what a round has proved, the next one may prove more.
     """
-    if (a, b) in above:
-        return False
-    above = (*above, (a, b))
-    flat = [[inline(one, root) for one, _ in alternatives(schema, root, exactly=False)] for schema in (a, b)]
-    return all(_are_apart(one, other, root, above) for one in flat[0] for other in flat[1])
 
+    def __init__(self, root: Any) -> None:
+        self.root = root
+        self.proved: set[tuple[str, str]] = set()
+        self.asked: dict[tuple[str, str], int] = {}  # in this round, and how deep in a value
 
-def _are_apart(a: Schema, b: Schema, root: Any, above: tuple[tuple[Schema, Schema], ...]) -> bool:
-    if a is False or b is False:
-        return True
-    if a is True or b is True:
+    def are(self, a: Schema, b: Schema) -> bool:
+        n_proved = -1
+        while n_proved < len(self.proved):
+            n_proved = len(self.proved)
+            self.asked = {}
+            if self.ask(a, b, 0):
+                return True
         return False
-    shared = _kinds(a) & _kinds(b)
-    if not shared:
-        return True
-    values, others = _values(a), _values(b)
-    if values is not None and others is not None:
-        return not any(same(x, y) for x in values for y in others)
-    if shared != {"object"}:
-        return False
-    mine, theirs = a.get("properties", {}), b.get("properties", {})
-    needed = set(a.get("required", [])) & set(b.get("required", [])) & set(mine) & set(theirs)
-    return any(are_apart(mine[name], theirs[name], root, above) for name in needed)
+
+    def ask(self, a: Schema, b: Schema, depth: int) -> bool:
+        pair = json.dumps(a), json.dumps(b)
+        if pair in self.proved:
+            return True
+        if depth >= self.asked.get(pair, MAX_DEPTH):
+            return False
+        self.asked[pair] = depth
+        flat = [[inline(one, self.root) for one, _ in self.alternatives(schema)] for schema in (a, b)]
+        if all(self.ask_flat(one, other, depth) for one in flat[0] for other in flat[1]):
+            self.proved.add(pair)
+        return pair in self.proved
+
+    def alternatives(self, schema: Schema) -> Iterator[tuple[Schema, str]]:
+        return alternatives(schema, self.root, exactly=False)
+
+    def ask_flat(self, a: Schema, b: Schema, depth: int) -> bool:
+        if a is False or b is False:
+            return True
+        if a is True or b is True:
+            return False
+        shared = _kinds(a) & _kinds(b)
+        if not shared:
+            return True
+        values, others = _values(a), _values(b)
+        if values is not None and others is not None:
+            return not any(same(x, y) for x in values for y in others)
+        if shared != {"object"}:
+            return False
+        mine, theirs = a.get("properties", {}), b.get("properties", {})
+        needed = [name for name in a.get("required", []) if name in b.get("required", [])]
+        told = (name for name in needed if name in mine and name in theirs)
+        return any(self.ask(mine[name], theirs[name], depth + 1) for name in told)
 
 
 def _kinds(schema: dict[str, Any]) -> set[str]:

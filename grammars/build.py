@@ -37,6 +37,9 @@ from grammars.shape import Document, String
 from grammars.values import Values
 
 QUOTE = Text('"')
+MAX_TIMES = 10_000
+"""A regular expression has each time of a repetition for itself: so many characters of a JSON string take outlines_core
+1.4 GB and ten seconds for the bundled model's small vocabulary."""
 
 
 def build(root: nodes.Node, marker_ids: Mapping[str, int], backend: str, *, recursive: bool = True) -> Grammar:
@@ -95,7 +98,7 @@ class _Builder:
             case nodes.RawString(schema, until, tool, tag):
                 end = up_to_a_token(until, self.marker_ids)
                 with UnsupportedSchema.named(tool):
-                    return raw_string(lower(schema, self.backend), end, self.settle, self.backend, tag)
+                    return raw_string(self.lowered(schema), end, self.settle, self.backend, tag)
             case nodes.AnyJsonObject():
                 return self.any_json_object()
             case nodes.RawText(until):
@@ -108,6 +111,9 @@ class _Builder:
                 repeated = self.grammar.define("item", self.node(item))
                 return separated(repeated, self.node(separator), minimum, maximum)
 
+    def lowered(self, schema: Mapping[str, Any]) -> Document:
+        return lower(schema, self.backend, most_times=None if self.recursive else MAX_TIMES)
+
     def any_json_object(self) -> Rule:
         if not self.recursive:
             raise UnsupportedSchema(self.backend, "AnyJsonObject", "#", "it nests without limit")
@@ -116,7 +122,7 @@ class _Builder:
 
     def values(self, schema: Mapping[str, Any], notation: Notation, tool: str) -> Expr:
         with UnsupportedSchema.named(tool):
-            document = lower(schema, self.backend)
+            document = self.lowered(schema)
             return Values(self.grammar, document, notation, self.backend, self.settle, recursive=self.recursive).root()
 
 

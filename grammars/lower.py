@@ -39,7 +39,9 @@ from grammars.shape import (
 from grammars.validation import validator
 
 MAX_ENUMERATED = 512  # multiples in a range that are written out one by one
+MAX_DIGITS = 100  # of an integer's bound: each digit stands within what the one before it leads to
 MAX_DEPTH = 100  # of sub-schemas; a recursion that is no plain reference would go on for ever
+_LONGEST = 10**MAX_DIGITS
 _EXACT = 2**53  # up to here a double tells every integer apart
 
 # Refused wherever they stand, and those of each type that shapes know or refuse.
@@ -55,14 +57,17 @@ _OF_TYPES = frozenset(
 )
 
 
-def lower(schema: Mapping[str, Any], backend: str) -> Document:
-    """Raises `UnsupportedSchema`, with keyword and path, for what cannot be said in shapes."""
-    return _Lowering(dict(schema), backend).document()
+def lower(schema: Mapping[str, Any], backend: str, *, most_times: int | None = None) -> Document:
+    """Raises `UnsupportedSchema`, with keyword and path, for what cannot be said in shapes.
+
+    `most_times`: how often the backend can have a character or an item be repeated; None is no limit.
+    """
+    return _Lowering(dict(schema), backend, most_times).document()
 
 
 class _Lowering:
-    def __init__(self, root: dict[str, Any], backend: str) -> None:
-        self.root, self.backend = root, backend
+    def __init__(self, root: dict[str, Any], backend: str, most_times: int | None) -> None:
+        self.root, self.backend, self.most_times = root, backend, most_times
         self.shapes: dict[str, Shape] = {}
         self.pending: list[str] = []
         self.contradictions: list[str] = []  # where an enum has no value that fits
@@ -155,6 +160,9 @@ class _Lowering:
         return self.object(schema, path)
 
     def integer(self, schema: dict[str, Any], path: str) -> Shape:
+        for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
+            if abs(schema.get(key, 0)) >= _LONGEST:
+                raise self.unsupported(key, path, f"a bound of an integer may have at most {MAX_DIGITS} digits")
         lows = [math.ceil(schema["minimum"])] if "minimum" in schema else []
         lows += [math.floor(schema["exclusiveMinimum"]) + 1] if "exclusiveMinimum" in schema else []
         highs = [math.floor(schema["maximum"])] if "maximum" in schema else []
@@ -211,6 +219,7 @@ class _Lowering:
                 content = parse_pattern(schema["pattern"])
             except PatternError as error:
                 raise self.unsupported("pattern", path, str(error)) from None
+        self.check_times(schema, path, "minLength", "maxLength")
         low, high = schema.get("minLength", 0), schema.get("maxLength")
         if high is not None and high < low:
             return NEVER
@@ -227,12 +236,18 @@ class _Lowering:
         rest: Shape | None = self.shape(schema.get("items", True), child(path, "items"))
         if NEVER in prefix:
             prefix, rest = prefix[: prefix.index(NEVER)], NEVER
+        self.check_times(schema, path, "minItems", "maxItems")
         low, high = int(schema.get("minItems", 0)), schema.get("maxItems")
         if rest == NEVER:
             rest, high = None, min(len(prefix), len(prefix) if high is None else high)
         if high is not None and high < low:
             return NEVER
-        return Array(tuple(prefix), rest, low, None if high is None else int(high))
+        return Array(tuple(prefix), rest, low, None if high is None else int(high), path)
+
+    def check_times(self, schema: dict[str, Any], path: str, *keys: str) -> None:
+        for key in keys:
+            if self.most_times is not None and schema.get(key, 0) > self.most_times:
+                raise self.unsupported(key, path, f"more than {self.most_times:,} times have to be counted")
 
     def object(self, schema: dict[str, Any], path: str) -> Shape:
         names: dict[str, Schema] = dict(schema.get("properties", {}))

@@ -33,7 +33,7 @@ from grammars.restricted import Grammar
 from grammars.syntax import to_regex_text
 
 MAX_PARTS = 100_000
-"""What is written more than once repeats all that is in it; a larger expression would take minutes to compile."""
+"""What is written or counted more than once repeats all that is in it; a larger expression would take minutes."""
 FIRST_STAND_IN = 0x100000
 START = chr(LAST)
 _STAND_INS = ranges((FIRST_STAND_IN, LAST))
@@ -71,7 +71,7 @@ def to_regex(node: Node, stand_ins: Mapping[str, str]) -> str:
 
 
 def _n_parts(grammar: Grammar) -> int:
-    """Of the whole, with every rule written out wherever it is used."""
+    """Of the whole, with every rule written out wherever it is used, and what is counted as often as it may stand."""
     known: dict[str, int] = {}
 
     def counted(expr: Expr) -> int:
@@ -82,8 +82,8 @@ def _n_parts(grammar: Grammar) -> int:
                 return known[name]
             case Cat(parts) | Alt(parts):
                 return sum(map(counted, parts))
-            case Many(item):
-                return counted(item)
+            case Many(item, minimum, maximum):
+                return counted(item) * max(minimum, maximum or 1)
         return 1
 
     return counted(Rule("root"))

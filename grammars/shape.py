@@ -59,6 +59,7 @@ class Array:
     rest: Shape | None = None
     minimum: int = 0
     maximum: int | None = None
+    path: str = field(default="#", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,9 @@ from grammars.shape import (
     Union,
 )
 
+MAX_OPTIONAL = 100  # items of a list that may be missing: in a regular expression each stands within the one before it
+_IN_EACH_OTHER = 50  # of them, where a grammar has rules
+
 
 class Values:
     """The values of one schema.
@@ -170,9 +173,14 @@ class Values:
         n_prefix = len(prefix)
         most = None if shape.maximum is None else shape.maximum - n_prefix
         tail = EMPTY if item is None else many(cat(self.comma, item), max(shape.minimum - n_prefix, 0), most)
+        if not self.recursive and n_prefix - shape.minimum > MAX_OPTIONAL:
+            reason = f"more than {MAX_OPTIONAL} items that may be missing; write minItems, or fewer"
+            raise UnsupportedSchema(self.backend, "prefixItems", shape.path, reason)
         for index in reversed(range(n_prefix)):
             tail = cat(self.comma if index else EMPTY, self.shape(prefix[index]), tail)
             tail = tail if index < shape.minimum else optional(tail)
+            if self.recursive and index >= shape.minimum and index % _IN_EACH_OTHER == _IN_EACH_OTHER - 1:
+                tail = self.define("more", tail)
         return cat(self.mark("["), tail, self.mark("]"))
 
     def item(self, shape: Shape) -> Expr:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -166,3 +167,39 @@ def test_what_cannot_be_merged_says_why(keyword: str) -> None:
     with pytest.raises(Unmergeable) as caught:
         merge({keyword: values[0]}, {keyword: values[1]}, {})
     assert caught.value.keyword == keyword
+
+
+def test_branches_are_told_apart_in_time_that_grows_with_their_number() -> None:
+    """Two chains in which each link names the next one twice: forty links would have taken months."""
+
+    def links(name: str, last: dict[str, Any]) -> dict[str, Any]:
+        refs = [{"$ref": f"#/$defs/{name}{number}"} for number in range(41)]
+        parts = [{"type": "object", "properties": {"x": ref, "y": ref}, "required": ["x", "y"]} for ref in refs[1:]]
+        return {f"{name}{number}": part for number, part in enumerate([*parts, last])}
+
+    def schema(last: dict[str, Any]) -> dict[str, Any]:
+        branches = {"oneOf": [{"$ref": "#/$defs/a0"}, {"$ref": "#/$defs/b0"}]}
+        return {"$defs": links("a", {"type": "string"}) | links("b", last), **branches}
+
+    started = time.process_time()
+    with pytest.raises(UnsupportedSchema, match="two of its branches may accept the same value"):
+        lower(schema({"type": "string"}), "gbnf")
+    assert lower(schema({"type": "integer"}), "gbnf")
+    assert time.process_time() - started < 1
+
+
+def test_a_pair_that_led_back_to_itself_may_still_be_told_apart() -> None:
+    """`next` is asked first, and leads back in vain; then `kind` tells, and with it what was asked in vain."""
+
+    def link(kind: str, name: str) -> dict[str, Any]:
+        properties = {"next": {"$ref": f"#/$defs/{name}"}, "kind": {"const": kind}}
+        return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+    def holding(**names: str) -> dict[str, Any]:
+        properties = {name: {"$ref": f"#/$defs/{other}"} for name, other in names.items()}
+        return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+    parts = {"a": link("x", "c"), "b": link("y", "d"), "c": holding(back="a"), "d": holding(back="b")}
+    parts |= {"e": holding(below="c"), "f": holding(below="d")}
+    branches = [{"anyOf": [holding(p="a"), holding(q="e")]}, holding(p="b", q="f")]
+    assert lower({"$defs": parts, "oneOf": branches}, "gbnf")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Any
 
 import pytest
 
@@ -129,3 +130,59 @@ def test_values_in_values_do_not_double_at_each_level(key: str) -> None:
         to_regex(Json(_in_each_other(key, 30)), {})
     assert to_regex(Json(_in_each_other(key, 6)), {})
     assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("render", [to_gbnf, to_lark, to_regex])
+@pytest.mark.parametrize("key", ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"])
+@pytest.mark.parametrize("bound", [10**4000, 1.7976931348623157e308, -(10**100)], ids=["4001", "309", "101"])
+def test_a_bound_of_too_many_digits_is_refused(render: Any, key: str, bound: float) -> None:
+    """Each digit is within the one before it: no stack is deep enough for thousands, or for the largest double."""
+    with pytest.raises(UnsupportedSchema, match="at most 100 digits") as caught:
+        render(Json({"type": "object", "properties": {"n": {"type": "integer", key: bound}}, "required": ["n"]}), {})
+    assert (caught.value.keyword, caught.value.path) == (key, "#/properties/n")
+
+
+def test_a_bound_may_have_a_hundred_digits() -> None:
+    schema = {"type": "integer", "minimum": int("2" + "1" * 99), "maximum": int("8" * 100)}
+    for render in (to_gbnf, to_lark, to_regex):
+        assert render(Json(schema), {})
+
+
+def _listed(n: int, **others: Any) -> Json:
+    """A list of `n` different items, which are no `%json`."""
+    items = [{"type": "number", "minimum": 0, "maximum": number + 1} for number in range(n)]
+    return Json({"type": "array", "prefixItems": items, "items": False, **others})
+
+
+def test_a_list_may_have_many_items_each_of_which_may_be_missing() -> None:
+    """Three hundred of them, each within the one before it, were more than Python's stack has room for."""
+    for render in (to_gbnf, to_lark):
+        assert render(_listed(300), {})
+    with pytest.raises(UnsupportedSchema, match="more than 100 items that may be missing") as caught:
+        to_regex(_listed(101), {})
+    assert (caught.value.keyword, caught.value.path) == ("prefixItems", "#")
+    assert to_regex(_listed(100), {})
+    assert to_regex(_listed(300, minItems=200), {})
+
+
+@pytest.mark.parametrize(
+    ("keyword", "schema"),
+    [
+        ("maxLength", {"type": "string", "maxLength": 65_535}),
+        ("minLength", {"type": "string", "minLength": 10**6}),
+        ("maxItems", {"type": "array", "items": {"type": "null"}, "maxItems": 65_535}),
+        ("minItems", {"type": "array", "items": {"type": "null"}, "minItems": 10**9}),
+    ],
+)
+def test_a_regular_expression_counts_only_so_far(keyword: str, schema: dict[str, Any]) -> None:
+    """A `maxLength` of 65,535, as databases have it, would take many gigabytes to compile."""
+    with pytest.raises(UnsupportedSchema) as caught:
+        to_regex(Json({"type": "array", "prefixItems": [schema], "items": False}), {})
+    assert (caught.value.keyword, caught.value.path) == (keyword, "#/prefixItems/0")
+    assert to_gbnf(Json(schema), {})
+
+
+def test_what_is_counted_within_what_is_counted_is_as_large_as_both() -> None:
+    schema = {"type": "array", "items": {"type": "string", "maxLength": 900}, "maxItems": 900}
+    with pytest.raises(UnsupportedSchema, match="more than 100,000"):
+        to_regex(Json(schema), {})
