@@ -382,15 +382,18 @@ class LlamaRuntime:
                 continue
             slot.n_past += slot.n_batched
             slot.pending = slot.pending[slot.n_batched :]
-            rows = slot.rows if len(slot.pending) else slot.rows[:-1]
-            slot.best += [slot.answer.best(self.context.logits(row)) for row in rows]
-            if not len(slot.pending):
-                self._advance(slot, slot.rows[-1], finished)
+            self._advance(slot, finished)
 
-    def _advance(self, slot: Slot, row: int, finished: list[Finished]) -> None:
+    def _advance(self, slot: Slot, finished: list[Finished]) -> None:
+        """Give an answer its rows of logits; what goes wrong with them ends it, and no other."""
         generation, error, failed = None, None, False
+        rows = slot.rows if len(slot.pending) else slot.rows[:-1]
         try:
-            slot.pending = slot.answer.advance(self.context.logits(row), _mask(slot), slot.best)
+            slot.best += [slot.answer.best(self.context.logits(row)) for row in rows]
+            if len(slot.pending):
+                return
+            last = self.context.logits(slot.rows[-1])
+            slot.pending = slot.answer.advance(last, _mask(slot), slot.best)
             slot.best, slot.mask = [], None
             if slot.draft:
                 self._verify(slot)
@@ -439,6 +442,8 @@ class LlamaRuntime:
         self._kept[request.key] = Kept(slot.sequence, tokens, slot.prefix)
 
     def _release(self, slot: Slot) -> None:
+        if slot.mask:
+            slot.mask.exception()  # wait for it
         self._active.remove(slot)
         self._give_back(slot.sequence, slot.prefix)
 
@@ -453,8 +458,6 @@ class LlamaRuntime:
         """After a failed decode the cache cannot be trusted: everything in flight is lost, what is queued is not."""
         lost = [Finished(slot.answer.request.key, None, error) for slot in self._active]
         for slot in list(self._active):
-            if slot.mask:
-                slot.mask.exception()  # wait for it
             self._release(slot)
         while self._forget_one():
             pass

@@ -273,6 +273,7 @@ class FakeRuntime:
             n_prompt=n_prompt,
             n_cached=slot.n_cached,
             n_reasoning=slot.n_reasoning,
+            n_first=min(1, len(slot.tokens)),
             timings=timings,
             first_call=moments.first_call(slot.submitted_s, prefill_s, decodes, 0.0, n_reasoning=slot.n_reasoning),
             constraint=None if request.compiled is None else ConstraintStats(),

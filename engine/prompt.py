@@ -9,7 +9,8 @@ bundled one is trained on them). Text that people or tools wrote never becomes a
 marker or a control token's text, the prompt is cut in the middle of it and tokenised piece by piece, because a
 tokenizer matches such tokens wherever their text stands. Reasoning is switched by every means that templates read: the
 variables `enable_thinking`, `thinking` and `reasoning_effort`, and words in the system message; whether a template
-heeds any of them is for `engine.selfcheck` to find out. Knows no case and no cache.
+heeds any of them is for `engine.selfcheck` to find out. The model's own past turns, reasoning included, are shown as
+the template shows them, and where it cannot, as `engine.habits` has it. Knows no case and no cache.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from typing import Any, Final, Protocol
 from engine.decoding.spelling import Spelling
 from engine.errors import TemplateError
 from engine.formats import FORMATS
-from engine.formats.protocol import ToolFormat
+from engine.formats.protocol import CannotCarry, ToolFormat
 from engine.formats.reasoning import Frame
+from engine.habits import TOOL, Habits
 from engine.runtime import Reasoning
 from engine.template import ChatTemplate
-from engine.turns import Turn, native_messages, with_thinking_words
+from engine.turns import Turn, native_messages, spoken, with_reasoning, with_thinking_words
 from engine.types import Call, Message, PromptStyle, Tool
 from engine.vocabulary import Vocabulary
 from grammars.canonical import dumps
@@ -82,6 +84,7 @@ class PromptBuilder:
         self._vocabulary = self.tokenizer.vocabulary()
         self._spelling = Spelling(self._vocabulary, self.tokenizer.tokenize)
         self._structural = _StructuralTexts(self._vocabulary, self.template.source, self.fmt)
+        self.habits = Habits(lambda turns: self._rendered(turns, native_tools((TOOL,)), generation=True))
 
     def build(self, messages: Sequence[Message], tools: Sequence[Tool]) -> Prompt:
         """Raises `TemplateError` where the template refuses the conversation."""
@@ -106,18 +109,35 @@ class PromptBuilder:
         variables: dict[str, Any] = {"messages": turns, "tools": offered}
         seam = _unused_character(variables)
         variables = self._structural.cut(variables, seam)
+        # Behind the cut, as the markers of calls that are written here are the prompt's own.
+        turns = self.habits.suited(variables["messages"], lambda calls: self._written(calls, tools))
+        rendered = self._rendered(turns, variables["tools"], generation=generation)
+        return re.split(f"{seam}|\\\\u{ord(seam):04x}", rendered)  # a template may escape what is not ASCII
+
+    def _rendered(self, turns: Sequence[Turn], offered: Sequence[Any] | None, *, generation: bool) -> str:
+        assert self.template is not None
+        turns = with_reasoning(turns, self.template.source)
+        variables: dict[str, Any] = {"messages": turns, "tools": offered}
         if self.thinking is not None:
             variables |= {"enable_thinking": self.thinking, "thinking": self.thinking}
         if self.reasoning_effort is not None:
             variables["reasoning_effort"] = self.reasoning_effort
-        rendered = self.template.render(
+        return self.template.render(
             **variables,
             documents=None,
             add_generation_prompt=generation,
             bos_token=self._token_text(self._vocabulary.bos),
             eos_token=self._token_text(self._vocabulary.eos),
         )
-        return re.split(f"{seam}|\\\\u{ord(seam):04x}", rendered)  # a template may escape what is not ASCII
+
+    def _written(self, calls: Sequence[Call], tools: Sequence[Tool]) -> str:
+        """Calls for a template that shows none."""
+        try:
+            return self.fmt.write(calls, tools)
+        except CannotCarry as error:
+            raise TemplateError(
+                f"the chat template shows no calls, and {self.fmt.id} cannot write one: {error}"
+            ) from error
 
     def _tokens(self, pieces: Iterable[str]) -> list[int]:
         tokens: list[int] = []
@@ -186,8 +206,7 @@ def json_messages(messages: Sequence[Message], tools: Sequence[Tool]) -> Iterato
             yield {"role": "user", "content": content}
             continue
         for turn in turns:
-            is_model = turn.role == "assistant"
-            yield {"role": turn.role, "content": envelope(turn.calls, turn.content) if is_model else turn.content}
+            yield spoken(turn, envelope(turn.calls, turn.content) if turn.role == "assistant" else turn.content)
 
 
 def envelope(calls: Sequence[Call], reply: str) -> str:

@@ -27,6 +27,8 @@ LADDER: Final = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K")
 SOURCES: Final = ("F32", "BF16", "F16")
 PURE: Final = "-pure"  # every tensor at the level's own type, none at a better one
 _MIB: Final = 1024 * 1024
+_FOLDER: Final = "quantized"
+_SHA_PREFIX: Final = re.compile(r"[0-9a-f]{16}")
 _SOURCE_SUFFIX: Final = re.compile(r"[-._](F32|BF16|F16)$", re.IGNORECASE)
 _PART_SUFFIX: Final = re.compile(r"-\d{5}-of-\d{5}$")
 
@@ -59,7 +61,7 @@ def find_level(name: str) -> Level:
 def default_cache() -> Path:
     from platformdirs import user_cache_path
 
-    return user_cache_path("toolgauge", appauthor=False) / "quantized"
+    return user_cache_path("toolgauge", appauthor=False) / _FOLDER
 
 
 def quantize(source: Path, level: str, cache_dir: Path | None = None, progress: Progress | None = None) -> Path:
@@ -96,6 +98,12 @@ def cached_path(file: GgufFile, level: Level, cache_dir: Path) -> Path:
     build = re.sub(r"[^\w.+-]+", "-", build_info())
     stem = _SOURCE_SUFFIX.sub("", _PART_SUFFIX.sub("", file.path.stem))
     return cache_dir / sha256_of(file)[:16] / build / f"{stem}-{level.name}.gguf"
+
+
+def is_made(path: Path) -> bool:
+    """Whether a file lies as those do that were made here, in whosever cache; it need not be there any more."""
+    folders = path.parts[-4:-1]
+    return len(folders) == 3 and folders[0] == _FOLDER and _SHA_PREFIX.fullmatch(folders[1]) is not None
 
 
 def _source(path: Path) -> GgufFile:

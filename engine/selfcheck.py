@@ -5,7 +5,8 @@
 
 A format that was chosen wrongly, a template that leaves out the tools, a marker that is no token: each would look like
 a weak model. The template renders a call, two calls and a result; what it writes is held against what the format
-writes, and read back. Knows no run and no report; never raises, whatever the template does.
+writes, and read back. What it cannot show of the model's past turns is said, too. Knows no run and no report; never
+raises, whatever the template does.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ class _Talk:
         if not one_call and (self._fmt.max_calls is None or self._fmt.max_calls > 1):
             yield from self._refused(lambda: self._calls(CALLS), "two calls")
         yield from self._refused(self._result, "a tool's result")
+        yield from self._history()
 
     def _refused(self, part: Callable[[], Iterator[Finding]], what: str) -> Iterator[Finding]:
         try:
@@ -167,6 +169,14 @@ class _Talk:
         if _RESULT_WORD not in prompt:
             message = "the chat template does not show the model what a tool answered"
             yield Finding("result-not-shown", message, rendered=prompt)
+
+    def _history(self) -> Iterator[Finding]:
+        if not self._builder.habits.shows_calls:
+            message = f"the chat template shows no past calls, so that {self._fmt.id} text stands in the model's turns"
+            yield Finding("calls-not-shown", message)
+        elif not self._builder.habits.keeps_words:
+            message = "the chat template cannot show what the model said before a call; later prompts leave it out"
+            yield Finding("words-not-shown", message)
 
     def _text(self, *messages: Message, generation: bool = False) -> str:
         return self._builder.text(messages, TOOLS, generation=generation)

@@ -39,12 +39,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. A tool result has `role="tool"`, the tool's `name` and its JSON text as `content`."""
+    """One turn. A tool result has `role="tool"`, the tool's `name` and its JSON text as `content`.
+
+    `reasoning` is what the model thought before it answered so; whether it is shown again is for the template to say.
+    """
 
     role: Role
     content: str = ""
     calls: tuple[Call, ...] = ()
     name: str | None = None
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class Generation:
     n_prompt: int
     n_cached: int  # prompt tokens that were shared and not decoded again
     n_reasoning: int = 0
+    n_first: int | None = None  # tokens that were there together with the first one; None: nobody counted
     n_drafted: int = 0  # choices that were guessed from the text before them, to be verified in one batch
     n_accepted: int = 0  # those of them that the answer then made
     timings: Timings = field(default_factory=Timings)

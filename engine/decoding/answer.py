@@ -17,22 +17,27 @@ Three rules where the contract leaves room:
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeVar
 
-from engine.constraint.protocol import Mask
+import numpy as np
+
+from engine.constraint.protocol import Constraint, Mask
+from engine.constraint.tokens import set_bits
 from engine.decoding.catch_up import catch_up
 from engine.decoding.draft import Drafter
 from engine.decoding.moments import Decode, Moments
 from engine.decoding.spelling import Spell
-from engine.decoding.stops import Found, MarkerFinder, repeats
+from engine.decoding.stops import REPEATED_TOKENS, Found, MarkerFinder, circles, nests, repeats
 from engine.decoding.timed import TimedConstraint, start_timed
 from engine.errors import ConstraintError
 from engine.runtime import Request
 from engine.sampler import CandidateChecker, Logits, Sampler, Workspace
 from engine.types import ConstraintStats, Generation, StopReason, Timings
 from engine.vocabulary import Vocabulary
+
+T = TypeVar("T")
 
 # White-space tokens that may stand before reasoning, and as many between it and a constrained answer.
 _MAX_LEAD: Final = 8
@@ -79,6 +84,8 @@ class Answer:
         self._call_wait_s = 0.0  # for the constraint, until the first call was complete
         self._head = b""  # what was written while reasoning might still be opened
         self._n_answer = self._n_reasoning = self._n_lead = 0
+        self._n_first = 0  # tokens that were there with the first one
+        self._n_unrepeated = 0  # tokens until which repetition is not looked for again
         self._n_masked = self._n_interventions = self._n_forced = 0
         self._removed_mass = 0.0
         self._intervened = False  # at the last choice under the constraint
@@ -162,13 +169,16 @@ class Answer:
                 self._measure_forced(self.tokens, self._forced, [self._sampler.best(logits)], offset=0)
         if len(self.tokens) == n_before and not self.stop:
             self._choose(logits, mask)
+        if not n_before:
+            self._n_first = len(self.tokens)
         # The last forced tokens need no decoding for the answer's sake, only to see what the model would have written.
         self._unmeasured = self.stop is not None and self._measure and any(self._forced[1:])
         return self.tokens[n_before:]
 
     def draft(self, n_tokens: int) -> list[list[int]]:
         """What the next calls of `advance` will return, as far as it can be guessed; at most so many tokens."""
-        if self._drafter is None or self.stop:
+        drafter, use_forced = self._drafter, self.request.use_forced
+        if drafter is None or self.stop:
             return []
         limits = self.request.limits
         left = limits.answer - self._n_answer
@@ -177,13 +187,11 @@ class Answer:
         # the last token that there is room for is never decoded
         n_tokens = min(n_tokens, left - 1, self._room - len(self.tokens) - 1)
         if self._phase in (_Phase.REASONING, _Phase.FREE):
-            return self._drafter.propose(self.tokens, n_tokens, None, use_forced=False)
+            return drafter.propose(self.tokens, n_tokens, None, use_forced=False)
         if self._phase is not _Phase.CONSTRAINED or self._constraint is None:
             return []
-        ahead = self._constraint.copy()
-        draft = self._drafter.propose(self.tokens, n_tokens, ahead, use_forced=self.request.use_forced)
-        self._constraint.seconds = ahead.seconds
-        return draft
+        draft = self._look_ahead(lambda ahead: drafter.propose(self.tokens, n_tokens, ahead, use_forced=use_forced))
+        return draft or []
 
     def drafted(self, n_drafted: int, n_accepted: int) -> None:
         """What came of the last draft."""
@@ -216,6 +224,7 @@ class Answer:
             n_prompt=len(self.request.prompt),
             n_cached=n_cached,
             n_reasoning=self._n_reasoning,
+            n_first=self._n_first,
             n_drafted=self._drafter.n_drafted if self._drafter else 0,
             n_accepted=self._drafter.n_accepted if self._drafter else 0,
             timings=timings,
@@ -257,7 +266,11 @@ class Answer:
                 self._choose_constrained(constraint, logits, mask)
 
     def _choose_constrained(self, constraint: TimedConstraint, logits: Logits, mask: Mask | None) -> None:
-        if self._formal and constraint.complete and self._sampler.best(logits) in self._formal:
+        ends = self._formal if self._formal and constraint.complete else frozenset()
+        if ends and self._sampler.needs_mask:  # drawn with its share, as the vocabulary's own ends are
+            mask = (constraint.mask() if mask is None else mask).copy()
+            set_bits(mask, np.array(sorted(ends), dtype=np.int32))
+        elif ends and self._sampler.best(logits) in ends:
             self.stop = StopReason.EOG
             return
         pick = self._sampler.constrained(logits, constraint, mask, measure=self._measure)
@@ -267,7 +280,7 @@ class Answer:
         self._removed_mass += pick.removed_mass or 0.0
         if pick.token is None:
             self.stop = StopReason.CONSTRAINT
-        elif pick.token in self._vocabulary.eog:
+        elif pick.token in self._vocabulary.eog or pick.token in ends:
             self.stop = StopReason.EOG
         else:
             constraint.accept(pick.token)
@@ -333,8 +346,37 @@ class Answer:
                 self.stop = StopReason.LENGTH
         if not self.stop and len(self.tokens) >= self._room:
             self.stop = StopReason.CONTEXT
-        if not self.stop and len(self.tokens) % _REPETITION_STEP == 0 and repeats(self.tokens):
+        if not self.stop and len(self.tokens) % _REPETITION_STEP == 0 and self._is_endless():
             self.stop = StopReason.REPETITION
+
+    def _is_endless(self) -> bool:
+        """Whether the last tokens are a repetition that the constraint, if there is one, would not end either.
+
+        If it would, the answer may end as well, and only what it repeats from here on can be held against it.
+        """
+        n_tokens = len(self.tokens)
+        period = repeats(self.tokens) if n_tokens >= self._n_unrepeated else 0
+        if not period or self._constraint is None or self._phase is not _Phase.CONSTRAINED:
+            return period > 0
+        block = self.tokens[-period:]
+        if nests(b"".join(self._vocabulary.pieces[token] for token in block)):
+            return True  # to follow that far down takes llama.cpp's grammars minutes
+        self._n_unrepeated = n_tokens + REPEATED_TOKENS
+        return bool(self._look_ahead(lambda ahead: circles(ahead, block)))
+
+    def _look_ahead(self, look: Callable[[Constraint], T]) -> T | None:
+        """What `look` finds with a copy of the constraint; None if that breaks.
+
+        The answer may never get there. If it does, its own constraint will say so.
+        """
+        assert self._constraint is not None
+        ahead = self._constraint.copy()
+        try:
+            return look(ahead)
+        except ConstraintError:
+            return None
+        finally:
+            self._constraint.seconds = ahead.seconds
 
     # Reasoning and triggers
 

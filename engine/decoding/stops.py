@@ -1,4 +1,4 @@
-"""When text has reached a marker, and when tokens go round in circles. Knows no model and no request."""
+"""When text has reached a marker, and when tokens and grammars go round in circles. Knows no model and no request."""
 
 from __future__ import annotations
 
@@ -6,18 +6,51 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
+from engine.constraint.protocol import Constraint, Mask
+
 # A generation repeats itself when its last REPEATED_TOKENS tokens are one block of at most LONGEST_PERIOD tokens over
-# and over. Tables and lists in honest answers repeat structure, but not for that long without a single difference.
-REPEATED_TOKENS: Final = 128
+# and over. Honest answers may do that too, an empty board of eight by eight for 200 tokens, but hardly for longer.
+REPEATED_TOKENS: Final = 256
 LONGEST_PERIOD: Final = 32
+# How far a grammar is followed to see whether it ends a repetition: a tenth of a second, and few answers need it.
+LOOK_AHEAD: Final = 4096
 
 
-def repeats(tokens: Sequence[int]) -> bool:
-    """Whether the tail of `tokens` is endless repetition."""
+def repeats(tokens: Sequence[int]) -> int:
+    """The length of the block that the tail of `tokens` repeats endlessly; 0 if there is none."""
     if len(tokens) < REPEATED_TOKENS:
-        return False
+        return 0
     tail = list(tokens[-REPEATED_TOKENS:])
-    return any(tail[period:] == tail[:-period] for period in range(1, LONGEST_PERIOD + 1))
+    for period in range(1, LONGEST_PERIOD + 1):
+        if tail[-1] == tail[-1 - period] and tail[period:] == tail[:-period]:
+            return period
+    return 0
+
+
+def nests(block: bytes) -> bool:
+    """Whether a block opens more brackets than it closes. Grammars count what is in a list, but not how deep it is."""
+    return block.count(b"[") > block.count(b"]") or block.count(b"{") > block.count(b"}")
+
+
+def circles(constraint: Constraint, block: Sequence[int]) -> bool:
+    """Whether a constraint, which is used up here, allows `block` again and again, and never anything new beside it.
+
+    Where it counts (`maxItems`, `minLength`) it refuses the block in the end, or allows an end that it did not before.
+    """
+    last = LOOK_AHEAD // len(block)
+    first: list[Mask] = []
+    for number in range(last + 1):
+        for place, token in enumerate(block):
+            if number == 0:
+                first.append(constraint.mask())
+            elif number == last and not np.array_equal(constraint.mask(), first[place]):
+                return False
+            if not constraint.allows(token):
+                return False
+            constraint.accept(token)
+    return True
 
 
 @dataclass(frozen=True, slots=True)

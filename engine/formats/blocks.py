@@ -16,6 +16,7 @@ from engine.formats.reasoning import Frame, split_reasoning
 from engine.formats.strict import Value, read
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
+from grammars.nodes import Literal, Node, Repeat, Seq
 
 CallOf = Callable[[Any], Call | str]  # the call that a JSON value is, or the reason why it is none
 Blocks = Callable[[str, int], Iterator["Block"]]  # (text, where the answer starts) -> its blocks, in order
@@ -124,6 +125,16 @@ def check_tools(tools: Sequence[Tool]) -> None:
     """A grammar of calls needs something to call."""
     if not tools:
         raise ConstraintError("a native call cannot be constrained without tools; give the case at least one")
+
+
+def blocks_node(block: Node, separator: Node, *, several: bool) -> Node:
+    """Blocks of calls with `separator`, which may be a line break, between them.
+
+    Behind the last of several a line break may stand: some models end their turns with one (Nemotron 3), and it must
+    not commit them to another call.
+    """
+    calls = Repeat(block, separator, maximum=None if several else 1)
+    return Seq((calls, Repeat(Literal("\n"), Literal(""), 0, 1))) if several else calls
 
 
 def _name_written(blocks: Iterable[Block]) -> bool:

@@ -36,6 +36,7 @@ OPENINGS = tuple(f"<{DSML}{name}>" for name in BLOCKS)
 CLOSINGS = tuple(f"</{DSML}{name}>" for name in BLOCKS)
 INVOKE, END_INVOKE = f'<{DSML}invoke name="', f"</{DSML}invoke>"
 PARAMETER, END_PARAMETER = f'<{DSML}parameter name="', f"</{DSML}parameter>"
+_LEAD = "\n\n"  # before the block
 AS_TEXT, AS_JSON = 'string="true">', 'string="false">'
 _AS = 'string="'  # a lexer tells them apart by what follows
 
@@ -49,7 +50,7 @@ class DeepseekDsmlFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "deepseek_dsml"
-    version = "1"
+    version = "2"
     title = "DeepSeek V3.2"
     markers: tuple[str, ...] = (DSML,)
     stop_texts: tuple[str, ...] = ()
@@ -65,7 +66,7 @@ class DeepseekDsmlFormat:
 
     def write(self, calls: Sequence[Call], tools: Sequence[Tool]) -> str:
         invokes = "".join(_write(call, tools) for call in calls)
-        return f"\n\n{OPENINGS[0]}\n{invokes}{CLOSINGS[0]}" if calls else ""
+        return f"{_LEAD}{OPENINGS[0]}\n{invokes}{CLOSINGS[0]}" if calls else ""
 
     def parse(self, text: str, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> Parsed:
         return parse_blocks(text, self.frame, _blocks, _strays, reasoning_opened=reasoning_opened)
@@ -78,7 +79,10 @@ class DeepseekDsmlFormat:
             in_a_row(with_markers(f"{opening}\n", DSML), invokes, with_markers(closing, DSML))
             for opening, closing in zip(OPENINGS, CLOSINGS, strict=True)
         )
-        return ConstraintSpec(one_of(blocks), triggers=() if required else OPENINGS)
+        root = one_of(blocks)
+        if not required:
+            return ConstraintSpec(root, triggers=OPENINGS)
+        return ConstraintSpec(Seq((optional(Literal(_LEAD), is_required=False), root)))
 
     def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
         return watch_blocks(self.frame, _blocks, closing=">", naming=">", reasoning_opened=reasoning_opened)

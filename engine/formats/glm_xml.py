@@ -2,8 +2,9 @@ r"""The `glm_xml` format: pairs of keys and bare texts after the name of a call 
 
     <tool_call>NAME<arg_key>KEY</arg_key><arg_value>VALUE</arg_value></tool_call>
 
-Several calls follow each other without anything between. GLM-4.5 and 4.6 put line breaks between the tags, which are
-read too. A value is everything between its tags; its type is the schema's (`engine.formats.typed`).
+Several calls follow each other without anything between. GLM-4.5 and 4.6 put a line break before every tag but those
+that close a key or a value; this is read too, and the grammar has both spellings. A value is everything between its
+tags; its type is the schema's (`engine.formats.typed`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine.constraint.protocol import ConstraintSpec
-from engine.formats.blocks import Block, check_tools, each_block, failed, parse_blocks, stray_markers, watch_blocks
+from engine.formats.blocks import (
+    Block,
+    blocks_node,
+    check_tools,
+    each_block,
+    failed,
+    parse_blocks,
+    stray_markers,
+    watch_blocks,
+)
 from engine.formats.calls import tool_of
 from engine.formats.protocol import Signature
 from engine.formats.reasoning import THINK
@@ -22,12 +32,13 @@ from engine.formats.typed import Notation, TypedArguments, ordered_arguments
 from engine.formats.typed_nodes import Parameter, parameter_lists, value_node
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
-from grammars.nodes import Literal, Marker, Node, Repeat, Seq
+from grammars.nodes import Literal, Marker, Node, Seq
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 KEY, END_KEY = "<arg_key>", "</arg_key>"
 VALUE, END_VALUE = "<arg_value>", "</arg_value>"
 NOTATION = Notation(close=END_VALUE)
+_LINE_BREAK = optional(Literal("\n"), is_required=False)
 
 _FUNCTION = re.compile(r"[^\s<>{}\[\]\"']+")  # a sentence or an object after <tool_call> is no name
 _PARAMETER = re.compile(r"[^<>\s](?:[^<>\n]*[^<>\s])?")
@@ -39,7 +50,7 @@ class GlmXmlFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "glm_xml"
-    version = "1"
+    version = "2"
     title = "GLM-4.5, GLM-4.6, GLM-4.7"
     markers: tuple[str, ...] = (OPEN, CLOSE, KEY, END_KEY, VALUE, END_VALUE)
     stop_texts: tuple[str, ...] = ("<|user|>", "<|observation|>")
@@ -62,10 +73,11 @@ class GlmXmlFormat:
         return parse_blocks(text, self.frame, reading.blocks, _strays, reasoning_opened=reasoning_opened)
 
     def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
+        """A call's first line break, or its absence, settles how the rest of that call is spelled."""
         check_tools(tools)
         block = Seq((Marker(OPEN), one_of(map(_call_node, tools)), Marker(CLOSE)))
-        root = Repeat(block, separator=Literal(""), maximum=None if several else 1)
-        return ConstraintSpec(root, triggers=() if required else (OPEN,))
+        root = blocks_node(block, _LINE_BREAK, several=several)
+        return ConstraintSpec(in_a_row(_LINE_BREAK, root)) if required else ConstraintSpec(root, triggers=(OPEN,))
 
     def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
         reading = _Reading(tools)
@@ -117,13 +129,17 @@ def _write(call: Call, tools: Sequence[Tool]) -> str:
 
 
 def _call_node(tool: Tool) -> Node:
-    lists = (
-        in_a_row(*map(_parameter_node, parameters)) for parameters in parameter_lists(tool, _PARAMETER, GlmXmlFormat.id)
+    lists = [*parameter_lists(tool, _PARAMETER, GlmXmlFormat.id)]
+    spelled = (
+        in_a_row(*gap, *(_parameter_node(parameter, gap) for parameter in parameters))
+        for gap in ((), (Literal("\n"),))
+        for parameters in lists
     )
-    return in_a_row(Literal(offered(tool, _FUNCTION)), one_of(lists))
+    return in_a_row(Literal(offered(tool, _FUNCTION)), one_of(spelled))
 
 
-def _parameter_node(parameter: Parameter) -> Node:
-    key = (Marker(KEY), Literal(parameter.name), Marker(END_KEY))
-    pair = Seq((*key, Marker(VALUE), value_node(parameter, NOTATION), Marker(END_VALUE)))
+def _parameter_node(parameter: Parameter, gap: tuple[Literal, ...]) -> Node:
+    """A pair of tags, with what stands between tags before the second and behind it."""
+    key: tuple[Node, ...] = (Marker(KEY), Literal(parameter.name), Marker(END_KEY), *gap)
+    pair = Seq((*key, Marker(VALUE), value_node(parameter, NOTATION), Marker(END_VALUE), *gap))
     return optional(pair, is_required=parameter.is_required)

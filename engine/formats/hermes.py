@@ -4,8 +4,9 @@ r"""The `hermes` format: a JSON object between `<tool_call>` markers (Qwen2.5, Q
     {"name": "N", "arguments": {...}}
     </tool_call>
 
-Several calls are joined by a line break. Read strictly: a block counts as a call only if it is closed and holds exactly
-one object with a name and an object of arguments. Knows no tokens; the markers are texts here.
+Several calls are joined by a line break, and one may end the answer. Read strictly: a block counts as a call only if it
+is closed and holds exactly one object with a name and an object of arguments. Knows no tokens; the markers are texts
+here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import replace
 from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import (
     Block,
+    blocks_node,
     check_tools,
     each_block,
     ends_inside,
@@ -33,7 +35,7 @@ from engine.formats.reasoning import THINK
 from engine.formats.strict import Broken, Value, members, read, skip
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
-from grammars.nodes import Choice, Literal, Marker, Repeat, Seq
+from grammars.nodes import Choice, Literal, Marker, Seq
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 _CLOSE = re.compile(CLOSE)
@@ -44,7 +46,7 @@ class HermesFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "hermes"
-    version = "2"
+    version = "3"
     title = "Qwen2.5, Qwen3, Hermes, the bundled model"
     markers: tuple[str, ...] = (OPEN, CLOSE)
     stop_texts: tuple[str, ...] = ()
@@ -63,7 +65,7 @@ class HermesFormat:
         """Free until `<tool_call>`, or from the first token if a call is required."""
         check_tools(tools)
         block = Seq((Marker(OPEN), Literal("\n"), Choice(call_nodes(tools)), Literal("\n"), Marker(CLOSE)))
-        root = Repeat(block, separator=Literal("\n"), maximum=None if several else 1)
+        root = blocks_node(block, Literal("\n"), several=several)
         return ConstraintSpec(root, triggers=() if required else (OPEN,))
 
     def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:

@@ -3,8 +3,9 @@
     [{"name": "N", "arguments": {...}}, ...]
 
 What stands elsewhere than at the answer's start is prose. `[]` is how these models say that no tool is needed; the
-grammar has it unless a call is required. Hammer's prompt shows the list in a fence, so a fence around it is read too,
-but neither written nor in the grammar. Built from the published prompts; no maker's template was at hand.
+grammar has it unless a call is required. Hammer's prompt shows the list in a fence, and xLAM's makers also take bare
+objects, with `;` between them. Both are read, so the grammar has both; neither is written. Built from the published
+prompts; no maker's template was at hand.
 """
 
 from __future__ import annotations
@@ -15,22 +16,33 @@ from collections.abc import Iterable, Iterator, Sequence
 from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_calls, watch_blocks
 from engine.formats.calls import call_from, call_nodes, write_call
-from engine.formats.lists import list_node, names_first, read_list, write_list
+from engine.formats.lists import list_node, names_first, read_list, read_objects, write_list
 from engine.formats.protocol import Signature
 from engine.formats.reasoning import THINK
-from engine.formats.strict import Broken, skip
+from engine.formats.strict import WHITE_SPACE, Broken, skip
+from engine.formats.tags import in_a_row, one_of, optional
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
+from grammars.nodes import Choice, Literal, Repeat, Seq
 
 _FENCE = "```"
 _OPENING_FENCE = re.compile(r"```(?:json)?")
+_FENCED = Seq(
+    (
+        Literal(_FENCE),
+        optional(Literal("json"), is_required=False),
+        optional(one_of(map(Literal, WHITE_SPACE)), is_required=False),
+    )
+)
+# A fence of another language is prose.
+_TRIGGERS = ("[", "{", f"{_FENCE}json", *(f"{_FENCE}{following}" for following in f"[{WHITE_SPACE}"))
 
 
 class JsonListFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "json_list"
-    version = "1"
+    version = "2"
     title = "xLAM-2, Hammer 2.1 (not checked against the makers' templates)"
     markers: tuple[str, ...] = ()
     stop_texts: tuple[str, ...] = ()
@@ -51,20 +63,26 @@ class JsonListFormat:
         return parse_blocks(text, self.frame, _blocks, _strays, reasoning_opened=reasoning_opened)
 
     def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
-        """A leading `[` begins it, so `[]` must stay possible where no call is required."""
+        """A leading `[` begins it, so `[]` must stay possible where no call is required.
+
+        A list in a fence ends the answer like one without: nothing behind it matters.
+        """
         check_tools(tools)
-        if required:
-            return ConstraintSpec(list_node(call_nodes(tools), several=several))
-        root = list_node(call_nodes(tools), several=several, minimum=0)
-        return ConstraintSpec(root, triggers=("[",), at_start=True)
+        calls = call_nodes(tools)
+        listed = list_node(calls, several=several, minimum=1 if required else 0)
+        objects = Repeat(Choice(calls), Literal("; "), maximum=None if several else 1)
+        root = Choice((in_a_row(optional(_FENCED, is_required=False), listed), objects))
+        return ConstraintSpec(root) if required else ConstraintSpec(root, triggers=_TRIGGERS, at_start=True)
 
     def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
-        return watch_blocks(self.frame, _blocks, closing="]", reasoning_opened=reasoning_opened)
+        return watch_blocks(self.frame, _blocks, closing="]}", reasoning_opened=reasoning_opened)
 
 
 def _blocks(text: str, start: int) -> Iterator[Block]:
-    """At most one."""
     first = skip(text, start)
+    if text.startswith("{", first):
+        yield from read_objects(text, first, first, call_from)
+        return
     fence = _OPENING_FENCE.match(text, first)
     position = skip(text, fence.end()) if fence else first
     if not text.startswith(("[", "{"), position):
@@ -81,4 +99,4 @@ def _blocks(text: str, start: int) -> Iterator[Block]:
 
 
 def _strays(text: str, start: int, end: int) -> Iterable[Fragment]:
-    return stray_calls(text, start, end, call_from, "a call that is not in a list at the answer's start")
+    return stray_calls(text, start, end, call_from, "a call that is not at the answer's start")

@@ -1,4 +1,4 @@
-"""A JSON list of calls, `[{"name": ..., "arguments": {...}}, ...]`, shared by the formats that write one.
+"""A JSON list of calls, `[{"name": ..., "arguments": {...}}, ...]`, shared by the formats that write one; bare objects.
 
 A list counts when it is closed; then each of its elements is a call, or a fragment of its own. An empty list is no
 call, and nothing is wrong with it: some models answer so where no tool is needed.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from engine.formats.blocks import Block, CallOf
+from engine.formats.blocks import Block, CallOf, failed
 from engine.formats.calls import writes_name
 from engine.formats.protocol import CannotCarry
 from engine.formats.strict import Broken, Value, members, read, skip
@@ -50,6 +50,25 @@ def names_first(text: str, start: int) -> bool:
     """Whether the list at `start`, as far as it is written, includes the complete name of its first call."""
     first = next(members(text, start), None)
     return first is not None and writes_name(members(text, first.start))
+
+
+def read_objects(text: str, start: int, position: int, call_of: CallOf) -> Iterator[Block]:
+    """The objects from `position` on, with `;`, `,` or white space between them, each as a block.
+
+    A block begins behind the one before it, the first at `start`.
+    """
+    while text.startswith("{", position):
+        match read(text, position):
+            case Broken(reason, unfinished):
+                is_named = unfinished and writes_name(members(text, position))
+                yield failed(text, start, len(text), reason, is_open=unfinished, is_named=is_named)
+                return
+            case Value(value, end):
+                call = call_of(value)
+                yield Block(start, end, (call,)) if isinstance(call, Call) else failed(text, start, end, call)
+                start, position = end, skip(text, end)
+                if text.startswith((";", ","), position):
+                    position = skip(text, position + 1)
 
 
 def write_list(calls: Sequence[str]) -> str:

@@ -3,8 +3,9 @@
     {"name": "N", "parameters": {...}}
 
 What stands elsewhere than at the answer's start is prose. The template takes one call a turn, so the grammar allows
-one, with or without the `<|python_tag|>` that models put before it. What they write beyond that is read all the same:
-several objects, with `;`, `,` or white space between them, a list of them, `"type": "function"` copied from the tools.
+one, with or without the `<|python_tag|>` that models put before it, or in a list, as some do. What they write beyond
+that is read all the same: several objects, with `;`, `,` or white space between them, a longer list, `"type":
+"function"` copied from the tools.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Any, Final
 
 from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_calls, watch_blocks
-from engine.formats.calls import call_from, call_nodes, write_call, writes_name
-from engine.formats.lists import names_first, read_list
+from engine.formats.calls import call_from, call_nodes, write_call
+from engine.formats.lists import list_node, names_first, read_list, read_objects
 from engine.formats.protocol import CannotCarry, Signature
 from engine.formats.reasoning import THINK
-from engine.formats.strict import Broken, Value, members, read, skip
+from engine.formats.strict import Broken, skip
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
 from grammars.nodes import Choice, Marker, Seq
@@ -31,7 +32,7 @@ class Llama3JsonFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "llama3_json"
-    version = "1"
+    version = "2"
     title = "Llama 3.1, 3.2, 3.3"
     markers: tuple[str, ...] = (TAG,)
     stop_texts: tuple[str, ...] = ("<|eom_id|>",)  # instead of <|eot_id|> where the model waits for a result
@@ -49,11 +50,12 @@ class Llama3JsonFormat:
         return parse_blocks(text, self.frame, _blocks, _strays, reasoning_opened=reasoning_opened)
 
     def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
-        """One call in any case; a leading `{` begins it."""
+        """One call in any case. A leading `[` begins it, too, so `[]` must stay possible where no call is required."""
         check_tools(tools)
-        call = Choice(call_nodes(tools, KEY))
-        root = Choice((call, Seq((Marker(TAG), call))))
-        return ConstraintSpec(root) if required else ConstraintSpec(root, triggers=("{", TAG), at_start=True)
+        calls = call_nodes(tools, KEY)
+        call, listed = Choice(calls), list_node(calls, several=False, minimum=1 if required else 0)
+        root = Choice((call, Seq((Marker(TAG), call)), listed))
+        return ConstraintSpec(root) if required else ConstraintSpec(root, triggers=("{", "[", TAG), at_start=True)
 
     def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
         return watch_blocks(self.frame, _blocks, closing="}]", reasoning_opened=reasoning_opened)
@@ -73,7 +75,7 @@ def _blocks(text: str, start: int) -> Iterator[Block]:
     if text.startswith("[", position):
         yield _list(text, first, position)
     elif text.startswith("{", position):
-        yield from _objects(text, first, position)
+        yield from read_objects(text, first, position, _call_of)
     elif position > first:
         yield failed(text, first, len(text), f"no JSON after {TAG}", is_open=position == len(text))
 
@@ -85,22 +87,6 @@ def _list(text: str, start: int, position: int) -> Block:
         case Broken(reason, unfinished):
             is_named = unfinished and names_first(text, position)
             return failed(text, start, len(text), reason, is_open=unfinished, is_named=is_named)
-
-
-def _objects(text: str, start: int, position: int) -> Iterator[Block]:
-    """One block for each object, from `start` on, which is before `position` where something separates it."""
-    while text.startswith("{", position):
-        match read(text, position):
-            case Broken(reason, unfinished):
-                is_named = unfinished and writes_name(members(text, position))
-                yield failed(text, start, len(text), reason, is_open=unfinished, is_named=is_named)
-                return
-            case Value(value, end):
-                call = _call_of(value)
-                yield Block(start, end, (call,)) if isinstance(call, Call) else failed(text, start, end, call)
-                start, position = end, skip(text, end)
-                if text.startswith((";", ","), position):
-                    position = skip(text, position + 1)
 
 
 def _strays(text: str, start: int, end: int) -> Iterable[Fragment]:

@@ -1,10 +1,11 @@
-"""The `mistral_json` format: one marker, then a JSON list of calls (Mistral Nemo).
+"""The `mistral_json` format: one marker, then a JSON list of calls (Mistral Nemo, Mistral 7B v0.3).
 
     [TOOL_CALLS][{"name": "N", "arguments": {...}, "id": "abcdef123"}, ...]
 
 The template gives each call an id of nine letters and digits, which only pairs it with its result. Models often leave
 it out: the grammar allows both, the parser reads both and drops the id, and `write` numbers the calls itself
-(`calls.call_id`), as prompts do where a conversation has no ids.
+(`calls.call_id`), as prompts do where a conversation has no ids. Mistral 7B v0.3 puts a space before the list, which is
+read and constrained too.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from engine.formats.lists import list_node, names_first, read_list, write_list
 from engine.formats.protocol import Signature
 from engine.formats.reasoning import THINK
 from engine.formats.strict import Broken
+from engine.formats.tags import optional
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
 from grammars.canonical import dumps
@@ -32,7 +34,7 @@ class MistralJsonFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "mistral_json"
-    version = "1"
+    version = "2"
     title = "Mistral Nemo"
     markers: tuple[str, ...] = (OPEN,)
     stop_texts: tuple[str, ...] = ()
@@ -54,7 +56,8 @@ class MistralJsonFormat:
 
     def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
         check_tools(tools)
-        root = Seq((Marker(OPEN), list_node(tuple(map(_call_node, tools)), several=several)))
+        calls = list_node(tuple(map(_call_node, tools)), several=several)
+        root = Seq((Marker(OPEN), optional(Literal(" "), is_required=False), calls))
         return ConstraintSpec(root, triggers=() if required else (OPEN,))
 
     def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:

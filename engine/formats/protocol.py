@@ -58,7 +58,7 @@ class StreamWatcher(Protocol):
 
 class ToolFormat(Protocol):
     id: str
-    version: str  # changes when the parser's verdicts could change
+    version: str  # changes when the parser's verdicts could change, or the answers that the grammar leads to
     title: str  # the models that write it, e.g. "Qwen3-Coder, Qwen3.5, Nemotron 3"
     markers: tuple[str, ...]  # texts that should be single tokens of the vocabulary
     stop_texts: tuple[str, ...]  # tokens that end the answer beside the model's own end-of-generation tokens

@@ -8,12 +8,13 @@ r"""The `qwen_xml` format: a block of bare texts for each call (Qwen3-Coder, Qwe
     </function>
     </tool_call>
 
-Several calls are joined by a line break. A value is everything between the line breaks next to its tags; its type is
-the schema's (`engine.formats.typed`). The makers' templates write `True`, `False` and `None`, models also write JSON's
-words: both are read. Qwen3-Coder may leave out the opening `<tool_call>`, as its makers' parser knows. That parser also
-ends every value at the first `</parameter>`, with or without a line break before it. So does this one, but for text in
-lines of its own, where a `</parameter>` that neither begins a line nor stands before another parameter or the call's
-end is part of it: models write such text, and the grammar does not.
+Several calls are joined by a line break, and Nemotron 3 writes one behind the last call, too. A value is everything
+between the line breaks next to its tags; its type is the schema's (`engine.formats.typed`). The makers' templates write
+`True`, `False` and `None`, models also write JSON's words: both are read. Qwen3-Coder may leave out the opening
+`<tool_call>`, as its makers' parser knows. That parser also ends every value at the first `</parameter>`, with or
+without a line break before it. So does this one, but for text in lines of its own, where a `</parameter>` that neither
+begins a line nor stands before another parameter or the call's end is part of it: models write such text, and the
+grammar does not.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.constraint.protocol import ConstraintSpec
-from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_markers, watch_blocks
+from engine.formats.blocks import Block, blocks_node, check_tools, failed, parse_blocks, stray_markers, watch_blocks
 from engine.formats.calls import tool_of
 from engine.formats.protocol import Signature
 from engine.formats.reasoning import THINK
@@ -34,7 +35,7 @@ from engine.formats.typed import Notation, TypedArguments, ordered_arguments
 from engine.formats.typed_nodes import Parameter, parameter_lists, value_node
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
-from grammars.nodes import Literal, Marker, Node, Repeat, Seq
+from grammars.nodes import Literal, Marker, Node, Seq
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 FUNCTION, END_FUNCTION = "<function=", "</function>"
@@ -56,7 +57,7 @@ class QwenXmlFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "qwen_xml"
-    version = "2"
+    version = "3"
     title = "Qwen3-Coder, Qwen3.5, Qwen3.6, Nemotron 3"
     markers: tuple[str, ...] = (OPEN, CLOSE)
     stop_texts: tuple[str, ...] = ()
@@ -82,8 +83,8 @@ class QwenXmlFormat:
         check_tools(tools)
         opening = Seq((Marker(OPEN), Literal("\n")))
         call = Seq((one_of(map(_call_node, tools)), Literal("\n"), Marker(CLOSE)))
-        calls = Repeat(call, separator=in_a_row(Literal("\n"), opening), maximum=None if several else 1)
-        root = Seq((optional(opening, is_required=False), calls))
+        calls = blocks_node(call, in_a_row(Literal("\n"), opening), several=several)
+        root = in_a_row(optional(opening, is_required=False), calls)
         return ConstraintSpec(root, triggers=() if required else (OPEN, FUNCTION))
 
     def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
+from engine.constraint import backend
 from engine.decoding.answer import Answer
 from engine.decoding.spelling import Spelling
 from engine.decoding.stops import REPEATED_TOKENS, MarkerFinder, repeats
@@ -15,9 +17,10 @@ from engine.errors import ConstraintError
 from engine.llama import Model
 from engine.runtime import Limits, Reasoning, Request
 from engine.sampler import Logits, Workspace
-from engine.types import ConstraintStats, Generation, StopReason
+from engine.types import ConstraintStats, Generation, Sampling, StopReason
 from engine.vocabulary import Vocabulary
-from tests.engine.options import CheckedOptions, Options
+from grammars.nodes import Json
+from tests.engine.options import CheckedOptions, Options, OptionsState
 
 THINK = Reasoning("<think>", "</think>")
 CALL = "<tool_call>"
@@ -103,6 +106,17 @@ class Desk:
             rows_wanted = range(end - len(new) + 1, end) if answer.wants_all_rows else range(0)
         return answer.generation(submitted_s=0.0, prefill_s=0.0, decodes=(), n_cached=0)
 
+    def write(self, request: Request, text: str) -> Generation:
+        """Let the model write a text, in the longest tokens that it may."""
+        answer, wish = self.answer(request), text.encode()
+        by_piece = {piece: token for token, piece in enumerate(self.vocabulary.pieces)}
+        while not answer.done:
+            rest = wish[sum(len(self.vocabulary.pieces[token]) for token in answer.tokens) :]
+            heads = (rest[:size] for size in range(16, 0, -1))
+            wished = [by_piece[head] for head in dict.fromkeys(heads) if head in by_piece] if rest else []
+            answer.advance(self.logits(*wished or sorted(self.vocabulary.eog)))
+        return answer.generation(submitted_s=0.0, prefill_s=0.0, decodes=(), n_cached=0)
+
 
 @pytest.fixture
 def desk(tiny_model: Model) -> Desk:
@@ -145,24 +159,92 @@ def test_endless_repetition_is_stopped_and_lists_are_not(desk: Desk) -> None:
     generation = desk.run(request(limits=Limits(answer=1000)), wish)
     assert generation.stop is StopReason.REPETITION
     assert len(generation.tokens) < len("start ") + REPEATED_TOKENS + 16
-    numbers = "[" + ", ".join(str(number) for number in range(80)) + "]"
+    numbers = "[" + ", ".join(str(number) for number in range(160)) + "]"
     assert desk.run(request(limits=Limits(answer=1000)), desk.spelled(numbers)).stop is StopReason.EOG
+
+
+def test_an_empty_board_of_eight_by_eight_is_no_endless_repetition(desk: Desk) -> None:
+    """A right answer of 64 zeros was cut after 43 of them, in every mode."""
+    board = "[" + ", ".join("0" * 64) + "]"
+    assert desk.run(request(), desk.spelled(board)).stop is StopReason.EOG
+
+
+ZEROS, ABC = {"type": "array", "items": {"type": "integer"}}, {"type": "string"}
+
+
+@pytest.mark.parametrize("name", ["llguidance", "gbnf"])
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({**ZEROS, "minItems": 120, "maxItems": 120}, [0] * 120),
+        ({**ZEROS, "maxItems": 800}, [0] * 120),
+        ({**ZEROS, "minItems": 120}, [0] * 120),
+        ({**ZEROS, "minItems": 200}, [0] * 210),
+        ({**ABC, "maxLength": 900}, "abc" * 120),
+    ],
+)
+def test_a_repetition_that_the_grammar_bounds_or_demands_may_be_long(
+    desk: Desk, name: str, schema: dict[str, object], text: object
+) -> None:
+    """A list of equal elements was cut although the schema asked for every one of them."""
+    compiled, wish = backend(name, desk.model).compile(Json(schema)), json.dumps(text)
+    generation = desk.write(request(compiled=compiled, limits=Limits(answer=1000)), wish)
+    assert (generation.text, generation.stop) == (wish, StopReason.EOG)
+    assert len(generation.tokens) > REPEATED_TOKENS + 16
+
+
+@pytest.mark.parametrize("name", ["llguidance", "gbnf"])
+@pytest.mark.parametrize(
+    ("schema", "text", "n_tokens"),
+    [
+        (ZEROS, "[" + "0, " * 900, REPEATED_TOKENS + 32),
+        (ABC, '"' + "abc" * 900, REPEATED_TOKENS + 32),
+        ({"type": "array"}, "[" * 900, REPEATED_TOKENS + 32),
+        ({"type": "array"}, '[{"a": ' * 200, REPEATED_TOKENS + 32),
+        ({"type": "integer"}, "1" * 900, REPEATED_TOKENS + 32),
+        ({**ZEROS, "minItems": 120}, "[" + "0, " * 900, 2 * REPEATED_TOKENS + 48),
+    ],
+)
+def test_a_repetition_that_the_grammar_never_ends_is_stopped(
+    desk: Desk, name: str, schema: dict[str, object], text: str, n_tokens: int
+) -> None:
+    compiled = backend(name, desk.model).compile(Json(schema))
+    generation = desk.write(request(compiled=compiled, limits=Limits(answer=900)), text)
+    assert generation.stop is StopReason.REPETITION
+    assert len(generation.tokens) <= n_tokens
+
+
+def test_a_grammar_that_breaks_further_on_does_not_break_a_repetition(desk: Desk) -> None:
+    class Broken(Options):
+        def start(self):  # type: ignore[no-untyped-def]
+            class State(OptionsState):
+                def accept(self, token: int) -> None:
+                    if len(self.accepted) == 350:
+                        raise ConstraintError("the grammar engine is in an error state")
+                    super().accept(token)
+
+            return State(self)
+
+    wish = "Q" * 300
+    compiled = Broken(desk.vocabulary, desk.tokenize, (wish, "Q" * 400))
+    generation = desk.write(request(compiled=compiled, limits=Limits(answer=1000)), wish)
+    assert (generation.text, generation.stop) == (wish, StopReason.EOG)
 
 
 @pytest.mark.parametrize(
     ("tokens", "expected"),
     [
-        ([1] * REPEATED_TOKENS, True),
-        ([1] * (REPEATED_TOKENS - 1), False),
-        ([*range(32)] * 5, True),
-        ([*range(33)] * 5, False),
-        ([9, *range(32)] * 5, False),
-        ([1] * 127 + [2], False),
-        ([5, 6, 7] + [1, 2] * 64, True),
+        ([1] * REPEATED_TOKENS, 1),
+        ([1] * (REPEATED_TOKENS - 1), 0),
+        ([*range(32)] * 9, 32),
+        ([*range(33)] * 9, 0),
+        ([9, *range(32)] * 9, 0),
+        ([1] * 255 + [2], 0),
+        ([5, 6, 7] + [1, 2] * 128, 2),
     ],
 )
-def test_what_counts_as_repetition(tokens: list[int], expected: bool) -> None:
-    assert repeats(tokens) is expected
+def test_what_counts_as_repetition(tokens: list[int], expected: int) -> None:
+    assert repeats(tokens) == expected
 
 
 def found_at(finder: MarkerFinder, text: bytes, size: int) -> tuple[bytes, int] | None:
@@ -335,6 +417,28 @@ def test_a_formats_own_end_token_ends_a_complete_constrained_answer(desk: Desk) 
     generation = desk.run(request(compiled=compiled, stop_tokens=ends), "QX[TOOL_CALLS]")
     assert (generation.text, generation.stop) == ("QX", StopReason.EOG)
     assert generation.constraint and generation.constraint.n_interventions == 0
+
+
+def test_with_a_temperature_a_formats_own_end_token_has_its_share(desk: Desk) -> None:
+    """It ended an answer always where it was the likeliest token, and never where it was not."""
+    (end,) = desk.tokenize("[TOOL_CALLS]")
+    (go_on,) = desk.spelled("Q")
+    compiled = desk.options("X", "XQ")
+    for end_is_likelier in (True, False):
+        texts = []
+        for seed in range(60):
+            warm = Sampling(temperature=1.0, seed=seed)
+            answer = desk.answer(request(compiled=compiled, stop_tokens=frozenset({end}), sampling=warm))
+            answer.advance(desk.logits(*desk.spelled("X")))
+            row = np.full(desk.vocabulary.n_tokens, -100, dtype=np.float32)
+            row[end], row[go_on] = (0.1, 0.0) if end_is_likelier else (0.0, 0.1)
+            answer.advance(row)
+            found = answer.generation(submitted_s=0, prefill_s=0, decodes=(), n_cached=0)
+            assert found.stop is StopReason.EOG
+            assert found.constraint and found.constraint.n_interventions == 0
+            texts.append(found.text)
+        assert 15 < texts.count("X") < 45
+        assert texts.count("X") + texts.count("XQ") == 60
 
 
 # Triggers

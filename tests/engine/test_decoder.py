@@ -279,6 +279,31 @@ def test_a_constraint_that_breaks_costs_its_own_answer_only(tiny_model: Model) -
     assert all(each.generation and each.generation.text in LETTERS for each in finished.values())
 
 
+@pytest.mark.parametrize("place", [0, 3, 70, 178])
+def test_logits_that_are_no_numbers_cost_their_own_answer_only(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """Where forced tokens are measured, NaN in the middle of an answer ended the process and all that it had begun."""
+    text = "QX" * 90  # more rows of logits than one batch has, so that some are not followed by a choice
+    forced = Options(tiny_model.vocabulary(), tiny_model.tokenize, (text,))
+    broken, *others = requests(tiny_model, 3, n_answer=400, compiled=forced)
+    with LlamaRuntime(tiny_model, PARAMS, 2, measure_constraint=True) as runtime:
+        logits = runtime.context.logits
+
+        def some_broken(row: int) -> np.ndarray:
+            slot = next(each for each in runtime._active if row in each.rows)
+            found = logits(row)
+            n_before = slot.n_past - slot.n_batched - len(broken.prompt)
+            if slot.answer.request.key == broken.key and slot.writing and n_before + row - slot.rows[0] == place:
+                found[:] = np.nan
+            return found
+
+        monkeypatch.setattr(runtime.context, "logits", some_broken)
+        finished = finish(runtime, [broken, *others])
+    assert "logits are not numbers" in str(finished.pop(broken.key).error)
+    assert [each.generation and each.generation.text for each in finished.values()] == [text, text]
+
+
 def test_a_constraint_that_cannot_start_is_reported(tiny_model: Model) -> None:
     class Unusable(Options):
         def start(self):  # type: ignore[no-untyped-def]

@@ -29,7 +29,7 @@ from engine.prompt import PromptBuilder
 from engine.runtime import Finished, Limits, Reasoning, Request
 from engine.template import ChatTemplate
 from engine.types import Generation, Message, Sampling, StopReason, Timings, Tool
-from tests.engine.options import CheckedOptions, Options
+from tests.engine.options import CheckedOptions, Options, OptionsState
 from tests.engine.scripted_context import ScriptedContext, scripted
 from tests.engine.tiny_hybrid import write_tiny_hybrid
 
@@ -151,19 +151,29 @@ def test_a_full_context_and_a_full_budget_stop_a_drafted_answer_where_they_would
         assert_equal(exact, [*pending, long], 2)
 
 
-def test_a_constraint_that_breaks_within_a_draft_keeps_what_was_written(exact: Model) -> None:
+@pytest.mark.parametrize("n_accepted", [9, 0])
+@pytest.mark.parametrize("copies", [True, False], ids=["copies break too", "copies do not"])
+def test_a_constraint_that_breaks_within_a_draft_keeps_what_was_written(
+    exact: Model, copies: bool, n_accepted: int
+) -> None:
+    """The copy that a draft is tried on breaks first; that took all answers in flight down with it."""
+
+    class State(OptionsState):
+        def accept(self, token: int) -> None:
+            if len(self.accepted) == n_accepted:
+                raise ConstraintError("the grammar engine is in an error state")
+            super().accept(token)
+
+        def copy(self) -> OptionsState:
+            if copies:
+                return super().copy()
+            other = OptionsState(self._options)
+            other.written, other.accepted = self.written, [*self.accepted]
+            return other
+
     class Broken(Options):
-        def start(self):  # type: ignore[no-untyped-def]
-            state = super().start()
-            accept = state.accept
-
-            def break_down(token: int) -> None:
-                if len(state.accepted) == 9:
-                    raise ConstraintError("the grammar engine is in an error state")
-                accept(token)
-
-            state.accept = break_down  # type: ignore[method-assign]
-            return state
+        def start(self) -> OptionsState:
+            return State(self)
 
     broken = Broken(exact.vocabulary(), exact.tokenize, TEXTS)
     for n_slots in (1, 2):

@@ -184,6 +184,30 @@ def test_asking_the_constraint_counts_until_the_call_is_there(
     assert adds_up(found)
 
 
+def test_what_is_there_with_the_first_token_is_not_counted_as_decoded(
+    monkeypatch: pytest.MonkeyPatch, tiny_model: Model, clock: Clock
+) -> None:
+    """An answer that was forced as a whole had a decode rate of tens of thousands of tokens a second."""
+    forced = Options(tiny_model.vocabulary(), tiny_model.tokenize, ("QXQXZZZ",))
+    found = answered(monkeypatch, tiny_model, clock, "QXQXZZZ", compiled=forced)
+    assert found.n_first == len(found.tokens) == 7
+
+    class Headed(Options):
+        def start(self) -> OptionsState:
+            class State(OptionsState):
+                def forced(self) -> list[int]:
+                    return [] if self.written else tiny_model.tokenize("QXQX")
+
+            return State(self)
+
+    headed = Headed(tiny_model.vocabulary(), tiny_model.tokenize, ("QXQXZZZ", "QXQXQ"))
+    found = answered(monkeypatch, tiny_model, clock, "QXQXZZZ", compiled=headed)
+    assert found.n_first == 4
+    assert (len(found.tokens) - found.n_first) / found.timings.decode_s == pytest.approx(1 / DECODE_S, rel=0.01)
+    assert answered(monkeypatch, tiny_model, clock, "QXQXZZZ").n_first == 1
+    assert answered(monkeypatch, tiny_model, clock, "").n_first == 0
+
+
 def test_a_call_after_trigger_and_prose_is_split_alike_under_a_constraint(
     monkeypatch: pytest.MonkeyPatch, tiny_model: Model, clock: Clock
 ) -> None:

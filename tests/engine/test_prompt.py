@@ -155,10 +155,11 @@ def test_no_text_becomes_a_structural_token(
         messages = (
             Message("system", "S" + system),
             Message("user", user),
-            Message("assistant", user, (Call("add", {"a" + argument: argument}),)),
+            Message("assistant", user, (Call("add", {"a" + argument: argument}),), reasoning="R" + result),
             Message("tool", result, name="add"),
         )
-        prompt = builder(style).build(messages, (replace(ADD, description=description),))
+        source = TEMPLATE.source + "{{ messages | map(attribute='reasoning_content') | join }}"
+        prompt = builder(style, source).build(messages, (replace(ADD, description=description),))
         return prompt.text, [token for token in prompt.tokens if token in SPECIAL]
 
     _, harmless = tokens("", "u", "", "", "")

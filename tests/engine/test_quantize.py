@@ -15,8 +15,9 @@ import pytest
 
 from engine import quantize as module
 from engine.errors import ToolgaugeError
+from engine.gguf_file import read_gguf
 from engine.llama import ContextParams, LoadParams, load_model
-from engine.quantize import LADDER, find_level, quantize, size_estimate
+from engine.quantize import LADDER, cached_path, default_cache, find_level, is_made, quantize, size_estimate
 from tests.tiny_gguf import write_tiny_model
 
 
@@ -229,3 +230,11 @@ def test_parts_of_dead_writers_are_removed_and_those_of_living_ones_kept(source:
     foreign.touch()
     quantize(source, "Q4_0", tmp_path)
     assert files_in(tmp_path) == [foreign.name, "tiny-Q4_0.gguf"]
+
+
+def test_a_file_that_was_made_is_known_by_its_place(tmp_path: Path) -> None:
+    source = write_tiny_model(tmp_path / "tiny-F16.gguf")
+    made = cached_path(read_gguf(source), find_level("Q4_K_M"), default_cache())
+    assert is_made(made)
+    assert not is_made(source)
+    assert not is_made(Path("/models/quantized/tiny/b1/tiny-Q4_K_M.gguf"))

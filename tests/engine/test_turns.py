@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.turns import divided, native_messages, with_thinking_words
+from engine.turns import divided, native_messages, with_reasoning, with_thinking_words
 from engine.types import Call, Message
 
 ASK = Message("user", "Both, please.")
@@ -90,6 +90,46 @@ def test_results_without_a_call_and_calls_without_a_result_are_kept() -> None:
     first, second = Message("assistant", "Sure.", (FIRST,)), Message("assistant", "", (SECOND,))
     assert list(divided([ASK, BOTH, stray, NOON], 1)) == [ASK, first, second, NOON, stray]
     assert list(divided([ASK, BOTH], 1)) == [ASK, first, second]
+
+
+# Past reasoning, which episodes used to lose
+
+
+def test_reasoning_stands_with_the_first_part_of_a_divided_turn() -> None:
+    thought = Message("assistant", "Sure.", (FIRST, SECOND), reasoning="Hm.")
+    assert [turn.reasoning for turn in divided([ASK, thought, SUM, NOON], 1)] == ["", "Hm.", "", "", ""]
+    assert "reasoning_content" not in next(native_messages([BOTH]))
+
+
+@pytest.mark.parametrize(
+    ("template", "words", "has_call", "given"),
+    [
+        ("{{ m.reasoning_content }}", "Sure.", True, {"content": "Sure.", "reasoning_content": "Hm."}),
+        ("{{ message['reasoning_content'] }}", "", False, {"content": "", "reasoning_content": "Hm."}),
+        ("{% if enable_thinking or thinking %}<think>{% endif %}", "Sure.", True, {"content": "Sure."}),
+        ("{{ messages | tojson }}", "", True, {"content": ""}),  # it would show a key that nobody asked for
+        # gpt-oss
+        ("{% if 'thinking' in message %}{{ message.thinking }}", "", True, {"content": "", "thinking": "Hm."}),
+        ("{{ message['thinking'] }}", "Sure.", False, {"content": "Sure.", "thinking": "Hm."}),
+        ("{{ message.thinking }}", "Sure.", True, {"content": "", "thinking": "Hm.\n\nSure."}),
+        # Ministral 3
+        (
+            "{% if block['type'] == 'thinking' %}",
+            "Sure.",
+            True,
+            {"content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Sure."}]},
+        ),
+        ('{% if block.type == "thinking" %}', " ", False, {"content": [{"type": "thinking", "thinking": "Hm."}]}),
+    ],
+)
+def test_reasoning_stands_where_the_template_reads_it(
+    template: str, words: str, has_call: bool, given: dict[str, Any]
+) -> None:
+    calls = (FIRST,) if has_call else ()
+    turns = list(native_messages([ASK, Message("assistant", words, calls, reasoning="Hm.")]))
+    asked, answered = with_reasoning(turns, template)
+    assert asked == turns[0]
+    assert answered == {key: turns[1][key] for key in turns[1] if key in ("role", "tool_calls")} | given
 
 
 # Reasoning, switched by words

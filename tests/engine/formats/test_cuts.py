@@ -152,7 +152,9 @@ def open_spans(fmt: ToolFormat, text: str) -> Iterator[tuple[int, int]]:
         yield from _envelope_spans(fmt, text)
         return
     triggers = fmt.constraint(TOOLS, required=False).triggers
-    trigger = next(trigger for trigger in triggers if text.startswith(trigger))
+    # White space before a block says nothing yet, nor does a fence: the list in it does.
+    lead = text.index("[") if text.startswith("```") else len(text) - len(text.lstrip())
+    begun = lead + next(len(trigger) for trigger in triggers if text.startswith(trigger, lead))
     ends, n_calls = [], 0
     for end in range(1, len(text) + 1):
         n_read = len(fmt.parse(text[:end], TOOLS).calls)
@@ -161,7 +163,7 @@ def open_spans(fmt: ToolFormat, text: str) -> Iterator[tuple[int, int]]:
             n_calls = n_read
     margin = len("\n</tool_call>\n") + max(map(len, triggers))
     for number, end in enumerate(ends):
-        yield (ends[number - 1] + margin if number else len(trigger)), end
+        yield (ends[number - 1] + margin if number else begun), end
 
 
 def _envelope_spans(fmt: ToolFormat, text: str) -> Iterator[tuple[int, int]]:

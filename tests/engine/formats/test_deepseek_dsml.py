@@ -247,7 +247,8 @@ def test_the_grammar() -> None:
 
 def test_required_and_several() -> None:
     auto, required = (FORMAT.constraint(TOOLS, required=required) for required in (False, True))
-    assert required.root == auto.root
+    lead = Repeat(Literal("\n\n"), Literal(""), 0, 1)
+    assert required.root == Seq((lead, auto.root)), "the line breaks that the template writes before a block"
     assert required.triggers == ()
     single = FORMAT.constraint(TOOLS, required=False, several=False).root
     assert "maximum=1" in repr(single)

@@ -10,10 +10,11 @@ from engine.errors import ConstraintError
 from engine.formats.glm_xml import GlmXmlFormat
 from engine.formats.protocol import CannotCarry
 from engine.types import Call, Fragment, Parsed, Tool
-from grammars.nodes import Choice, Json, Literal, Marker, RawString, Repeat, Seq
+from grammars.nodes import Choice, Json, Literal, Marker, Node, RawString, Repeat, Seq
 from grammars.schema import normalise_parameters
 
 FORMAT = GlmXmlFormat()
+LINE_BREAK = Repeat(Literal("\n"), Literal(""), 0, 1)
 WEATHER = Tool(
     "get_weather",
     "",
@@ -162,24 +163,38 @@ def test_what_cannot_be_written(call: Call, reason: str) -> None:
 def test_the_grammar() -> None:
     spec = FORMAT.constraint([WEATHER], required=False)
     assert spec.triggers == ("<tool_call>",)
-    assert isinstance(spec.root, Repeat)
-    assert (spec.root.separator, spec.root.minimum, spec.root.maximum) == (Literal(""), 1, None)
-    assert isinstance(spec.root.item, Seq)
-    opening, call, closing = spec.root.item.parts
+    assert isinstance(spec.root, Seq)
+    calls, last = spec.root.parts
+    assert isinstance(calls, Repeat)
+    assert (calls.separator, calls.minimum, calls.maximum) == (LINE_BREAK, 1, None)
+    assert last == LINE_BREAK
+    assert isinstance(calls.item, Seq)
+    opening, call, closing = calls.item.parts
     assert (opening, closing) == (Marker("<tool_call>"), Marker("</tool_call>"))
     assert isinstance(call, Seq)
-    name, *city, days, _, _, unit = call.parts
+    name, spellings = call.parts
     assert name == Literal("get_weather")
+    assert isinstance(spellings, Choice)
+    compact, in_lines = spellings.options
+    assert isinstance(compact, Seq)
+    assert isinstance(in_lines, Seq)
+    check_parameters(compact.parts, ())
+    assert in_lines.parts[0] == Literal("\n")
+    check_parameters(in_lines.parts[1:], (Literal("\n"),))
 
-    def key(name: str) -> tuple[object, ...]:
-        return (Marker("<arg_key>"), Literal(name), Marker("</arg_key>"), Marker("<arg_value>"))
 
-    end = Marker("</arg_value>")
-    assert city == [*key("city"), RawString({"type": "string"}, "</arg_value>"), end]
-    assert days == Repeat(Seq((*key("days"), Json({"type": "integer"}), end)), Literal(""), 0, 1)  # type: ignore[arg-type]
+def check_parameters(parts: tuple[Node, ...], gap: tuple[Literal, ...]) -> None:
+    *city, days, _, _, unit = parts
+
+    def key(name: str) -> tuple[Node, ...]:
+        return (Marker("<arg_key>"), Literal(name), Marker("</arg_key>"), *gap, Marker("<arg_value>"))
+
+    end: tuple[Node, ...] = (Marker("</arg_value>"), *gap)
+    assert city == [*key("city"), RawString({"type": "string"}, "</arg_value>"), *end]
+    assert days == Repeat(Seq((*key("days"), Json({"type": "integer"}), *end)), Literal(""), 0, 1)
     assert isinstance(unit, Repeat)
     assert isinstance(unit.item, Seq)
-    text = unit.item.parts[-2]
+    text = unit.item.parts[-1 - len(end)]
     assert isinstance(text, Choice)
     schema = {"type": ["string", "null"], "maxLength": 2}
     assert text.options == (RawString(schema, "</arg_value>"), Json({"allOf": [schema, {"type": ["null"]}]}))
@@ -187,7 +202,8 @@ def test_the_grammar() -> None:
 
 def test_required_and_several() -> None:
     auto, required = (FORMAT.constraint(TOOLS, required=required) for required in (False, True))
-    assert required.root == auto.root
+    assert isinstance(auto.root, Seq)
+    assert required.root == Seq((LINE_BREAK, *auto.root.parts)), "the line break that GLM-4.6 writes before its calls"
     assert required.triggers == ()
     single = FORMAT.constraint(TOOLS, required=False, several=False).root
     assert isinstance(single, Repeat)

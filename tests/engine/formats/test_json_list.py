@@ -7,7 +7,7 @@ import pytest
 from engine.errors import ConstraintError
 from engine.formats.json_list import JsonListFormat
 from engine.types import Call, Parsed
-from grammars.nodes import Choice, Json, Literal, Repeat, Seq
+from grammars.nodes import Choice, Json, Literal, Node, Repeat, Seq
 from tests.engine.formats.prefixes import ADD, ADDED, ODD, PING, PINGED, TOOLS, check_every_prefix, moments
 
 FORMAT = JsonListFormat()
@@ -30,6 +30,10 @@ WHOLE = f"[{ADD_TEXT}, {PING_TEXT}]"
         ("[]", [], ""),
         ("```\n[]\n```", [], ""),
         ("[]\nWhich city?", [], "Which city?"),
+        # what xLAM's makers take as well
+        (ADD_TEXT, [ADDED], ""),
+        (f"\n{ADD_TEXT}; {PING_TEXT}", [ADDED, PINGED], ""),
+        (f"{ADD_TEXT}\nDone.", [ADDED], "Done."),
         ("Use [1] or {x}.", [], "Use [1] or {x}."),
         ("```python\nprint([1])\n```", [], "```python\nprint([1])\n```"),
         ("", [], ""),
@@ -43,9 +47,9 @@ def test_answers_are_read(text: str, calls: list[Call], content: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason", "open_block"),
     [
-        (ADD_TEXT, "not a JSON list", False),
         (f"```json\n{ADD_TEXT}\n```", "not a JSON list", False),
-        (f'{{"tool_calls": [{ADD_TEXT}]}}', "not a JSON list", False),
+        (f'{{"tool_calls": [{ADD_TEXT}]}}', '"name" is missing', False),
+        ('{"name": "ping", "argu', "the JSON ends early", True),
         ("[add(a=1, b=2.5)]", "not JSON: expecting value", False),
         ("[{'name': 'ping', 'arguments': {}}]", "not JSON: expecting property name enclosed in double quotes", False),
         (f"[{ADD_TEXT} {PING_TEXT}]", "not JSON: expecting ',' delimiter", False),
@@ -75,7 +79,7 @@ def test_the_good_calls_of_a_list_stay() -> None:
 def test_a_call_behind_prose_is_reported_and_is_none(text: str) -> None:
     parsed = FORMAT.parse(text, TOOLS)
     assert [(each.text, each.reason, each.position) for each in parsed.fragments] == [
-        (ADD_TEXT, "a call that is not in a list at the answer's start", text.rindex(ADD_TEXT))
+        (ADD_TEXT, "a call that is not at the answer's start", text.rindex(ADD_TEXT))
     ]
     assert parsed.calls == ((ADDED, PINGED) if text.startswith(WHOLE) else ())
     check_every_prefix(FORMAT, text)
@@ -104,14 +108,23 @@ def test_the_grammar_has_the_empty_list_unless_a_call_is_required() -> None:
         for tool in (ADD, PING)
     )
 
-    def listed(minimum: int, maximum: int | None) -> Seq:
-        return Seq((Literal("["), Repeat(Choice(calls), Literal(", "), minimum, maximum), Literal("]")))
+    def maybe(*options: Node) -> Repeat:
+        return Repeat(options[0] if len(options) == 1 else Choice(options), Literal(""), 0, 1)
+
+    white_space = map(Literal, (" ", "\t", "\n", "\r"))
+    fence = maybe(Seq((Literal("```"), maybe(Literal("json")), maybe(*white_space))))
+
+    def root(minimum: int, maximum: int | None) -> Choice:
+        elements = Repeat(Choice(calls), Literal(", "), minimum, maximum)
+        objects = Repeat(Choice(calls), Literal("; "), 1, maximum)
+        return Choice((Seq((fence, Literal("["), elements, Literal("]"))), objects))
 
     spec = FORMAT.constraint(TOOLS, required=False)
-    assert (spec.root, spec.triggers, spec.at_start) == (listed(0, None), ("[",), True)
-    assert FORMAT.constraint(TOOLS, required=False, several=False).root == listed(0, 1)
+    assert (spec.root, spec.at_start) == (root(0, None), True)
+    assert spec.triggers == ("[", "{", "```json", "```[", "``` ", "```\t", "```\n", "```\r")
+    assert FORMAT.constraint(TOOLS, required=False, several=False).root == root(0, 1)
     required = FORMAT.constraint(TOOLS, required=True)
-    assert (required.root, required.triggers, required.at_start) == (listed(1, None), (), False)
+    assert (required.root, required.triggers, required.at_start) == (root(1, None), (), False)
     with pytest.raises(ConstraintError, match="without tools"):
         FORMAT.constraint((), required=False)
 
@@ -120,3 +133,11 @@ def test_the_watcher_names_the_moments() -> None:
     named, called = moments(FORMAT, f"```json\n{WHOLE}\n```")
     assert named == '```json\n[{"name": "add"'
     assert called == f"```json\n{WHOLE}"
+
+
+def test_what_follows_a_bare_call_leaves_it() -> None:
+    text = f'{ADD_TEXT}; {{"name": "pi'
+    parsed = FORMAT.parse(text, TOOLS)
+    assert (parsed.calls, parsed.open_block) == ((ADDED,), True)
+    assert [each.text for each in parsed.fragments] == ['; {"name": "pi']
+    check_every_prefix(FORMAT, text)

@@ -8,7 +8,7 @@ from engine.errors import ConstraintError
 from engine.formats.llama3_json import TAG, Llama3JsonFormat
 from engine.formats.protocol import CannotCarry
 from engine.types import Call, Parsed
-from grammars.nodes import Choice, Json, Literal, Marker, Seq
+from grammars.nodes import Choice, Json, Literal, Marker, Repeat, Seq
 from tests.engine.formats.prefixes import ADD, ADDED, ODD, PING, PINGED, TOOLS, check_every_prefix, moments
 
 FORMAT = Llama3JsonFormat()
@@ -110,19 +110,23 @@ def test_one_call_is_written_in_the_schemas_order() -> None:
         FORMAT.write([ADDED, PINGED], TOOLS)
 
 
-def test_the_grammar_is_one_call_with_or_without_the_tag() -> None:
+def test_the_grammar_is_one_call_bare_or_behind_the_tag_or_in_a_list() -> None:
     call = Choice(
         tuple(
             Seq((Literal(f'{{"name": "{tool.name}", "parameters": '), Json(tool.parameters), Literal("}")))
             for tool in (ADD, PING)
         )
     )
-    root = Choice((call, Seq((Marker("<|python_tag|>"), call))))
+
+    def root(minimum: int) -> Choice:
+        listed = Seq((Literal("["), Repeat(call, Literal(", "), minimum, 1), Literal("]")))
+        return Choice((call, Seq((Marker("<|python_tag|>"), call)), listed))
+
     for several in (False, True):
         spec = FORMAT.constraint(TOOLS, required=False, several=several)
-        assert (spec.root, spec.triggers, spec.at_start) == (root, ("{", "<|python_tag|>"), True)
+        assert (spec.root, spec.triggers, spec.at_start) == (root(0), ("{", "[", "<|python_tag|>"), True)
         spec = FORMAT.constraint(TOOLS, required=True, several=several)
-        assert (spec.root, spec.triggers, spec.at_start) == (root, (), False)
+        assert (spec.root, spec.triggers, spec.at_start) == (root(1), (), False)
     with pytest.raises(ConstraintError, match="without tools"):
         FORMAT.constraint((), required=False)
 
