@@ -1,7 +1,7 @@
 """A share with its interval: the one way in which answers are counted.
 
-Answers of several trials to one case resemble each other, so they make a rate finer and its interval no narrower: that
-is as wide as if each case had been answered once.
+Answers of several trials to one case resemble each other, and so do those to a case with its fault and without it. They
+make a rate finer and its interval no narrower: that is as wide as if each case had been answered once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench import stats
+from bench.suites.case import TWIN_SUFFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,17 @@ class Rate:
         return self.hits / self.n
 
 
+def case_of(case_id: str) -> str:
+    """What counts as one case: a case without its fault is the same one once more."""
+    return case_id.removesuffix(TWIN_SUFFIX)
+
+
 def share(hits: int, n: int, answers: Sequence[str]) -> Rate | None:
     """`hits` of `n` things in these answers, which are named by their cases; None where there is nothing to count."""
     if not n:
         return None
-    n_trials = len(answers) / len(set(answers))
-    interval = stats.wilson(hits / n_trials, n / n_trials)
+    n_each = len(answers) / len(set(map(case_of, answers)))
+    interval = stats.wilson(hits / n_each, n / n_each)
     return Rate(hits, n, interval.low, interval.high)
 
 

@@ -16,7 +16,8 @@ from itertools import islice, permutations, product
 from math import prod
 from typing import Any
 
-from bench.suites.case import ExpectedCall, defaults
+from bench.suites.case import ExpectedCall
+from bench.suites.defaults import defaults
 from bench.suites.listed import Listed, fitted, part_of
 from bench.suites.match import (
     ABSENT,
@@ -104,7 +105,7 @@ def _arguments(expected: ExpectedCall, tool: Tool, valid_under: Any) -> dict[str
     """What may stand for each argument, in the schema's order."""
     properties: Mapping[str, Any] = tool.parameters.get("properties", {})
     required: Sequence[str] = tool.parameters.get("required", ())
-    options, known = {}, defaults(tool)
+    options, known = {}, defaults(tool).fields
     for name in [*properties, *(name for name in expected.arguments if name not in properties)]:
         schema = _schema_of(name, tool)
         # An argument at its default and one that is left out are the same.

@@ -43,7 +43,8 @@ def compare(
         FailIf | None,
         typer.Option(
             "--fail-if",
-            help="Exit with code 3 if a row is worse for certain; or (not-shown) if it is not shown to be not worse.",
+            help="Exit with code 3 if a row is worse for certain; or (not-shown) if it is not shown to be not worse, or"
+            " lacks verdicts that it had.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -68,11 +69,23 @@ def compare(
         emit_json(found.to_json())
     else:
         emit(document(found))
-    failing = {FailIf.WORSE: found.worse, FailIf.NOT_SHOWN: found.not_shown}[fail_if] if fail_if else ()
+    failing = list(_failing(found, fail_if)) if fail_if else []
     if failing:
-        rows = ", ".join(f"{change.rung.quant} in {change.rung.mode}" for change in failing)
-        say(f"{'worse' if fail_if is FailIf.WORSE else 'not shown to be not worse'}: {rows}", "red")
+        what = "worse" if fail_if is FailIf.WORSE else "not shown to be not worse"
+        say(f"{what}: {', '.join(failing)}", "red")
         raise typer.Exit(Exit.REGRESSION)
+
+
+def _failing(found: Between, fail_if: FailIf) -> Iterator[str]:
+    """The rows that a script is to be told of, in words."""
+    from bench import numbers
+
+    for change in found.worse if fail_if is FailIf.WORSE else found.not_shown:
+        n = change.n_without_verdict
+        lost = f" ({numbers.plural(n, 'case')} without a verdict now)" if n else ""
+        yield f"{change.rung.quant} in {change.rung.mode}{lost}"
+    if fail_if is FailIf.NOT_SHOWN:
+        yield from (f"{row.quant or row.model} in {row.mode} (not compared)" for row in found.missing)
 
 
 def document(found: Between) -> Document:
@@ -82,7 +95,8 @@ def document(found: Between) -> Document:
     blocks: list[Block] = [Heading(f"Run {found.before} -> run {found.after}"), *_settings(found)]
     for suite in dict.fromkeys(change.suite for change in found.changes):
         blocks.append(_table(suite, [change for change in found.changes if change.suite == suite]))
-    if all(change.rung.gained + change.rung.lost == 0 for change in found.changes):
+    differing = sum(change.rung.gained + change.rung.lost + change.n_without_verdict for change in found.changes)
+    if not differing and not found.missing:
         blocks.append(Text("No case changed.", "strong"))
     blocks += [Text(f"Not compared: {sentence}.", "warn") for sentence in found.left_out]
     return blocks
@@ -104,13 +118,14 @@ def _table(suite: str, changes: Sequence[Change]) -> Table:
     from bench import numbers
     from bench.report.comparisons import RUNG_COLUMNS, rung_cells, rung_notes
     from bench.report.document import Column, Table, cell
-    from bench.report.layout import right, times
+    from bench.report.layout import right, tally, times
 
     models = dict.fromkeys(_arrow(change.before.model, change.after.model) for change in changes)
     with_quant = any(change.before.quant or change.after.quant for change in changes)
     with_setting = any(change.before.setting or change.after.setting for change in changes)
     timed = any(change.first_call for change in changes)
     differing = any(change.differs for change in changes)
+    with_gaps = any(change.n_without_verdict for change in changes)
 
     def cells(change: Change) -> Iterator[Cell]:
         if len(models) > 1:
@@ -122,6 +137,8 @@ def _table(suite: str, changes: Sequence[Change]) -> Table:
         yield cell(change.rung.mode)
         yield from (cell(numbers.share(side.n_right / change.rung.n)) for side in (change.before, change.after))
         yield from rung_cells(change.rung)
+        if with_gaps:
+            yield tally(change.n_without_verdict, "bad")
         if timed:
             yield times(change.first_call)
         if differing:
@@ -134,11 +151,14 @@ def _table(suite: str, changes: Sequence[Change]) -> Table:
         Column("mode"),
         *(right(name, "counts") for name in ("before", "after")),
         *RUNG_COLUMNS,
+        *([right("no verdict\nnow", "counts")] if with_gaps else []),
         *([right("first call", "time")] if timed else []),
         *([Column("differs in", part="time")] if differing else []),
     )
     title = f"{suite}: {next(iter(models))}" if len(models) == 1 else suite
     notes = list(rung_notes([change.rung for change in changes], "wrong before, right now", "all rows"))
+    if with_gaps:
+        notes.append("no verdict now: cases that had a verdict before; what became of them the later run's report says")
     if timed:
         notes.append(
             "first call: how many times as long as before, the median over the timed cases with a call both times; two"

@@ -70,7 +70,7 @@ def drift(
     from bench.run import settings
     from bench.run.config import RunConfig
     from bench.run.prepare import BUNDLED, BUNDLED_QUANTS, BUNDLED_SUITES, models_for
-    from bench.suites.case import load
+    from bench.suites.examine import load_to_measure
     from engine.fake import PREFIX
     from engine.llama.params import LoadParams
 
@@ -100,7 +100,7 @@ def drift(
         reasoning_effort=settings.reasoning_effort(reasoning_effort),
         limit=limit,
     )
-    suites = [load(name) for name in config.suites]
+    suites = [load_to_measure(name) for name in config.suites]
     person = Terminal(ask=not yes)
     found = measure(models_for(config, person), suites, how, person)
     figures = summarise(found)

@@ -67,7 +67,7 @@ def _table(what: What, values: list[dict[str, Any]]) -> Table:
         Column(header, right=name.startswith("n_") or name == "run", part=_PARTS.get((what, name), "key"))
         for name, header in shown.items()
     )
-    rows = tuple(tuple(cell(_text(name, value[name])) for name in shown) for value in values)
+    rows = tuple(tuple(cell(_shown(name, value)) for name in shown) for value in values)
     return Table(columns, rows)
 
 
@@ -113,6 +113,15 @@ _PARTS: dict[tuple[What, str], str] = {
 }
 
 
+def _shown(name: str, value: dict[str, Any]) -> str:
+    """The text of one column; what a run has planned is no answer yet."""
+    text = _text(name, value[name])
+    if name != "n_items":
+        return text
+    answered = _text(name, value["n_answered"])
+    return answered if answered == text else f"{answered} of {text}"
+
+
 def _text(name: str, value: object) -> str:
     from bench import numbers
 
@@ -132,10 +141,12 @@ def _runs(db: Path | None) -> list[dict[str, Any]]:
     from bench.results.store import Store
 
     with Store.read(db) as store:
-        return [_run(run, store.cells(run.id)) for run in store.runs()]
+        counted = store.query("SELECT run_id, count(*) AS n FROM item GROUP BY run_id")
+        n_answers = {row["run_id"]: row["n"] for row in counted}
+        return [_run(run, store.cells(run.id), n_answers.get(run.id, 0)) for run in store.runs()]
 
 
-def _run(run: Run, cells: list[Cell]) -> dict[str, Any]:
+def _run(run: Run, cells: list[Cell], n_answered: int) -> dict[str, Any]:
     quants = list(dict.fromkeys(cell.model.quant for cell in cells))
     return {
         "run": run.id,
@@ -147,6 +158,7 @@ def _run(run: Run, cells: list[Cell]) -> dict[str, Any]:
         "suites": list(dict.fromkeys(cell.suite for cell in cells)),
         "modes": list(dict.fromkeys(cell.mode for cell in cells)),
         "n_items": run.n_items,
+        "n_answered": n_answered,
         "argv": list(run.argv),
     }
 

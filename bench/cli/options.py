@@ -25,7 +25,8 @@ Quants = Annotated[
     str,
     typer.Option(
         metavar="LIST",
-        help="Levels to measure, these and no others, e.g. F16,Q8_0,Q4_K_M; missing ones are made from F16 or BF16.",
+        help="Levels to measure, these and no others, e.g. F16,Q8_0,Q4_K_M; missing ones are made from F16 or BF16,"
+        " without an importance matrix.",
         rich_help_panel=WHAT,
     ),
 ]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import typer
 
 from bench.cli.shell import say, stderr_console
+from bench.report.document import visible
 
 _SHOW_AFTER_S = 0.5  # what is quicker than this needs no bar
 
@@ -30,7 +31,7 @@ class Terminal:
             return False
         if self._ask:
             try:
-                return typer.confirm(f"Download {what}?", default=True, err=True)
+                return typer.confirm(f"Download {visible(what)}?", default=True, err=True)
             except typer.Abort:  # how typer reports Ctrl-C at a question
                 raise KeyboardInterrupt from None
         say(f"Downloading {what}")
@@ -56,7 +57,7 @@ class Terminal:
 
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
         bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-        task = bar.add_task(label, total=1.0)
+        task = bar.add_task(visible(label), total=1.0)
 
         def show(fraction: float) -> None:
             if time.monotonic() - began_s > _SHOW_AFTER_S:

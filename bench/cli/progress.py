@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from bench import numbers
 from bench.cli.shell import say, stderr_console
+from bench.report.document import visible
 from bench.run.events import (
     Estimated,
     Event,
@@ -120,7 +121,7 @@ class RunProgress(AbstractContextManager["RunProgress"]):
 
     def _describe(self, label: str) -> None:
         if self._bar and self._task is not None:
-            self._bar.update(self._task, description=label, completed=self._n_done, tally=self._tally())
+            self._bar.update(self._task, description=visible(label), completed=self._n_done, tally=self._tally())
 
     def _tally(self) -> str:
         if not self._n_judged:

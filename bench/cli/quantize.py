@@ -34,7 +34,11 @@ def quantize(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a ladder of quantization levels; those in the cache are not made again."""
+    """Make a ladder of quantization levels; those in the cache are not made again.
+
+    They are made without an importance matrix. A publisher's file of the same level may have been made with one: to
+    know how good that file is, download it and name it to `toolgauge run`.
+    """
     from bench import numbers
     from bench.cli.person import Terminal
     from bench.report.document import Column, Table, Text, cell

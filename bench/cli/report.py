@@ -91,7 +91,10 @@ def _render(kind: str, values: Report, wanted: Sequence[str]) -> str:
     if kind == "md":
         return markdown.render(tables.document(values, wanted))
     return html.render(
-        f"toolgauge run {values.run_id}", tables.document(values, tuple(tables.DETAILS)), values.failures
+        f"toolgauge run {values.run_id}",
+        tables.document(values, tuple(tables.DETAILS)),
+        values.failures,
+        elsewhere=f"toolgauge export {values.run_id} --csv -",
     )
 
 

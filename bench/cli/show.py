@@ -25,6 +25,7 @@ EXAMPLES = examples(
     "toolgauge show last quick/selection-3",
     "toolgauge show 4 selection-3 --mode native.free --quant Q4_K_M --prompt",
 )
+_MOST_NAMED = 3  # cases, in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,11 @@ def _answers(store: Store, run: Run, case: str, quant: str | None, mode: str | N
         if (quant is None or cell.model.quant.lower() == quant.lower()) and (mode is None or cell.mode == mode)
     ]
     items = [(cell, item) for cell in cells for item in store.items(cell.id)]
-    case_id = _match(case, sorted({item.case_id for _, item in items}))
+    known = sorted({item.case_id for _, item in items})
+    case_id = _match(case, known)
     if case_id is None:
         where = " with this quant and mode" if quant or mode else ""
-        near = difflib.get_close_matches(case, [item.case_id for _, item in items], n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else "`toolgauge ls suites` names the cases' suites"
-        raise ToolgaugeError(f"run {run.id} has no answer to a case {case!r}{where}; {hint}")
+        raise ToolgaugeError(f"run {run.id} has no answer to a case {case!r}{where}; {_hint(run, case, known)}")
     return [
         Answer(cell, item, store.record(item), next(iter(store.scores(item.id)), None))
         for cell, item in items
@@ -103,11 +103,26 @@ def _answers(store: Store, run: Run, case: str, quant: str | None, mode: str | N
 
 
 def _match(wanted: str, known: Sequence[str]) -> str | None:
-    """The case itself, or the only one that ends so."""
+    """The case itself, or the only one that ends so; raises `ToolgaugeError` where several do."""
+    from grammars.errors import ToolgaugeError
+
     if wanted in known:
         return wanted
     ends = [case_id for case_id in known if case_id.endswith(f"/{wanted}")]
-    return ends[0] if len(ends) == 1 else None
+    if len(ends) > 1:
+        raise ToolgaugeError(f"{', '.join(ends[:-1])} and {ends[-1]} end in {wanted!r}; write the whole id")
+    return ends[0] if ends else None
+
+
+def _hint(run: Run, wanted: str, known: Sequence[str]) -> str:
+    """What might have been meant, or else what there is: a suite of one's own is in no list but the run's."""
+    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {near[0]}?"
+    if not known:
+        return f"`toolgauge report {run.id}` says what was measured"
+    shown = ", ".join(known[:_MOST_NAMED]) + (", ..." if len(known) > _MOST_NAMED else "")
+    return f"its cases are {shown} ({len(known)}); `toolgauge export {run.id} --csv -` lists all"
 
 
 def document(run: Run, answers: Sequence[Answer], *, prompt: bool) -> Document:

@@ -178,6 +178,7 @@ def document(found: Sweep) -> Document:
     blocks: list[Block] = [
         Heading(f"Answers of run {found.run_id} cut to {', '.join(map(str, found.budgets))} tokens"),
         Text(_exactness(found), "dim"),
+        *(Text(warning, "warn") for warning in found.warnings),
     ]
     for (model, quant, setting, suite), cells in groupby(
         found.cells, key=lambda cell: (cell.model, cell.quant, cell.setting, cell.suite)
@@ -257,6 +258,9 @@ def _notes(cells: Sequence[CellSweep]) -> Iterator[str]:
     n_not_scored = max(level.n_not_scored for cell in cells for level in cell.levels)
     if n_not_scored:
         yield f"up to {numbers.plural(n_not_scored, 'answer')} of a mode not scored, and in no column"
+    n_not_answered = sum(cell.n_not_answered for cell in cells)
+    if n_not_answered:
+        yield f"{numbers.plural(n_not_answered, 'planned answer')} still missing, so rows may stand on different cases"
     n_left_out = sum(cell.n_left_out for cell in cells)
     if n_left_out:
         yield f"{numbers.plural(n_left_out, 'answer')} left out, which no verdict is there for: see `toolgauge score`"

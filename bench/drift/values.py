@@ -14,7 +14,7 @@ from statistics import fmean, median
 from typing import Any
 
 from bench.drift.measure import Drift, Lesson, Level
-from bench.rates import Rate
+from bench.rates import Rate, case_of
 from bench.run.plan import PlannedModel
 from bench.stats import grouped_bootstrap, wilson
 from engine.drift import Shift
@@ -88,9 +88,12 @@ def _figures(drift: Drift, level: Level) -> Figures:
     total = sum(shift.kl for shifts in level.shifts for shift in shifts)
     found = {}
     for role in (None, *TokenRole):
-        of_cases = [_of_role(lesson, shifts, role) for lesson, shifts in _pairs(drift, level)]
-        if any(of_cases):
-            found[role.value if role else ALL] = _role_drift([shifts for shifts in of_cases if shifts], total)
+        of_cases: dict[tuple[str, str], list[Shift]] = {}  # a case and its twin are one: their prompt is the same
+        for lesson, shifts in _pairs(drift, level):
+            if its := _of_role(lesson, shifts, role):
+                of_cases.setdefault((lesson.suite, case_of(lesson.case_id)), []).extend(its)
+        if of_cases:
+            found[role.value if role else ALL] = _role_drift(list(of_cases.values()), total)
     return Figures(level.model, found, _worst(drift, level))
 
 

@@ -46,6 +46,7 @@ MOST_SLOTS: Final = MAX_SEQUENCES - N_PREFIXES
 _KNOWN_LEVELS: Final = frozenset(name.upper() for name in (*LEVELS, "MXFP4"))
 Origin = Literal["file", "header", "rules", "shape"]
 _NO_SIZE: Final = 1 << 63  # bytes
+_LEAST_PLAIN: Final = 1 << 20  # without a unit, less than this was not meant as bytes
 ORIGINS: Final[dict[Origin, str]] = {
     "file": "the file's own header",
     "header": "the header of the file in the repository; nothing else was downloaded",
@@ -301,7 +302,10 @@ def _place(place: Any) -> dict[str, int]:
 
 
 def parse_size(text: str, *, least: int = 1) -> int:
-    """`16GiB`, `16G`, `16GB` or plain bytes; units are binary, as everywhere here."""
+    """`16GiB`, `16G`, `16GB` or plain bytes; units are binary, as everywhere here.
+
+    A small number without a unit is refused: it was meant in GiB or MiB, and as bytes it would pass for an answer.
+    """
     units = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
     cleaned = text.strip().lower().removesuffix("b").removesuffix("i").strip()
     unit = cleaned[-1:] if cleaned[-1:] in "kmgt" and not cleaned[-1:].isdigit() else ""
@@ -311,6 +315,8 @@ def parse_size(text: str, *, least: int = 1) -> int:
         value = -1.0
     if not least <= value < _NO_SIZE:
         raise ToolgaugeError(f"'{text}' is no size; write for example 16GiB or 800MiB")
+    if 0 < value < _LEAST_PLAIN and cleaned == text.strip() and not unit:
+        raise ToolgaugeError(f"'{text}' is no size: without a unit it is bytes; write {cleaned}GiB or {cleaned}MiB")
     return int(value)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bench import numbers
 from bench.report.judged import Judged
 from bench.report.values import Disagreement
-from bench.results.rows import Run
+from bench.results.rows import Cell, Run
+from bench.results.rows import Score as Verdict
+from bench.score import SCORER, VERSION
 from engine.types import Finding
 
 _MOST_REASONS = 3
@@ -61,19 +64,36 @@ def in_words(found: Disagreement) -> str:
 
 
 def warnings(run: Run, cells: Sequence[Judged]) -> Iterable[str]:
-    limit = run.config.get("limit")
-    if limit:
-        cases = numbers.plural(limit, "case")
-        yield f"Only {cases} of each suite ran (--limit {limit}): for trying out, not for deciding."
-    if run.finished_utc is None:
-        done = f"{numbers.count(sum(len(judged.items) for judged in cells))} of {numbers.count(run.n_items)}"
-        yield f"The run is unfinished, with {done} answers; running the same command again goes on."
+    n_cases = {judged.cell.suite: None if judged.cases is None else len(judged.cases) for judged in cells}
+    yield from incomplete(run, [judged.cell for judged in cells], n_cases, sum(len(judged.items) for judged in cells))
     yield from _audited(run)
     yield from _left_out(run, cells)
     n_unjudged = sum(len(judged.items) - len(judged.verdicts) - len(judged.stale) for judged in cells)
     if n_unjudged:
         yield f"{numbers.plural(n_unjudged, 'answer')} not judged yet: `toolgauge score {run.id}` does it."
     yield from _reasons(item.error.message for judged in cells for item in judged.items if item.error)
+
+
+def incomplete(run: Run, cells: Iterable[Cell], n_cases: Mapping[str, int | None], n_answers: int) -> Iterator[str]:
+    """What was left out of the run, and what is still to come; `n_cases` of whole suites, None: not known any more."""
+    limit = run.config.get("limit")
+    if limit:
+        cut = {cell.suite: _is_cut(run, cell, limit, n_cases[cell.suite]) for cell in cells}
+        names = [suite for suite, is_cut in cut.items() if is_cut]
+        if names:
+            of = "of each suite" if len(names) == len(cut) else " and ".join(f"of {name}" for name in names)
+            cases = numbers.plural(limit, "case")
+            yield f"Only {cases} {of} ran (--limit {limit}): for trying out, not for deciding."
+    if run.finished_utc is None:
+        done = f"{numbers.count(n_answers)} of {numbers.count(run.n_items)}"
+        yield f"The run is unfinished, with {done} answers; running the same command again goes on."
+
+
+def _is_cut(run: Run, cell: Cell, limit: int, n_cases: int | None) -> bool:
+    """Whether the limit left cases out; of a suite that has as many as the limit, or more, only its cases tell."""
+    if n_cases is not None:
+        return limit < n_cases
+    return cell.n_items >= limit * int(run.config.get("trials", 1))
 
 
 def _audited(run: Run) -> Iterator[str]:
@@ -93,12 +113,24 @@ def _left_out(run: Run, cells: Sequence[Judged]) -> Iterator[str]:
             f"{numbers.plural(n_older, 'verdict')} of an older scorer: counted here, but not in the closer looks;"
             f" `toolgauge score {run.id}` judges these answers again."
         )
+    other = Counter(_scorer(verdict) for judged in cells for _, verdict in judged.detailed)
+    del other[SCORER, VERSION]
+    if other:
+        versions = ", ".join(sorted(version for _, version in other))
+        yield (
+            f"{numbers.plural(other.total(), 'verdict')} of another scorer ({versions}, and this is {VERSION}), which"
+            f" may have judged otherwise; `toolgauge score {run.id}` judges these answers again."
+        )
     gone = list(dict.fromkeys(judged.cell.suite for judged in cells if judged.cases is None))
     if gone:
         yield (
             f"The cases of {', '.join(gone)} are not here as they were in the run, so it is not told which of them want"
             " no call, and which are the same without a fault."
         )
+
+
+def _scorer(verdict: Verdict) -> tuple[str, str]:
+    return verdict.scorer, verdict.scorer_version
 
 
 def _reasons(messages: Iterable[str]) -> Iterator[str]:

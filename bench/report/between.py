@@ -6,10 +6,11 @@ two runs (files, templates, settings, software, machine) is told beside it, for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.rates import case_of
 from bench.report import compare
 from bench.report.decide import MARGIN, Level
 from bench.report.decide import compare as held_against
@@ -43,6 +44,7 @@ class Change:
     """What became of a row. `rung` compares the two as levels are compared; its reference is the earlier run's level.
 
     `differs`: what else is not the same about the two rows. `first_call`: how many times as long it takes as before.
+    `n_without_verdict`: cases that had a verdict before, with their fault or without it, and have none now.
     """
 
     suite: str
@@ -51,11 +53,26 @@ class Change:
     rung: Rung
     differs: tuple[str, ...] = ()
     first_call: Middle | None = None
+    n_without_verdict: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A row of the earlier run that has verdicts, and nothing in the later one that it could be held against."""
+
+    suite: str
+    model: str
+    quant: str
+    setting: str
+    mode: str
 
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """`settings`: name -> what it was and what it is. `left_out`: sentences on rows that were not compared."""
+    """`settings`: name -> what it was and what it is. `left_out`: sentences on rows that were not compared.
+
+    `missing`: those of them that had verdicts before; what the later run alone has is not among them.
+    """
 
     before: int
     after: int
@@ -63,6 +80,7 @@ class Between:
     settings: Mapping[str, tuple[str, str]]
     changes: tuple[Change, ...]
     left_out: tuple[str, ...]
+    missing: tuple[Missing, ...] = ()
 
     @property
     def worse(self) -> tuple[Change, ...]:
@@ -70,8 +88,8 @@ class Between:
 
     @property
     def not_shown(self) -> tuple[Change, ...]:
-        """Those for which a loss of the margin or more is not ruled out."""
-        return tuple(change for change in self.changes if change.rung.verdict != "not worse")
+        """Those for which a loss of the margin or more is not ruled out, be it a loss of verdicts."""
+        return tuple(c for c in self.changes if c.rung.verdict != "not worse" or c.n_without_verdict)
 
     def to_json(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **asdict(self)}
@@ -91,7 +109,7 @@ def between(store: Store, before: Run, after: Run, margin: float = MARGIN) -> Be
         before=before.id,
         after=after.id,
         margin=margin,
-        settings={name: pair for name, pair in _settings(before, after)},
+        settings=dict(_settings(dict(_flat(before, old)), dict(_flat(after, new)))),
         changes=tuple(
             Change(
                 suite=second.cell.suite,
@@ -100,10 +118,12 @@ def between(store: Store, before: Run, after: Run, margin: float = MARGIN) -> Be
                 rung=compare.rung(found, second, second.level, first.level, margin),
                 differs=tuple(_differs(first, second)),
                 first_call=compare.times_as_long(first, second),
+                n_without_verdict=len(set(map(case_of, first.scored_ids - second.scored_ids))),
             )
             for (first, second), found in zip(both, compared, strict=True)
         ),
         left_out=left_out,
+        missing=tuple(_missing(old, {first.cell.id for first, _ in both})),
     )
 
 
@@ -141,6 +161,13 @@ def _matched(
         else:
             yield first, row
     without += ((f"run {before.id} alone has it", row) for row in old if row.cell.id not in found)
+
+
+def _missing(old: Iterable[Judged], compared: Container[int]) -> Iterator[Missing]:
+    for row in old:
+        if row.right and row.cell.id not in compared:
+            model = row.cell.model
+            yield Missing(row.cell.suite, model.name, model.quant, model.setting, row.cell.mode)
 
 
 def _closest(row: Judged, found: Sequence[Judged], *, alone: bool) -> Judged | None:
@@ -182,20 +209,22 @@ def _differs(first: Judged, second: Judged) -> Iterator[str]:
         yield "constraint backend"
     if first.at != second.at:
         yield "context settings"
+    if first.scorers != second.scorers:
+        yield "scorer"
 
 
-def _settings(before: Run, after: Run) -> Iterator[tuple[str, tuple[str, str]]]:
-    old, new = dict(_flat(before)), dict(_flat(after))
+def _settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
     for name in dict.fromkeys([*old, *new]):
         if old.get(name) != new.get(name) and name not in _REASONS:
             yield name, (_shown(old.get(name)), _shown(new.get(name)))
 
 
-def _flat(run: Run) -> Iterator[tuple[str, Any]]:
-    """All that determines or colours a run's answers, under one name each."""
+def _flat(run: Run, rows: Iterable[Judged]) -> Iterator[tuple[str, Any]]:
+    """All that determines or colours a run's answers and what is said of them, under one name each."""
     yield from _leaves({name: value for name, value in run.config.items() if name not in _NAMES}, ())
     yield from run.versions.items()
     yield "llama.cpp", run.llama_build
+    yield "scorer", sorted({version for row in rows for version in row.scorers}) or None
     yield from ((name, run.host.get(name)) for name in _MACHINE)
 
 

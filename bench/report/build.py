@@ -9,11 +9,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from bench.modes import MODES
 from bench.rates import rate
 from bench.report import about, compare, machine
-from bench.report.details import adherence, bfcl, categories, latency, no_call, order, recovery, repairs, truncation
+from bench.report.details import (
+    adherence,
+    bfcl,
+    categories,
+    latency,
+    no_call,
+    order,
+    recovery,
+    repairs,
+    replies,
+    truncation,
+)
 from bench.report.details import memory as weighed
 from bench.report.details.bfcl import Known
 from bench.report.judged import Judged, is_right, judged, suites_of
@@ -22,6 +34,7 @@ from bench.results.rows import Run
 from bench.results.rows import Score as Verdict
 from bench.results.store import Store
 from bench.score import Outcome
+from engine.quantize import is_made
 
 
 def build(store: Store, run: Run, *, with_failures: bool = False) -> Report:
@@ -79,6 +92,7 @@ def _section(model: str, suite: str, group: Sequence[tuple[Judged, Row]], n_tria
             for row, decision in found
         ),
         n_trials=n_trials,
+        made=tuple(dict.fromkeys(each.level for each in cells if is_made(Path(each.cell.model.path)))),
     )
 
 
@@ -111,6 +125,7 @@ def _row(store: Store, each: Judged, known: Known, memory: Memory, load_s: float
         bfcl=bfcl.measure(each, known),
         order=order.measure(each),
         recovery=recovery.measure(each),
+        replies=replies.measure(each),
         repairs=repairs.measure(each),
         adherence=adherence.measure(each),
         truncation=truncation.measure(each),
@@ -149,4 +164,6 @@ def _failures(store: Store, cells: Sequence[Judged]) -> Iterable[Failure]:
                 explanation=str(score.details.get("explanation", "")),
                 text="\n".join(step.generation.text for step in steps.get(item.id, ())),
                 setting=each.cell.model.setting,
+                model=each.cell.model.name,
+                suite=each.cell.suite,
             )

@@ -6,12 +6,13 @@ nothing, so it is no reference either.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
 from bench import stats
 from bench.modes import MODES
-from bench.report.decide import Comparison, Decision, Level, decide
+from bench.rates import case_of
+from bench.report.decide import Comparison, Decision, Level, changed, decide
 from bench.report.decide import Verdict as Decided
 from bench.report.judged import Judged
 from bench.report.values import Cost, KvRung, Paired, Row, Rung, Verdict
@@ -53,11 +54,20 @@ def paired(group: Sequence[Judged]) -> Iterator[Paired]:
             p=stats.mcnemar(pairs),
             setting=row.cell.model.setting,
             first_call=times_as_long(base, row),
+            rescued_cases=_named(changed(base.right, row.right, to=True)),
+            broken_cases=_named(changed(base.right, row.right, to=False)),
         )
 
 
+def _named(cases: Iterable[Hashable]) -> tuple[str, ...]:
+    return tuple(map(str, cases))
+
+
 def times_as_long(reference: Judged, row: Judged) -> stats.Middle | None:
-    """Until the first call. One ratio a case, of the medians of its repetitions: those say the same once more."""
+    """Until the first call. One ratio a case, of the medians of its repetitions: those say the same once more.
+
+    So does its twin, whose prompt is the same.
+    """
     before, after = _first_calls(reference), _first_calls(row)
     return stats.middle([after[case_id] / before[case_id] for case_id in before if case_id in after])
 
@@ -67,7 +77,7 @@ def _first_calls(judged: Judged) -> dict[str, float]:
     by_case: dict[str, list[float]] = {}
     for sample in judged.samples:
         if sample.ttfc_s:
-            by_case.setdefault(sample.case_id, []).append(sample.ttfc_s)
+            by_case.setdefault(case_of(sample.case_id), []).append(sample.ttfc_s)
     return {case_id: median(times) for case_id, times in by_case.items()}
 
 
@@ -149,6 +159,8 @@ def rung(found: Comparison, row: Judged, quant: str, reference: str, margin: flo
         verdict=_VERDICTS[found.verdict],
         n_to_settle=found.n_to_settle,
         setting=row.cell.model.setting,
+        gained_cases=_named(found.gained),
+        lost_cases=_named(found.lost),
     )
 
 

@@ -17,7 +17,7 @@ from bench.report.values import Report, Row, Section
 from bench.stats import Spread
 
 _DETAILS = (
-    *("not_scored", "outcomes", "categories", "no_call", "bfcl", "order", "recovery"),
+    *("not_scored", "outcomes", "categories", "no_call", "bfcl", "order", "recovery", "replies"),
     *("repairs", "adherence", "truncation", "latency", "push", "footprints", "energy"),
 )
 _NAMES = ("name", "category", "kind")  # what an entry of a list is called by

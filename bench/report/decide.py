@@ -47,8 +47,9 @@ class Comparison:
 
     level: str
     pairs: Pairs
-    n_unpaired: int  # cases that only one of the two has a verdict for
     difference: float
+    gained: tuple[Hashable, ...]  # the cases that are right here and wrong at the reference
+    lost: tuple[Hashable, ...]
     interval: Interval
     p_value: float  # adjusted over all that were compared
     verdict: Verdict
@@ -96,6 +97,11 @@ def _pairs(reference: Level, level: Level) -> Pairs:
     return count_pairs([reference.correct[case] for case in both], [level.correct[case] for case in both])
 
 
+def changed(old: Mapping[Hashable, bool], new: Mapping[Hashable, bool], *, to: bool) -> tuple[Hashable, ...]:
+    """The cases with a verdict in both that became right, or wrong."""
+    return tuple(case for case in old if new.get(case) is to and old[case] is not to)
+
+
 def _compare(
     reference: Level, level: Level, pairs: Pairs, p_value: float, margin: float, confidence: float
 ) -> Comparison:
@@ -109,8 +115,9 @@ def _compare(
     return Comparison(
         level=level.name,
         pairs=pairs,
-        n_unpaired=len(reference.correct.keys() ^ level.correct.keys()),
         difference=pairs.difference,
+        gained=changed(reference.correct, level.correct, to=True),
+        lost=changed(reference.correct, level.correct, to=False),
         interval=paired_interval(pairs, confidence),
         p_value=p_value,
         verdict=verdict,

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from bench.rates import case_of
 from bench.results.rows import Cell, Item, LatencySample, Run
 from bench.results.rows import Score as Verdict
 from bench.results.store import Store
@@ -70,12 +71,23 @@ class Judged:
     def right(self) -> dict[Hashable, bool]:
         """One verdict for each case that has a scored item, which is what two cells are compared by.
 
-        Trials of one case are not independent. Of several the case is right where more than half of the scored are.
+        Trials of one case are not independent, and neither are a case and its twin, which differ in the fault alone.
+        Of several answers the case is right where more than half of the scored are.
         """
-        trials: dict[Hashable, list[bool]] = {}
+        answers: dict[Hashable, list[bool]] = {}
         for item, verdict in self.scored:
-            trials.setdefault(item.case_id, []).append(is_right(verdict))
-        return {case_id: 2 * sum(found) > len(found) for case_id, found in trials.items()}
+            answers.setdefault(case_of(item.case_id), []).append(is_right(verdict))
+        return {case_id: 2 * sum(found) > len(found) for case_id, found in answers.items()}
+
+    @property
+    def scored_ids(self) -> frozenset[str]:
+        """The cases with a verdict about the model, a case and its twin apart."""
+        return frozenset(item.case_id for item, _ in self.scored)
+
+    @property
+    def scorers(self) -> tuple[str, ...]:
+        """The versions of the scorer that gave the verdicts."""
+        return tuple(sorted({verdict.scorer_version for verdict in self.verdicts.values()}))
 
     @property
     def explained(self) -> list[Scored]:

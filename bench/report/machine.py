@@ -42,8 +42,8 @@ def speed(samples: Sequence[LatencySample], drafted: Sequence[LatencySample] = (
 
 
 def _decoded_per_s(sample: LatencySample) -> float | None:
-    """From the first token to the last one, which itself is not decoded any more."""
-    return _per_s(sample.n_tokens - 1, sample.decode_s)
+    """From the first token to the last one, without those that the first decode brought all at once."""
+    return None if sample.n_first is None else _per_s(sample.n_tokens - sample.n_first, sample.decode_s)
 
 
 def _per_s(n: int, seconds: float) -> float | None:

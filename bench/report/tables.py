@@ -15,6 +15,7 @@ from bench.report.details import (
     adherence,
     bfcl,
     categories,
+    changed,
     constraint,
     latency,
     memory,
@@ -22,12 +23,14 @@ from bench.report.details import (
     order,
     recovery,
     repairs,
+    replies,
     truncation,
 )
 from bench.report.details.categories import STALE
 from bench.report.document import Block, Cell, Code, Document, Fold, Heading, Table, Text, cell
 from bench.report.layout import backends, keys, median, per_row, plain_rate, rate_with_interval, right, value
 from bench.report.values import Disagreement, Report, Row, Rung, Section, Verdict
+from bench.suites.case import TWIN_SUFFIX
 
 _LONGEST_TEXT = 600  # characters of a prompt or a call that is shown
 
@@ -41,7 +44,7 @@ def document(report: Report, wanted: Collection[str] = ()) -> Document:
         blocks.append(Heading(f"{section.model} on {section.suite}, {numbers.plural(section.n_cases, 'case')}", 2))
         blocks += _section(section)
         for name, (title, tables) in DETAILS.items():
-            found = tables(section.rows)
+            found = tables(section)
             if found and name in wanted:
                 blocks.append(Fold(title, tuple(found)))
             elif found:
@@ -267,10 +270,20 @@ def _main_notes(section: Section, *, timed: bool) -> tuple[str, ...]:
             f"{section.n_trials} answers to each case: rates are over all of them, intervals as wide as with one;"
             " where rows are compared, a case is right if more than half of its answers are"
         )
+    if any(category.name.endswith(TWIN_SUFFIX) for row in rows for category in row.categories):
+        notes.append(
+            "a case with its fault and without it is one case: intervals are as wide as with one answer to it, and"
+            " where rows are compared it is right if more than half of its answers are (of two, both)"
+        )
     used = backends(rows)
     if len(used) == 1:
         modes = ", ".join(dict.fromkeys(row.mode for row in rows if row.backend != NO_BACKEND))
         notes.append(f"constrained by {used[0]}: {modes}")
+    if section.made:
+        notes.append(
+            f"{', '.join(section.made)}: made by toolgauge without an importance matrix;"
+            " a publisher's file of that level may have been made with one, and do otherwise"
+        )
     if not timed:
         notes.append("times were not measured")
     samples = {row.speed.ttfc_s.n for row in rows if row.speed.ttfc_s}
@@ -304,22 +317,29 @@ def _outcomes(rows: Sequence[Row]) -> Table:
     )
 
 
-def _only(table: Callable[[Sequence[Row]], Table | None]) -> Callable[[Sequence[Row]], list[Table]]:
+def _all(tables: Callable[[Sequence[Row]], list[Table]]) -> Callable[[Section], list[Table]]:
+    """Of the section's rows."""
+    return lambda section: tables(section.rows)
+
+
+def _only(table: Callable[[Sequence[Row]], Table | None]) -> Callable[[Section], list[Table]]:
     """A list of one table, or of none."""
-    return lambda rows: [found] if (found := table(rows)) else []
+    return lambda section: [found] if (found := table(section.rows)) else []
 
 
-DETAILS: Mapping[str, tuple[str, Callable[[Sequence[Row]], list[Table]]]] = {
+DETAILS: Mapping[str, tuple[str, Callable[[Section], list[Table]]]] = {
     "not-scored": ("What was not scored", _only(categories.table_of_gaps)),
-    "no-call": ("Answers without a call", no_call.tables),
-    "bfcl": ("Where BFCL's verdict and ours differ", bfcl.tables_of_reasons),
+    "changed": ("Which cases changed", changed.tables),
+    "no-call": ("Answers without a call", _all(no_call.tables)),
+    "bfcl": ("Where BFCL's verdict and ours differ", _all(bfcl.tables_of_reasons)),
     "order": ("Order of calls", _only(order.table)),
     "recovery": ("Recovery from faults", _only(recovery.table)),
+    "replies": ("What replies say", _only(replies.table)),
     "truncation": ("Truncation", _only(truncation.table)),
-    "repairs": ("Hygiene and repairs", repairs.tables),
+    "repairs": ("Hygiene and repairs", _all(repairs.tables)),
     "adherence": ("Schema adherence", _only(adherence.table)),
-    "latency": ("Latency", latency.tables),
-    "memory": ("Memory and energy", memory.tables),
+    "latency": ("Latency", _all(latency.tables)),
+    "memory": ("Memory and energy", _all(memory.tables)),
     "constraint": ("The constraint's push", _only(constraint.table)),
 }
 """The closer looks: name -> title and the tables that there are."""

@@ -90,6 +90,7 @@ class Row:
     bfcl: tuple[Bfcl, ...] = ()
     order: Order | None = None
     recovery: tuple[Recovery, ...] = ()
+    replies: Mapping[str, Rate] = field(default_factory=dict)  # proxy -> of the right answers
     repairs: Repairs | None = None
     adherence: Adherence | None = None
     truncation: Truncation | None = None
@@ -116,6 +117,8 @@ class Paired:
     p: float  # exact McNemar
     setting: str = ""
     first_call: Middle | None = None  # how many times as long it takes, over the cases timed with a call in both modes
+    rescued_cases: tuple[str, ...] = ()  # a case and its twin under the case's id, as they are counted
+    broken_cases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,8 @@ class Rung:
     verdict: Verdict
     n_to_settle: int | None  # cases that would settle "cannot tell", where that can be said
     setting: str = ""
+    gained_cases: tuple[str, ...] = ()  # as in `Paired`
+    lost_cases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +194,7 @@ class Section:
     choices: tuple[Choice, ...] = ()
     kv_ladder: tuple[KvRung, ...] = ()
     n_trials: int = 1  # answers to each case
+    made: tuple[str, ...] = ()  # the levels that toolgauge quantized itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +208,8 @@ class Failure:
     explanation: str
     text: str
     setting: str = ""
+    model: str = ""
+    suite: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Rows of the result file to values and back. Knows the column names and nothing about when or why they are used."""
+"""Rows of the result file to values and back. Knows the column names and nothing about when or why they are used.
+
+A row that this toolgauge did not write may hold anything: reading it raises an `UNREADABLE`, which says what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+from bench.modes import MODES
 from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
 from bench.results.rows import Cell, EnergyReading, Item, LatencySample, Load, MemoryReading, ModelRow, Run, Score
 from engine.json_limits import without_lone_surrogates
@@ -16,6 +20,9 @@ from engine.types import Call, ConstraintStats, Finding, Fragment, Generation, P
 
 _TIMINGS = [field.name for field in dataclasses.fields(Timings)]
 _CONSTRAINT = [field.name for field in dataclasses.fields(ConstraintStats)]
+_COUNTED = ("n_attempts", "n_calls", "n_parsed", "n_schema_valid")  # in every verdict, whichever version gave it
+
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError, struct.error)
 
 
 def to_json(value: object) -> str:
@@ -35,10 +42,21 @@ def _plain(kind: type, row: sqlite3.Row) -> dict[str, Any]:
     return {field.name: row[field.name] for field in dataclasses.fields(kind)}
 
 
+def _json(row: sqlite3.Row, name: str, kind: type) -> Any:
+    return _checked(name, json.loads(row[name]), kind)
+
+
+def _checked(name: str, value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"'{name}' has to be a {kind.__name__}, not a {type(value).__name__}")
+    return value
+
+
 def run(row: sqlite3.Row) -> Run:
     values = _plain(Run, row)
-    for name in ("config", "argv", "versions", "host", "findings"):
-        values[name] = json.loads(values[name])
+    for name, kind in {"config": dict, "argv": list, "versions": dict, "host": dict, "findings": list}.items():
+        values[name] = _json(row, name, kind)
+    _checked("config.suites", values["config"]["suites"], list)
     findings = tuple(Finding(**finding) for finding in values["findings"])
     return Run(**values | {"argv": tuple(values["argv"]), "findings": findings})
 
@@ -47,8 +65,10 @@ def cell(row: sqlite3.Row) -> Cell:
     columns = {field.name: field.name for field in dataclasses.fields(ModelRow)}
     columns |= {"id": "model_id", "position": "model_position"}
     values = {name: row[column] for name, column in columns.items()}
-    findings = tuple(Finding(**finding) for finding in json.loads(values["findings"]))
-    model = ModelRow(**values | {"context": json.loads(values["context"]), "findings": findings})
+    findings = tuple(Finding(**finding) for finding in _json(row, "findings", list))
+    model = ModelRow(**values | {"context": _json(row, "context", dict), "findings": findings})
+    if row["mode"] not in MODES:
+        raise ValueError(f"unknown mode {row['mode']!r}")
     own = {field.name: row[field.name] for field in dataclasses.fields(Cell) if field.name != "model"}
     return Cell(**own, model=model)
 
@@ -59,7 +79,7 @@ def item(row: sqlite3.Row) -> Item:
         error = ItemError(ErrorKind(row["error"]), row["error_message"], tuple(json.loads(row["error_log"])))
     same = (field.name for field in dataclasses.fields(Item) if field.name not in ("end", "error", "extra"))
     values = {name: row[name] for name in same}
-    return Item(**values, end=EpisodeEnd(row["episode_end"]), error=error, extra=json.loads(row["extra"]))
+    return Item(**values, end=EpisodeEnd(row["episode_end"]), error=error, extra=_json(row, "extra", dict))
 
 
 def record(item: Item, steps: Sequence[StepRecord]) -> ItemRecord:
@@ -119,8 +139,13 @@ def step(row: sqlite3.Row) -> StepRecord:
 
 
 def score(row: sqlite3.Row) -> Score:
+    from bench.score.outcome import Outcome  # brings all of scoring, which a list of runs does without
+
     values = _plain(Score, row)
-    return Score(**values | {"stale": bool(values["stale"]), "details": json.loads(values["details"])})
+    details = _json(row, "details", dict)
+    for name in _COUNTED:
+        _checked(f"details.adherence.{name}", details["adherence"][name], int)
+    return Score(**values | {"outcome": Outcome(row["outcome"]).value, "stale": bool(row["stale"]), "details": details})
 
 
 def latency_sample(row: sqlite3.Row) -> LatencySample:

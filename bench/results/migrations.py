@@ -238,7 +238,13 @@ _007_AUDIT = (
     "ALTER TABLE run ADD COLUMN findings TEXT NOT NULL DEFAULT '[]'",
 )
 
+_008_FIRST_TOKENS = (
+    # tokens that were there together with the first one, so that no decoding was timed for them
+    "ALTER TABLE latency_sample ADD COLUMN n_first INTEGER",  # NULL: not counted yet, or no answer
+    "UPDATE latency_sample SET n_first = 1 WHERE n_forced = 0 AND n_tokens > 0",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     *(_001_INITIAL, _002_FINDINGS, _003_DRAFTS, _004_SETTINGS, _005_FIRST_CALLS, _006_ENERGY),
-    _007_AUDIT,
+    *(_007_AUDIT, _008_FIRST_TOKENS),
 )

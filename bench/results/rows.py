@@ -121,6 +121,7 @@ class LatencySample:
     n_prompt: int
     n_cached: int
     n_tokens: int
+    n_first: int | None  # of these, as in `engine.types.Generation`; None too in older files, where tokens were forced
     n_forced: int
     n_drafted: int  # as in `engine.types.Generation`
     n_accepted: int

@@ -12,10 +12,12 @@ and `bench.results.records`. Knows neither models nor scoring rules; the convers
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import isinf
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -110,7 +112,17 @@ class Store:
 
     def _rows(self, make: Callable[[sqlite3.Row], T], sql: str, *values: object) -> list[T]:
         with _explained(self.path):
-            return [make(row) for row in self._sql.execute(sql, values)]
+            return [self._made(make, row) for row in self._sql.execute(sql, values)]
+
+    def _made(self, make: Callable[[sqlite3.Row], T], row: sqlite3.Row) -> T:
+        try:
+            if any(isinstance(value, float) and isinf(value) for value in row):
+                raise ValueError("a number is infinite")
+            return make(row)
+        except columns.UNREADABLE as error:
+            which = f"{make.__name__} {row['id']}" if "id" in row.keys() else make.__name__  # noqa: SIM118
+            what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise StoreError(_FOREIGN.format(path=self.path, error=f"{which}: {what[:_MOST_SAID]}")) from error
 
     def runs(self) -> list[Run]:
         """Every run, newest first."""
@@ -144,8 +156,12 @@ class Store:
         """The steps of all items of a cell in one query, by item id."""
         sql = f"{_STEPS} JOIN item ON item.id = step.item_id WHERE item.cell_id = ? ORDER BY item_id, step.position"
         found: dict[int, list[StepRecord]] = defaultdict(list)
-        for item_id, step in self._rows(lambda row: (row["item_id"], columns.step(row)), sql, cell_id):
-            found[item_id].append(step)
+
+        def step(row: sqlite3.Row) -> tuple[int, StepRecord]:
+            return row["item_id"], columns.step(row)
+
+        for item_id, each in self._rows(step, sql, cell_id):
+            found[item_id].append(each)
         return dict(found)
 
     def record(self, item: Item) -> ItemRecord:
@@ -231,6 +247,8 @@ def _schema_version(connection: sqlite3.Connection, path: Path) -> int:
     n_tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
     if n_tables and owner != APPLICATION_ID:
         raise StoreError(f"{path} is a database of another program; name a file of its own with --db")
+    if version < 0:
+        raise StoreError(_FOREIGN.format(path=path, error=f"its schema has the number {version}"))
     if version > len(MIGRATIONS):
         raise StoreError(
             f"{path} was written by a newer toolgauge (schema {version}, this one knows {len(MIGRATIONS)}); "
@@ -250,6 +268,9 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
 
 _ELSEWHERE = "or name another file with --db"
 _LOCKED = f"{{path}} is locked by another process; wait until it has finished, {_ELSEWHERE}"
+_FOREIGN = f"{{path}} is damaged or from another toolgauge ({{error}}); restore a copy, {_ELSEWHERE}"
+_MOST_SAID = 200  # characters of what a row holds
+_OTHER_SCHEMA = re.compile("no such (table|column)|already exists|duplicate column|Could not decode to UTF-8")
 _READ_ONLY = f"{{path}} or its folder is read-only; make it writable, {_ELSEWHERE}"
 _REASONS = {
     sqlite3.SQLITE_BUSY: _LOCKED,
@@ -272,6 +293,8 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", None)
         reason = _REASONS.get(code & 0xFF) if code is not None else None
+        if reason is None and _OTHER_SCHEMA.search(str(error)):
+            reason = _FOREIGN
         if reason is None:
             raise
         raise StoreError(reason.format(path=path, error=error)) from error

@@ -33,7 +33,7 @@ from bench.run.messages import (
     SampleFinished,
     Work,
 )
-from bench.run.plan import PlannedCell, PlannedModel
+from bench.run.plan import Plan, PlannedCell, PlannedModel
 from bench.run.supervisor import Worker, WorkerDied
 from bench.run.todo import Todo
 from bench.suites.case import Case
@@ -172,8 +172,7 @@ class Driver:
     def _store_item(self, key: str, record: ItemRecord, n_slots: int, total_s: float) -> None:
         desk = self._desk
         cell, item = self._todo.items[key]
-        score = self._judged(item.case, record)
-        writer.put_item(
+        item_id = writer.put_item(
             desk.store,
             desk.run_id,
             self._cell_ids[id(cell)],
@@ -182,21 +181,13 @@ class Driver:
             attempt=self._todo.attempts[key],
             n_slots=n_slots,
             total_s=total_s,
-            scores=(score,) if score else (),
         )
         self._strike_off(key)
+        score = _judged(desk, item.case, record)  # the answer is stored by now, whatever its verdict may take
+        if score:
+            writer.put_scores(desk.store, [(item_id, score)])
         desk.listener(events.ItemDone(cell, item, record, score.outcome if score else None))
         self._estimate("item", key)
-
-    def _judged(self, case: Case, record: ItemRecord) -> NewScore | None:
-        """A verdict that cannot be given must not cost the answer: it took the model's time, the verdict takes none."""
-        try:
-            return self._desk.scorer(case, record) if self._desk.scorer else None
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            text = f"the answer to {case.id} is stored and could not be judged ({reason}); please report this"
-            self._desk.listener(events.Warned(text))
-            return None
 
     def _store_sample(self, key: str, values: dict[str, object]) -> None:
         cell, sample = self._todo.samples[key]
@@ -231,6 +222,34 @@ class Driver:
             else:
                 sample = self._todo.samples[key][1]
                 self._store_sample(key, kind_of(sample) | nothing(message))
+
+
+def _judged(desk: Desk, case: Case, record: ItemRecord) -> NewScore | None:
+    """A verdict that cannot be given must not cost the answer: it took the model's time, the verdict takes none."""
+    try:
+        return desk.scorer(case, record) if desk.scorer else None
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        text = f"the answer to {case.id} is stored and could not be judged ({reason}); please report this"
+        desk.listener(events.Warned(text))
+        return None
+
+
+def judge_left(desk: Desk, plan: Plan) -> None:
+    """Give the verdicts on stored answers that an earlier start was ended before giving. Raises `Stopped`."""
+    store = desk.store
+    rows = {place_of(row.model, row.mode, row.backend, row.suite): row.id for row in store.cells(desk.run_id)}
+    for cell in plan.cells:
+        cell_id = rows[place_of(cell.model, cell.mode.id, cell.backend, cell.suite.name)]
+        cases = {item.key: item.case for item in cell.items}
+        known = store.verdicts(cell_id)
+        for item in store.items(cell_id):
+            if desk.stop_wanted():
+                raise Stopped
+            case = cases.get(item.key) if item.id not in known else None
+            score = _judged(desk, case, store.record(item)) if case else None
+            if score:
+                writer.put_scores(store, [(item.id, score)])
 
 
 Place = tuple[str, str, str, str, str]  # what a cell is within its run

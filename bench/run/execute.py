@@ -25,7 +25,7 @@ from bench.results.store import DEFAULT_PATH, Store
 from bench.results.writer import Provenance
 from bench.run import events
 from bench.run.config import AUTO, Slots
-from bench.run.drive import Desk, Driver, LoadError, Opener, Scorer, Stopped, cell_rows, place_of
+from bench.run.drive import Desk, Driver, LoadError, Opener, Scorer, Stopped, cell_rows, judge_left, place_of
 from bench.run.estimate import Pace, from_history
 from bench.run.messages import ModelSpec
 from bench.run.offload import idle_cards
@@ -81,6 +81,8 @@ def execute(
             if expected:
                 listener(events.Estimated(expected.remaining_s, expected.basis))
             failures = _drive_all(desk, plan)
+            if resumed:  # last, so that a verdict that takes long costs no answer
+                judge_left(desk, plan)
         finished = not failures
     except Stopped:
         n_done = n_items_done(store.stored(run_id), plan)

@@ -25,7 +25,7 @@ from bench.results.writer import Provenance
 from bench.run.config import RunConfig
 from bench.run.host import host
 from bench.run.plan import Plan, PlannedModel, make_plan, versions
-from bench.suites.case import load
+from bench.suites.examine import load_to_measure
 from engine import formats
 from engine.fake import PREFIX
 from engine.gguf_file import GgufFile, read_gguf, same_model, sha256_of
@@ -118,7 +118,7 @@ class Found:
 
 def plan_for(config: RunConfig, person: Person) -> Plan:
     """Find everything that the settings name; whatever is missing or unusable is one error that says what to do."""
-    suites = tuple(load(suite, config.tools) for suite in config.suites)
+    suites = tuple(load_to_measure(suite, config.tools) for suite in config.suites)
     return make_plan(config, models_for(config, person), suites)
 
 

@@ -1,7 +1,8 @@
 """Which call answers which expectation, and what is wrong with the ones that answer none.
 
 Strict: names exactly, arguments as `bench.suites.match` says, order free (order is judged in `bench.score.order`). The
-pairing is a maximum matching, so that it never depends on the order in which a model wrote its calls. Knows no step.
+pairing is a maximum matching, so that it never depends on the order in which a model wrote its calls, and of several it
+is one in an order that works.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.suites.case import ExpectedCall, defaults
+from bench.suites.case import ExpectedCall
+from bench.suites.defaults import defaults
 from bench.suites.match import describe, describe_value, matches_argument, matches_arguments
 from engine.types import Call, Tool
+
+_MOST_TRIED = 10_000  # single pairs, in the search for a working order: no answer takes long to judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,32 @@ def is_right(expected: ExpectedCall, call: Call, tools: Mapping[str, Tool]) -> b
     return matches_arguments(expected.arguments, call.arguments, defaults(tool))
 
 
-def pair(expected: Sequence[ExpectedCall], calls: Sequence[Call], tools: Mapping[str, Tool]) -> Pairing:
-    """As many pairs as possible, by augmenting paths; of equally good calls the earliest."""
+def pair(
+    expected: Sequence[ExpectedCall], calls: Sequence[Call], tools: Mapping[str, Tool], steps: Sequence[int] = ()
+) -> Pairing:
+    """As many pairs as possible; all of them in an order that works, if they can be (`steps`: those of the calls).
+
+    One call may fit several expectations: "look, change, look again". So it matters which of them gets it.
+    """
     edges = {e.id: [index for index, call in enumerate(calls) if is_right(e, call, tools)] for e in expected}
+    in_order = _producers_first(expected)
+    pairs = _most_pairs(in_order, edges)
+    if steps and len(pairs) == len(expected) and not _works(expected, pairs, steps):
+        pairs = _working_pairs(in_order, edges, steps) or pairs
+    return Pairing(pairs, len(expected), len(calls))
+
+
+def _producers_first(expected: Sequence[ExpectedCall]) -> list[ExpectedCall]:
+    """What a call needs comes before it; the reader has refused circles."""
+    found: list[ExpectedCall] = []
+    while len(found) < len(expected):
+        done = {e.id for e in found}
+        found += [e for e in expected if e.id not in done and done.issuperset(e.after)]
+    return found
+
+
+def _most_pairs(expected: Sequence[ExpectedCall], edges: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """By augmenting paths, the last first: who comes later takes the earliest call and moves the owner on."""
     owner: dict[int, str] = {}
 
     def place(call_id: str, seen: set[int]) -> bool:
@@ -59,9 +86,41 @@ def pair(expected: Sequence[ExpectedCall], calls: Sequence[Call], tools: Mapping
                 return True
         return False
 
-    for e in expected:
+    for e in reversed(expected):
         place(e.id, set())
-    return Pairing({call_id: index for index, call_id in owner.items()}, len(expected), len(calls))
+    return {call_id: index for index, call_id in owner.items()}
+
+
+def _works(expected: Sequence[ExpectedCall], pairs: Mapping[str, int], steps: Sequence[int]) -> bool:
+    return all(steps[pairs[producer]] < steps[pairs[e.id]] for e in expected for producer in e.after)
+
+
+def _working_pairs(
+    expected: Sequence[ExpectedCall], edges: Mapping[str, Sequence[int]], steps: Sequence[int]
+) -> dict[str, int] | None:
+    """A call for each expectation, later than those for what it needs; None where none is found.
+
+    All ways are gone through, which are few unless many calls fit many expectations.
+    """
+    pairs: dict[str, int] = {}
+    n_tried = 0
+
+    def place(number: int) -> bool:
+        nonlocal n_tried
+        if number == len(expected):
+            return True
+        e = expected[number]
+        for index in edges[e.id]:
+            if index in pairs.values() or any(steps[pairs[producer]] >= steps[index] for producer in e.after):
+                continue
+            n_tried += 1
+            pairs[e.id] = index
+            if n_tried <= _MOST_TRIED and place(number + 1):
+                return True
+            del pairs[e.id]
+        return False
+
+    return pairs if place(0) else None
 
 
 def mismatches(
@@ -83,7 +142,7 @@ def mismatches(
 
 
 def _wrong_arguments(expected: ExpectedCall, call: Call, tools: Mapping[str, Tool]) -> list[Mismatch]:
-    known = defaults(tools[call.name]) if call.name in tools else {}
+    known = defaults(tools[call.name]) if call.name in tools else None
     names = [*expected.arguments, *(name for name in call.arguments if name not in expected.arguments)]
     return [
         Mismatch(expected.id, name, _given(call, name), _right(expected, name))

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench.results.records import StepRecord
+from bench.results.records import ItemRecord
 from bench.suites.case import Case
-from engine.formats import FORMATS
+from engine import formats
 from engine.formats.strict import Value, read
 from engine.types import Call, Parsed
 
@@ -31,7 +31,7 @@ _STRING_OR_BRACKET = re.compile(rf"{_STRING.pattern}|[{{\[\]}}]", re.DOTALL)
 _FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _THINK_OPENS = re.compile(r"\s*<think(?:ing)?>")
 _THINK_CLOSES = re.compile(r"</think(?:ing)?>")
-_KNOWN_MARKERS = sorted({marker for fmt in FORMATS.values() for marker in fmt.markers}, key=len, reverse=True)
+_KNOWN_MARKERS = sorted({marker for fmt in formats.FORMATS.values() for marker in fmt.markers}, key=len, reverse=True)
 _MARKER = "|".join((*map(re.escape, _KNOWN_MARKERS), r"</?(?!think)[a-z_]{3,}>|<\|[a-z_]+\|>|\[/?[A-Z_]{4,}\]"))
 _MARKERS_AROUND = re.compile(rf"\A(?:\s*(?:{_MARKER}))+|(?:(?:{_MARKER})\s*)+\Z")
 
@@ -53,19 +53,20 @@ class Hygiene:
     correct_after_repair: bool | None = None  # None for episodes: after a repair they would have gone on differently
 
 
-def flags(case: Case, steps: Sequence[StepRecord]) -> tuple[str, ...]:
+def flags(case: Case, record: ItemRecord) -> tuple[str, ...]:
     """What was untidy in steps with a call or an attempt at one."""
     found: dict[str, None] = {}  # an ordered set
     own_words = "".join(
-        [*(message.content for message in case.messages), *(r.content for s in steps for r in s.results)]
+        [*(message.content for message in case.messages), *(r.content for s in record.steps for r in s.results)]
     )
-    for step in steps:
+    asks_for_words = record.format_id == formats.ENVELOPE.id  # its `reply` stands beside the calls
+    for step in record.steps:
         parsed = step.parsed
         if not (parsed.calls or parsed.fragments or parsed.open_block):
             continue
         if "```" in step.generation.text:
             found["fence"] = None
-        if parsed.calls and parsed.content:
+        if parsed.calls and parsed.content and not asks_for_words:
             found["prose_with_call"] = None
         values = "".join(text for call in parsed.calls for text in _texts(call.arguments))
         if any(quote in values and quote not in own_words for quote in SMART_QUOTES):

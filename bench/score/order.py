@@ -12,7 +12,8 @@ from itertools import combinations
 
 from bench.score.trace import Made, Trace
 from bench.suites.case import Case, ExpectedCall
-from bench.suites.match import ABSENT, matches
+from bench.suites.defaults import defaults
+from bench.suites.match import matches_argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def measure(case: Case, trace: Trace) -> Order:
         if not e.after or made is None:
             continue
         n_dependent += 1
-        is_right = _carried_over(e, made)
+        is_right = _carried_over(graph, e, made)
         if e.id not in early:
             n_threads += len(is_right)
             n_threaded += sum(is_right)
@@ -80,6 +81,7 @@ class _Graph:
 
     def __init__(self, case: Case) -> None:
         self.calls = {e.id: e for e in case.expected}
+        self.tools = {tool.name: tool for tool in case.tools}
         self.level: dict[str, int] = {}
         self.needs: dict[str, frozenset[str]] = {}  # directly or through others
         while len(self.level) < len(self.calls):
@@ -138,7 +140,7 @@ def _attempts(graph: _Graph, trace: Trace) -> dict[str, Made]:
 
     def likely_first(pair: tuple[Made, ExpectedCall]) -> tuple[int, bool, int]:
         made, e = pair
-        return made.step, _is_early(graph, attempts, trace, e.id, made.step), _carried_over(e, made).count(False)
+        return made.step, _is_early(graph, attempts, trace, e.id, made.step), _carried_over(graph, e, made).count(False)
 
     while pairs := [
         (made, e) for made in left for e in graph.calls.values() if e.name == made.call.name and e.id not in attempts
@@ -149,9 +151,13 @@ def _attempts(graph: _Graph, trace: Trace) -> dict[str, Made]:
     return attempts
 
 
-def _carried_over(expected: ExpectedCall, made: Made) -> list[bool]:
+def _carried_over(graph: _Graph, expected: ExpectedCall, made: Made) -> list[bool]:
     """For each argument that is to be carried over, whether the call has the right value there."""
-    return [matches(expected.arguments[name], made.call.arguments.get(name, ABSENT)) for name in expected.threads]
+    given = made.call.arguments
+    return [
+        matches_argument(expected.arguments, given, defaults(graph.tools[expected.name]), name)
+        for name in expected.threads
+    ]
 
 
 def _unpaired(trace: Trace) -> list[Made]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from bench.results.records import EpisodeEnd, ItemRecord
 from bench.score.trace import Made, Trace, recovery_targets
-from bench.suites.case import Case, Fault, defaults
+from bench.suites.case import Case, Fault
+from bench.suites.defaults import defaults
 from bench.suites.match import same
 from engine.types import Call
 
@@ -94,13 +95,16 @@ def _recovered_after(targets: Sequence[str], failed: Made, further: Sequence[Mad
 
 def _is_retried(case: Case, failed: Made, further: Sequence[Made]) -> bool:
     next_step = min(m.step for m in further)
-    return any(_is_same(case, m.call, failed.call) for m in further if m.step == next_step)
+    again = _plain(case, failed.call)
+    return any(_is_same(_plain(case, m.call), again) for m in further if m.step == next_step)
 
 
 def _loops(case: Case, fault: Fault, failed: Made, made: Sequence[Made]) -> bool:
-    for m in made:
-        n_right = (fault.times or 0) + 1 if _is_same(case, m.call, failed.call) else 1
-        n_made = sum(_is_same(case, m.call, other.call) for other in made)
+    calls = [_plain(case, m.call) for m in made]
+    again = _plain(case, failed.call)
+    for call in calls:
+        n_right = (fault.times or 0) + 1 if _is_same(call, again) else 1
+        n_made = sum(_is_same(call, other) for other in calls)
         if n_made >= LOOP_LENGTH and n_made > n_right:
             return True
     return False
@@ -117,7 +121,11 @@ def _claims(said: Mapping[str, bool]) -> bool:
     return said["claims_success"] and not said.get("admits_failure", False)
 
 
-def _is_same(case: Case, left: Call, right: Call) -> bool:
-    """The same tool with the same arguments; one at its default and one left out are the same."""
-    known = next((defaults(tool) for tool in case.tools if tool.name == left.name), {})
-    return left.name == right.name and same({**known, **left.arguments}, {**known, **right.arguments})
+def _plain(case: Case, call: Call) -> Call:
+    """The call without what stands at its default, which is the same as leaving it out."""
+    tool = next((tool for tool in case.tools if tool.name == call.name), None)
+    return call if tool is None else Call(call.name, defaults(tool).stripped(call.arguments, same))
+
+
+def _is_same(left: Call, right: Call) -> bool:
+    return left.name == right.name and same(left.arguments, right.arguments)

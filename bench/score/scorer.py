@@ -28,7 +28,7 @@ from bench.suites.simulate import offered
 from engine.types import Call, StopReason, Tool
 
 SCORER = "toolgauge"
-VERSION = "3"
+VERSION = "4"
 """Changes when a verdict could; stored with each score."""
 
 _ERRORS = {
@@ -163,7 +163,7 @@ def _no_call(record: ItemRecord, outcome: Outcome) -> NoCall | None:
 
 
 def _hygiene(case: Case, record: ItemRecord, tools: Mapping[str, Tool]) -> Hygiene:
-    found = hygiene.flags(case, record.steps)
+    found = hygiene.flags(case, record)
     broken = next((step.parsed for step in record.steps if step.parsed.fragments), None)
     mended = hygiene.repair(broken) if broken else None
     if mended is None:

@@ -58,7 +58,8 @@ def trace(case: Case, record: ItemRecord) -> Trace:
     faulted = next((m for m in made if m.is_faulted), None)
     tools = {tool.name: tool for tool in case.tools}
     judged = made if case.fault is None or faulted is None else _judged(case, case.fault, made, faulted, tools)
-    return Trace(made, judged, pair(case.expected, [m.call for m in judged], tools), faulted)
+    pairing = pair(case.expected, [m.call for m in judged], tools, [m.step for m in judged])
+    return Trace(made, judged, pairing, faulted)
 
 
 def recovery_targets(case: Case) -> tuple[str, ...]:

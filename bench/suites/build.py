@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,6 +28,7 @@ from bench.suites.case import (
 )
 from bench.suites.faults import wording
 from bench.suites.match import Matcher, parse
+from bench.suites.reply_pattern import ReplyPattern, reply_pattern
 from bench.suites.schema import CallLine, CaseLine, ExpectedLine, FaultLine, WorldLine
 from bench.suites.wording import meant
 from engine.types import Call, Message, Tool
@@ -240,13 +240,13 @@ def _matchers(place: str, raw: Mapping[str, Any], notes: _Notes) -> Mapping[str,
     return matchers
 
 
-def _patterns(place: str, texts: Sequence[str], notes: _Notes) -> tuple[re.Pattern[str], ...]:
+def _patterns(place: str, texts: Sequence[str], notes: _Notes) -> tuple[ReplyPattern, ...]:
     patterns = []
     for text in texts:
         try:
-            patterns.append(re.compile(text, re.IGNORECASE))
-        except re.error as error:
-            notes.add(place, f"not a regular expression ({error})")
+            patterns.append(reply_pattern(text))
+        except ValueError as error:
+            notes.add(place, error)
     return tuple(patterns)
 
 

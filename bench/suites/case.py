@@ -7,7 +7,6 @@ model, no run and no verdict. The format: docs/suites.md.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.suites.match import Matcher
+from bench.suites.reply_pattern import ReplyPattern
 from engine.types import Call, Message, Tool, ToolChoice
 from grammars.errors import ToolgaugeError
 
@@ -106,7 +106,7 @@ class Case:
     messages: tuple[Message, ...]
     tool_choice: ToolChoice
     expected: tuple[ExpectedCall, ...]
-    reply: Mapping[str, tuple[re.Pattern[str], ...]]  # proxy -> patterns
+    reply: Mapping[str, tuple[ReplyPattern, ...]]  # proxy -> patterns
     fault: Fault | None
     results: tuple[Rule, ...]
     max_steps: int
@@ -185,12 +185,6 @@ def path_of(name_or_path: str | Path) -> Path:
         return Path(name_or_path)
     file = FOLDER / f"{name_or_path}.jsonl"
     return file if file.exists() else FOLDER / name_or_path
-
-
-def defaults(tool: Tool) -> dict[str, Any]:
-    """The parameters that have a default in the tool's schema."""
-    properties = tool.parameters.get("properties", {})
-    return {n: s["default"] for n, s in properties.items() if isinstance(s, Mapping) and "default" in s}
 
 
 def takes_others(tool: Tool) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.suites.case import Case, takes_others
+from bench.suites.case import Case, Suite, SuiteError, is_own, load, path_of, takes_others
 from bench.suites.check import problems
 from bench.suites.read import Found, Reading, Trouble, look_through
 from bench.suites.wording import meant
@@ -26,6 +26,7 @@ TODO = "TODO"
 """Stands in a case of which something is still to be written; `toolgauge suite new` puts it there."""
 
 _TODO = re.compile(rf"\b{TODO}\b")
+_AS_BEGUN = re.compile(rf"\A{TODO}(:|$)")  # as it is put there; further on in a text, a request may be about a TODO
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 _NATIVE = "hermes"  # the commonest format stands for the native ones
 _MODES = {"native.schema": _NATIVE, "json.schema": None}
@@ -60,6 +61,28 @@ def examine(path: Path, tools: Sequence[Mapping[str, Any]] = ()) -> Examined:
     )
 
 
+def load_to_measure(name_or_path: str | Path, tools: Sequence[Mapping[str, Any]] = ()) -> Suite:
+    """As `bench.suites.case.load`; raises `SuiteError` too where a person's own suite has cases still to be written.
+
+    A model would be asked "TODO: a request", and be right for calling nothing where no call is expected.
+    """
+    if not is_own(name_or_path):
+        return load(name_or_path, tools)
+    reading = look_through(path_of(name_or_path), tools)
+    suite = reading.suite()
+    begun = [
+        each for each in reading.found if not each.case.twin_of and any(_still_to_write(each.written, what=_AS_BEGUN))
+    ]
+    if begun:
+        first = begun[0]
+        more = f", the first of {len(begun)} such cases" if len(begun) > 1 else ""
+        raise SuiteError(
+            f"{first.path}:{first.line}: {first.case.id} is not written yet{more}; "
+            f"`toolgauge suite check {reading.path}` names every {TODO} that is left"
+        )
+    return suite
+
+
 def _sorted(troubles: Sequence[Trouble]) -> tuple[Trouble, ...]:
     return tuple(sorted(troubles, key=lambda trouble: (str(trouble.path), trouble.line or 0)))
 
@@ -90,17 +113,17 @@ def _contradictions(case: Case) -> Iterator[str]:
             yield f"every right answer breaks {where}: {found.finding.reason}; change what is expected, or the schema"
 
 
-def _still_to_write(value: Any, place: str = "") -> Iterator[str]:
+def _still_to_write(value: Any, place: str = "", what: re.Pattern[str] = _TODO) -> Iterator[str]:
     """The places of texts that say so; definitions of tools may speak of it."""
-    if isinstance(value, str) and _TODO.search(value):
+    if isinstance(value, str) and what.search(value):
         yield place or "line"
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             if place or key != "tools":
-                yield from _still_to_write(inner, f"{place}.{key}" if place else key)
+                yield from _still_to_write(inner, f"{place}.{key}" if place else key, what)
     elif isinstance(value, list):
         for number, inner in enumerate(value):
-            yield from _still_to_write(inner, f"{place}.{number}")
+            yield from _still_to_write(inner, f"{place}.{number}", what)
 
 
 def _in_patterns(case: Case) -> Iterator[tuple[str, str]]:

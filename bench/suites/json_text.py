@@ -8,6 +8,7 @@ suite and no tool.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from math import isinf
 from pathlib import Path
 from typing import Any
@@ -34,20 +35,22 @@ def parse(text: str) -> Any:
 
 def read_text(path: Path) -> str:
     """A file's text, with plain line ends; `OSError`, or `ValueError` for what is no text or far too long."""
-    n_bytes = path.stat().st_size
-    if n_bytes > MOST_BYTES:
-        raise ValueError(f"it has {n_bytes:,} bytes, and at most {MOST_BYTES:,} are read")
+    with path.open("rb") as file:
+        found = file.read(MOST_BYTES + 1)  # a device or a pipe tells no size, and may never end
+    if len(found) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES:,} bytes, and no more are read")
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = found.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 text (byte {error.start})") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, n in counts.items() if n > 1)
         raise ValueError(f"the key {twice!r} stands twice in one object")
     return value
 

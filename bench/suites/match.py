@@ -1,7 +1,9 @@
 """When is a value right? The small matchers that a case's author writes, and equality of JSON values.
 
-Knows no schema and no tool. Equality is strict: strings exactly, order of lists counts, order of keys does not,
-5 equals 5.0, and true is not 1. Anything laxer is written into the case, where everybody can read it.
+Equality is strict: strings exactly, order of lists counts, order of keys does not, 5 equals 5.0, and true is not 1.
+Anything laxer is written into the case, where everybody can read it, but for one thing: where the tool's `defaults` are
+given, what stands at its default equals what was left out, in the arguments and at any depth within them. Knows no
+schema and no tool.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.suites.defaults import Alike, Defaults
 
 ABSENT = object()
 """Stands for an argument that was not given; JSON's null is a value."""
@@ -87,62 +92,72 @@ def parse(raw: Any) -> Matcher:
     return _READERS[kind](body)
 
 
-def matches(matcher: Matcher, value: Any) -> bool:
-    """Whether `value` (or `ABSENT`) is right."""
+def matches(matcher: Matcher, value: Any, defaults: Defaults | None = None) -> bool:
+    """Whether `value` (or `ABSENT`) is right; `defaults` are those of its fields."""
     if isinstance(matcher, Optional):
-        return value is ABSENT or (matcher.matcher is not None and matches(matcher.matcher, value))
+        return value is ABSENT or (matcher.matcher is not None and matches(matcher.matcher, value, defaults))
     if value is ABSENT:
         return False
     match matcher:
         case Anything():
             return True
         case OneOf(values):
-            return any(same(value, right) for right in values)
+            return _is_one_of(values, value, defaults, same)
         case Like(values):
-            return any(same(_folded(value), _folded(right)) for right in values)
+            return _is_one_of(values, value, defaults, _same_folded)
         case Text(texts):
             return isinstance(value, str) and fold(value) in {fold(text) for text in texts}
         case Contains(words):
             return isinstance(value, str) and all(any(fold(w) in fold(value) for w in group) for group in words)
         case Unordered(items):
-            return isinstance(value, list) and same_items(value, items)
+            return isinstance(value, list) and _has_items(items, value, defaults)
         case Object(fields):
-            return isinstance(value, Mapping) and matches_fields(fields, value)
+            return isinstance(value, Mapping) and matches_arguments(fields, value, defaults)
 
 
 def matches_arguments(
-    expected: Mapping[str, Matcher], given: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+    expected: Mapping[str, Matcher], given: Mapping[str, Any], defaults: Defaults | None = None
 ) -> bool:
-    """Whether a call's arguments are right; one at its schema's default equals one that was left out."""
+    """Whether a call's arguments, or an object's fields, are right: each of them, and no others."""
     names = [*expected, *(name for name in given if name not in expected)]
-    return all(matches_argument(expected, given, defaults or {}, name) for name in names)
+    return all(matches_argument(expected, given, defaults, name) for name in names)
 
 
-def includes_arguments(expected: Mapping[str, Matcher], given: Mapping[str, Any], defaults: Mapping[str, Any]) -> bool:
+def includes_arguments(expected: Mapping[str, Matcher], given: Mapping[str, Any], defaults: Defaults) -> bool:
     """The same where arguments beside the expected ones do not matter."""
     return all(matches_argument(expected, given, defaults, name) for name in expected)
 
 
 def matches_argument(
-    expected: Mapping[str, Matcher], given: Mapping[str, Any], defaults: Mapping[str, Any], name: str
+    expected: Mapping[str, Matcher], given: Mapping[str, Any], defaults: Defaults | None, name: str
 ) -> bool:
     """The same for the argument `name`, whether it is expected, given or both."""
     matcher = expected.get(name, _LEFT_OUT)
     value = given.get(name, ABSENT)
     if matches(matcher, value):
         return True
-    if name not in defaults:
+    if defaults is None:
         return False
+    part = defaults.part(name)
     if value is ABSENT:
-        return matches(matcher, defaults[name])
-    return same(value, defaults[name]) and matches(matcher, ABSENT)
+        return name in defaults.fields and matches(matcher, defaults.fields[name], part)
+    return matches(matcher, value, part) or (matches(matcher, ABSENT) and defaults.is_default(name, value, same))
 
 
-def matches_fields(fields: Mapping[str, Matcher], value: Mapping[str, Any]) -> bool:
-    """Every field matches, and there is no field beside them."""
-    return value.keys() <= fields.keys() and all(
-        matches(matcher, value.get(name, ABSENT)) for name, matcher in fields.items()
-    )
+def _is_one_of(values: Sequence[Any], value: Any, defaults: Defaults | None, alike: Alike) -> bool:
+    """As they stand, or without what stands at its default in them."""
+    if any(alike(value, right) for right in values):
+        return True
+    if defaults is None or not isinstance(value, Mapping | list | tuple):
+        return False
+    bare = defaults.stripped(value, alike)
+    return any(alike(bare, defaults.stripped(right, alike)) for right in values)
+
+
+def _has_items(items: Sequence[Any], value: Sequence[Any], defaults: Defaults | None) -> bool:
+    if same_items(value, items):
+        return True
+    return defaults is not None and same_items(defaults.stripped(value, same), defaults.stripped(items, same))
 
 
 def describe(matcher: Matcher) -> str:
@@ -193,6 +208,10 @@ def same_items(left: Sequence[Any], right: Sequence[Any]) -> bool:
 def fold(text: str) -> str:
     """The text without differences of case, white space and a final full stop."""
     return re.sub(r"\s+", " ", text).strip().removesuffix(".").rstrip().casefold()
+
+
+def _same_folded(left: Any, right: Any) -> bool:
+    return same(_folded(left), _folded(right))
 
 
 def _folded(value: Any) -> Any:

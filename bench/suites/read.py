@@ -124,7 +124,7 @@ class _Reader:
 
     def folder(self, folder: Path) -> None:
         path = folder / HEADER_FILE
-        if not path.exists():
+        if not path.is_file():
             raise SuiteError(f"{folder} is a folder without a {HEADER_FILE}, which would make it a suite")
         self._header(path, None, _text(path))
         for name in self.reading.header.includes if self.reading.header else ():
@@ -136,8 +136,9 @@ class _Reader:
                     self.reading.included.append(case)
         for file in sorted(folder.glob("*.jsonl")):
             try:
+                _refuse_special(file)
                 lines = list(_lines(_text(file)))
-            except SuiteError as error:
+            except (SuiteError, ValueError) as error:
                 self._note(file, None, "file", str(error))
                 continue
             self._cases(file, lines)
@@ -162,7 +163,7 @@ class _Reader:
         n_troubles = len(self.reading.troubles)
         for position, written in enumerate([header.tools] if isinstance(header.tools, str) else header.tools or []):
             try:
-                found = read_document(path.parent / written) if isinstance(written, str) else [written]
+                found = _named_document(path.parent / written) if isinstance(written, str) else [written]
             except ValueError as error:
                 self._note(path, line, "tools", str(error))
                 continue
@@ -239,6 +240,18 @@ class _Reader:
 
     def _note(self, path: Path, line: int | None, place: str, problem: str) -> None:
         self.reading.troubles.append(Trouble(path, line, place, problem))
+
+
+def _named_document(path: Path) -> Sequence[Mapping[str, Any]]:
+    """The definitions in a file that the suite's author named."""
+    _refuse_special(path)
+    return read_document(path)
+
+
+def _refuse_special(path: Path) -> None:
+    """Raises `ValueError` for a device or a pipe, which may never end; a person's own may, an author's may not."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path} is no regular file, but a device or a pipe")
 
 
 def _text(path: Path) -> str:

@@ -15,11 +15,12 @@ from typing import Any, Protocol
 from bench.results.records import EpisodeEnd, ItemRecord, ToolResult
 from bench.suites import worlds
 from bench.suites.bfcl.multi_turn import is_multi_turn
-from bench.suites.case import Case, Fault, content_text, defaults
+from bench.suites.case import Case, Fault, content_text
+from bench.suites.defaults import defaults
 from bench.suites.match import includes_arguments, matches_arguments
 from engine.types import Call, Message, Parsed, StopReason, Tool
 
-VERSION = "2"
+VERSION = "3"
 """Changes when a transcript could come out differently; part of an episode's identity."""
 
 
@@ -116,7 +117,7 @@ class Episode:
         if self.step >= self.case.max_steps:
             self.end = EpisodeEnd.STEP_LIMIT
             return False
-        self.messages.append(Message("assistant", parsed.content, parsed.calls))
+        self.messages.append(Message("assistant", parsed.content, parsed.calls, reasoning=parsed.reasoning))
         self.messages.extend(Message("tool", result.content, name=result.name) for result in self.results)
         return True
 

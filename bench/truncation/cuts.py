@@ -19,6 +19,7 @@ from bench.audit.trial import beginning
 from bench.modes import MODES
 from bench.results.records import EpisodeEnd, ItemRecord, StepRecord
 from bench.run.play import spec_of
+from bench.suites.bfcl.multi_turn import is_multi_turn
 from bench.suites.case import Case
 from bench.suites.simulate import offered
 from engine.constraint.protocol import Backend
@@ -104,15 +105,22 @@ class Cutter:
         self._mode, self._backend = mode, backend
 
     def cut(self, case: Case, record: ItemRecord, budget: int) -> ItemRecord:
-        """The record with this budget for each step's answer; what follows the first cut never happens."""
+        """The record with this budget for each step's answer; what follows the first cut never happens.
+
+        A multi-turn conversation goes on after it, as it did as long as the calls are the same.
+        """
+        steps = list(record.steps)
         for number, (step, tools) in enumerate(zip(record.steps, offered(case, record), strict=True)):
             n_kept = self._n_kept(case, number, step, budget)
             if n_kept is None:
                 continue
-            steps = (*record.steps[:number], self._shortened(step, n_kept, tools))
+            steps[number] = self._shortened(step, n_kept, tools)
+            if is_multi_turn(case) and steps[number].parsed.calls == step.parsed.calls:
+                steps[number] = replace(steps[number], results=step.results)
+                continue
             end = EpisodeEnd.CUT if case.is_episode else EpisodeEnd.SINGLE
-            return replace(record, steps=steps, end=end, error=None)
-        return record
+            return replace(record, steps=tuple(steps[: number + 1]), end=end, error=None)
+        return record if steps == list(record.steps) else replace(record, steps=tuple(steps))
 
     def _n_kept(self, case: Case, number: int, step: StepRecord, budget: int) -> int | None:
         """How many tokens of a step are left; None: all, and it ends as it did."""

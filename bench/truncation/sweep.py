@@ -20,6 +20,7 @@ from typing import Any
 from bench.apart import apart
 from bench.audit.answerable import format_of
 from bench.rates import Rate, rate
+from bench.report.about import incomplete
 from bench.results import columns
 from bench.results.judge import check_suite
 from bench.results.records import ItemRecord
@@ -27,7 +28,8 @@ from bench.results.rows import Cell, ModelRow, Run
 from bench.results.store import Store
 from bench.score.outcome import Outcome
 from bench.score.truncation import Truncation, truncation
-from bench.suites.case import Case, load
+from bench.suites.bfcl.multi_turn import is_multi_turn
+from bench.suites.case import Case, Suite, load
 from bench.truncation.cuts import Cutter, Ending, EndingKey, endings_of, finished_by_grammar
 from engine.fake import PREFIX
 from engine.fake import VOCABULARY as FAKE_VOCABULARY
@@ -83,6 +85,7 @@ class CellSweep:
     n_left_out: int  # answers without a verdict, or with a stale one
     levels: tuple[Level, ...]
     setting: str = ""  # what tells it from the same file at the run's other context settings
+    n_not_answered: int = 0  # planned, and not answered: the run is unfinished
 
     @property
     def enough(self) -> int | None:
@@ -98,6 +101,7 @@ class Sweep:
     generated_at: int  # the budget with which the answers were generated
     n_parallel: int
     cells: tuple[CellSweep, ...]
+    warnings: tuple[str, ...] = ()  # what keeps the run from being whole, as its report says it
 
     def to_json(self) -> dict[str, Any]:
         cells = [
@@ -145,7 +149,13 @@ def sweep(store: Store, run: Run, budgets: Sequence[int]) -> Sweep:
     # not from the settings: who goes on with a run may name another number
     answered_all = (each for cells in by_model.values() for _, found, _ in cells for each in found)
     used = (each.n_slots for each in answered_all if each.record.error is None)
-    return Sweep(run.id, ordered, largest, max(used, default=1), in_order)
+    return Sweep(run.id, ordered, largest, max(used, default=1), in_order, _warnings(store, run, suites, in_order))
+
+
+def _warnings(store: Store, run: Run, suites: Mapping[str, Suite], cells: Sequence[CellSweep]) -> tuple[str, ...]:
+    n_cases = {name: len(suite.cases) for name, suite in suites.items()}
+    n_answers = run.n_items - sum(cell.n_not_answered for cell in cells)
+    return tuple(incomplete(run, store.cells(run.id), n_cases, n_answers))
 
 
 def _answered(store: Store, cell: Cell, cases: Mapping[str, Case]) -> tuple[list[Answered], int]:
@@ -176,7 +186,17 @@ def _model(cells: Sequence[tuple[Cell, list[Answered], int]], budgets: Sequence[
         cutter = Cutter(format_of(cell.mode, native), vocabulary, cell.mode, cell.backend, finished)
         _check_texts(model, vocabulary, answered)
         levels = tuple(_level(cutter, answered, budget) for budget in budgets)
-        yield CellSweep(model.name, model.quant, cell.suite, cell.mode, cell.backend, n_left_out, levels, model.setting)
+        yield CellSweep(
+            model=model.name,
+            quant=model.quant,
+            suite=cell.suite,
+            mode=cell.mode,
+            backend=cell.backend,
+            n_left_out=n_left_out,
+            levels=levels,
+            setting=model.setting,
+            n_not_answered=cell.n_items - len(answered) - n_left_out,
+        )
 
 
 def _level(cutter: Cutter, answered: Sequence[Answered], budget: int) -> Level:
@@ -194,8 +214,15 @@ def _level(cutter: Cutter, answered: Sequence[Answered], budget: int) -> Level:
 def judged(cutter: Cutter, answered: Answered, budget: int) -> tuple[Outcome, Truncation | None]:
     """The verdict with this budget: as it was, unless a step was cut."""
     record = cutter.cut(answered.case, answered.record, budget)
-    outcome = answered.outcome if record is answered.record else Outcome.TRUNCATED
-    return outcome, truncation(record)
+    stays = record is answered.record or _stays(answered, record)
+    return answered.outcome if stays else Outcome.TRUNCATED, truncation(record)
+
+
+def _stays(answered: Answered, cut: ItemRecord) -> bool:
+    """Whether a multi-turn conversation is right all the same, as it is where its calls are; or was no verdict."""
+    if not is_multi_turn(answered.case) or (answered.outcome.is_scored and answered.outcome is not Outcome.CORRECT):
+        return False
+    return [step.parsed.calls for step in cut.steps] == [step.parsed.calls for step in answered.record.steps]
 
 
 def _vocabulary(model: ModelRow, endings: Sequence[Ending]) -> tuple[Vocabulary, frozenset[EndingKey]]:

@@ -9,6 +9,7 @@ import pytest
 
 from bench.cli.main import main
 from bench.cli.shell import Exit
+from bench.results.store import Store
 
 Captured = pytest.CaptureFixture[str]
 RUN = ["--suite", "quick", "--yes", "--no-report", "--no-latency", "--modes", "native.free,json.free"]
@@ -31,6 +32,7 @@ def test_the_same_again_is_no_difference(db: Path, capsys: Captured) -> None:
     assert "## Run 1 -> run 2" in text
     assert "Settings, software and machine are the same." in text
     assert "No case changed." in text
+    assert "no verdict now" not in text
     assert "quick: fake:perfect" in text
 
 
@@ -51,6 +53,30 @@ def test_forty_cases_cannot_show_that_nothing_was_lost(db: Path, capsys: Capture
     assert document["schema"] == "toolgauge.compare/1"
     assert {change["rung"]["verdict"] for change in document["changes"]} == {"cannot tell"}
     assert main(["compare", "1", "2", "--db", str(db), "--fail-if", "not-shown", "--margin", "20"]) == Exit.OK
+
+
+def without_verdicts(db: Path, run: int, mode: str, n: int) -> None:
+    """What a grammar that can no longer be built leaves of the first `n` answers."""
+    with Store.open(db) as store, store.transaction() as sql:
+        sql.execute(
+            "UPDATE score SET outcome = 'constraint_error' WHERE item_id IN (SELECT item.id FROM item JOIN cell"
+            " ON cell.id = cell_id WHERE cell.run_id = ? AND mode = ? ORDER BY item.position LIMIT ?)",
+            (run, mode, n),
+        )
+
+
+def test_a_mode_without_verdicts_is_no_success(db: Path, capsys: Captured) -> None:
+    """A whole mode, and twelve cases of another, ended in constraint errors in the later run; all else is right."""
+    without_verdicts(db, 2, "json.free", 40)
+    without_verdicts(db, 2, "native.free", 12)
+    guard = ["compare", "1", "2", "--db", str(db), "--margin", "40", "--fail-if"]
+    assert main([*guard, "not-shown"]) == Exit.REGRESSION
+    printed = capsys.readouterr()
+    assert "not shown to be not worse: fake:perfect in native.free (12 cases without a verdict now)" in printed.err
+    assert "fake:perfect in json.free (not compared)" in printed.err
+    assert "| no verdict now |" in printed.out
+    assert "No case changed." not in printed.out
+    assert main([*guard, "worse"]) == Exit.OK
 
 
 @pytest.mark.parametrize(

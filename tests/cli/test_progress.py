@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,3 +94,51 @@ def test_a_script_gets_the_download_that_it_named(capsys: Captured) -> None:
 def test_a_dry_run_downloads_nothing(capsys: Captured) -> None:
     assert not Terminal(may_download=False).may_download("m.gguf")
     assert capsys.readouterr().err == ""
+
+
+class Screen(io.StringIO):
+    """A terminal, as far as anybody asks."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+# A GGUF's name that sets the terminal's title, clears it and rings.
+NASTY = "m\x1b]0;PWNED\x07\x1b[2J.gguf"
+TAME = "m␛]0;PWNED␇␛[2J.gguf"
+
+
+def screen_of(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    """Standard error from now on: a terminal that is wide enough."""
+    shown = Screen()
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return shown
+
+
+def test_a_files_name_cannot_write_to_the_terminal_through_a_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = screen_of(monkeypatch)
+    monkeypatch.setattr("bench.cli.person._SHOW_AFTER_S", -1.0)
+    with Terminal().progress(f"Making {NASTY} Q8_0") as show:
+        show(0.5)
+    plan = plan_of(tmp_path)
+    model = replace(plan.models[0], name=NASTY)
+    with RunProgress() as progress:
+        progress(started(plan, tmp_path))
+        progress(events.ModelLoading(model, 1))
+    assert screen.getvalue().count(TAME) >= 2
+    assert "\x1b]" not in screen.getvalue()
+    assert "\x07" not in screen.getvalue()
+
+
+def test_a_files_name_cannot_rewrite_the_question_before_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = screen_of(monkeypatch)
+    typed = Screen("n\n")
+    monkeypatch.setattr(sys, "stdin", typed)
+    assert not Terminal().may_download(f"{NASTY} (5.00 GiB) from org/repo")
+    assert f"Download {TAME} (5.00 GiB) from org/repo?" in screen.getvalue()
+    assert "\x1b" not in screen.getvalue()

@@ -52,3 +52,10 @@ def test_a_folder_gets_the_files_under_plain_names(source: Path, tmp_path: Path,
 def test_what_is_missing_is_said_first(arguments: list[str], sentence: str, source: Path, capsys: Captured) -> None:
     assert main(["quantize", str(source), *arguments]) == Exit.USAGE
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["quantize", "run"])
+def test_the_help_says_that_levels_have_no_importance_matrix(verb: str, capsys: Captured) -> None:
+    """A level that is made here is not the file of that name that a publisher made with one."""
+    assert main([verb, "--help"]) == Exit.OK
+    assert "without an importance matrix" in " ".join(capsys.readouterr().out.replace("│", " ").split())

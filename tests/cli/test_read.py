@@ -11,7 +11,9 @@ from rich.text import Text
 
 from bench.cli.main import main
 from bench.cli.shell import Exit
+from bench.cli.show import _match
 from bench.results.store import Store
+from grammars.errors import ToolgaugeError
 from tests.bench.stored import BROKEN, CUT, RIGHT, WRONG, stored_run
 
 Captured = pytest.CaptureFixture[str]
@@ -85,7 +87,7 @@ def test_a_dash_prints_the_file_instead_of_the_table(db: Path, capsys: Captured)
         (["--csv", "-", "--json"], "only one of --json and --csv - can print to standard output"),
         (["--csv", "same", "--md", "same"], "--md and --csv would be written to one file, same; give each its own"),
         (["--html", "nowhere/report.html"], "there is no folder nowhere"),
-        (["--section", "weather"], "--section knows not-scored, no-call, bfcl"),
+        (["--section", "weather"], "--section knows not-scored, changed, no-call, bfcl"),
     ],
 )
 def test_what_cannot_be_written_is_said_first(flags: list[str], sentence: str, db: Path, capsys: Captured) -> None:
@@ -154,7 +156,8 @@ def test_show_gives_everything_as_json(db: Path, capsys: Captured) -> None:
     ("arguments", "sentence"),
     [
         (["mine/44"], "did you mean mine/4?"),
-        (["mine/0", "--quant", "Q9"], "with this quant and mode"),
+        (["mine/0", "--quant", "Q9"], "with this quant and mode; `toolgauge report 1` says what was measured"),
+        (["zebra"], "its cases are mine/0, mine/1, mine/2, ... (5); `toolgauge export 1 --csv -` lists all"),
     ],
 )
 def test_show_says_what_it_did_not_find(arguments: list[str], sentence: str, db: Path, capsys: Captured) -> None:
@@ -162,12 +165,36 @@ def test_show_says_what_it_did_not_find(arguments: list[str], sentence: str, db:
     assert sentence in capsys.readouterr().err
 
 
+def test_show_names_the_cases_that_end_alike() -> None:
+    """`recovery-1` in a run of `core`, which holds the cases of `quick`, was said to have no answer."""
+    known = ["core/recovery-1", "other/recovery-10", "quick/recovery-1"]
+    with pytest.raises(ToolgaugeError, match=r"core/recovery-1 and quick/recovery-1 end in .*; write the whole id"):
+        _match("recovery-1", known)
+    assert _match("recovery-10", known) == "other/recovery-10"
+
+
 def test_ls_lists_runs(db: Path, capsys: Captured) -> None:
     assert main(["ls", "--json", "--db", str(db)]) == Exit.OK
     (run,) = json.loads(capsys.readouterr().out)
     assert (run["run"], run["state"], run["models"], run["quants"]) == (1, "finished", ["tiny"], ["F16", "Q2_K"])
     assert main(["ls", "--db", str(db)]) == Exit.OK
-    assert "| tiny   | F16, Q2_K |" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "| tiny   | F16, Q2_K |" in text
+    assert "|      20 |" in text
+
+
+def test_ls_tells_answers_from_planned_ones(tmp_path: Path, capsys: Captured) -> None:
+    """An unfinished run with none was shown with all that it had planned."""
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT, RIGHT], ("F16", "json.free"): [RIGHT]}, finished=False)
+    assert main(["ls", "--db", str(path)]) == Exit.OK
+    assert "|  3 of 4 |" in capsys.readouterr().out
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("DELETE FROM item")
+    assert main(["ls", "--db", str(path)]) == Exit.OK
+    assert "|  0 of 4 |" in capsys.readouterr().out
+    assert main(["ls", "--json", "--db", str(path)]) == Exit.OK
+    (run,) = json.loads(capsys.readouterr().out)
+    assert (run["n_answered"], run["n_items"]) == (0, 4)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,41 @@ def test_a_suite_to_fill_in_for_own_tools(said: Said) -> None:
     assert said("check", "mine.jsonl")[0] == Exit.OK
 
 
+@pytest.mark.parametrize("command", ["run", "truncation"])
+def test_what_is_not_written_yet_is_not_measured(command: str, said: Said, tmp_path: Path, capsys: Captured) -> None:
+    """As `suite new` leaves it: two of three cases filled in, and the one without a call, which any silence passes."""
+    Path("app.py").write_text("def book(city: str) -> dict: ...\n\ndef ping() -> dict: ...\n")
+    assert said("new", "mine.jsonl", "--tools", "app.py:")[0] == Exit.OK
+    suite = Path("mine.jsonl")
+    measured = [command, "fake:perfect", "--suite", "mine.jsonl", "--db", str(tmp_path / "r.db")]
+    lines = suite.read_text().splitlines()
+
+    def refusal() -> str:
+        assert main(measured) == Exit.USAGE
+        return capsys.readouterr().err
+
+    def fill_in(case_id: str) -> None:
+        for place, line in enumerate(lines):
+            if case_id in line:
+                lines[place] = line.replace("TODO", f"a TODO of {case_id}")  # whoever asks may speak of one
+        suite.write_text("\n".join(lines))
+
+    fill_in("mine/book-1")
+    ping, none = (
+        next(n for n, line in enumerate(lines, start=1) if case_id in line)
+        for case_id in ("mine/ping-1", "mine/none-1")
+    )
+    check = f"`toolgauge suite check {suite.absolute()}` names every TODO that is left"
+    assert f"mine.jsonl:{ping}: mine/ping-1 is not written yet, the first of 2 such cases; {check}" in refusal()
+    assert main(["drift", "model.gguf", "--suite", "mine.jsonl"]) == Exit.USAGE
+    assert "mine/ping-1 is not written yet" in capsys.readouterr().err
+    fill_in("mine/ping-1")
+    assert f"mine.jsonl:{none}: mine/none-1 is not written yet; {check}" in refusal()
+    assert not (tmp_path / "r.db").exists()
+    fill_in("mine/none-1")
+    assert main(measured) == Exit.OK
+
+
 # check
 
 

@@ -13,6 +13,7 @@ from bench.cli.shell import Exit
 from bench.cli.truncation import document, read_budgets
 from bench.rates import rate
 from bench.report import markdown
+from bench.results.store import Store
 from bench.truncation.sweep import CellSweep, Level, Sweep
 from grammars.errors import ToolgaugeError
 from tests.bench.episodes import raw_case, raw_episode, write_suite
@@ -89,6 +90,34 @@ def test_a_run_can_be_judged_and_cut_from_another_folder(
     assert main(["truncation", "--run", "1", *db]) == Exit.OK
     assert main(["score", "1", *db]) == Exit.OK
     assert "Judged 1 answer of run 1" in capsys.readouterr().out
+
+
+def test_the_sweep_of_an_unfinished_run_says_so(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted after 2 of 4 answers: one row has a case, the other none, and neither said why."""
+    monkeypatch.chdir(tmp_path)
+    cases = [raw_case(id=f"mine/{number}", messages=[{"role": "user", "content": f"{number}?"}]) for number in range(3)]
+    write_suite(tmp_path, *cases)
+    modes = "native.free,json.free"
+    command = ["truncation", "fake:perfect", "--suite", "mine.jsonl", "--modes", modes, "--budgets", "40,80"]
+    assert main([*command, "--limit", "2", "--db", "r.db"]) == Exit.OK
+    assert "unfinished" not in capsys.readouterr().out
+    with Store.open(Path("r.db")) as store, store.transaction() as sql:
+        sql.execute("DELETE FROM item WHERE cell_id = (SELECT max(id) FROM cell)")
+        sql.execute("UPDATE run SET finished_utc = NULL")
+    assert main(["truncation", "--run", "1", "--db", "r.db"]) == Exit.OK
+    text = capsys.readouterr().out
+    warnings = [
+        "Only 2 cases of each suite ran (--limit 2): for trying out, not for deciding.",
+        "The run is unfinished, with 2 of 4 answers; running the same command again goes on.",
+    ]
+    assert all(warning in text[: text.index("| mode")] for warning in warnings)
+    assert "2 planned answers still missing" in text
+    assert main(["truncation", "--run", "1", "--json", "--db", "r.db"]) == Exit.OK
+    values = json.loads(capsys.readouterr().out)
+    assert values["warnings"] == warnings
+    assert [cell["n_not_answered"] for cell in values["cells"]] == [0, 2]
 
 
 def test_budgets_are_read_in_order_and_once() -> None:

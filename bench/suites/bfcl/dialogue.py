@@ -37,7 +37,7 @@ class MultiTurn:
             raise ValueError(f"the conversation of {self.case.id} is over")
         self.step += 1
         self.results = tuple(self._result(call) for call in parsed.calls)
-        self.messages.append(Message("assistant", _words(parsed), parsed.calls))
+        self.messages.append(Message("assistant", _words(parsed), parsed.calls, reasoning=parsed.reasoning))
         self.messages.extend(Message("tool", result.content, name=result.name) for result in self.results)
         if parsed.calls:
             self._n_steps += 1

@@ -18,6 +18,8 @@ from engine.types import Tool
 from grammars.errors import InvalidSchema, ToolgaugeError
 from grammars.schema import normalise_tool
 
+_DATA_SUFFIXES = frozenset(("json", "jsonl", "txt", "toml", "yaml", "yml"))
+
 
 def tools_from(source: str | Path) -> tuple[Tool, ...]:
     """The tools of a file, or of `module:function,function`, as prompts, grammars and scores read them."""
@@ -70,15 +72,23 @@ def _definitions(source: str) -> Sequence[Mapping[str, Any]]:
     if is_python:
         raise ToolgaugeError(f"{source} is a Python file; say which functions: {source}:NAME, or {source}: for all")
     if not colon:
-        return _documents(Path(source))
+        return _documents(Path(source), _module_hint(source))
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     if not module:
         raise ToolgaugeError(f"'{source}' names no module; write a file with {KNOWN}, or MODULE:FUNCTION")
     return python_module.definitions_from(module, wanted)
 
 
-def _documents(path: Path) -> Sequence[Mapping[str, Any]]:
+def _documents(path: Path, hint: str = "") -> Sequence[Mapping[str, Any]]:
     try:
         return read_document(path)
     except ValueError as error:
-        raise ToolgaugeError(str(error)) from error
+        raise ToolgaugeError(f"{error}{hint}") from error
+
+
+def _module_hint(source: str) -> str:
+    """How to write a module's functions, for a name that may be a module's; nothing for what looks like a file."""
+    parts = source.split(".")
+    if parts[-1].lower() in _DATA_SUFFIXES or not all(part.isidentifier() for part in parts):
+        return ""
+    return f"; for functions of a module write {source}:NAME, or {source}: for all"

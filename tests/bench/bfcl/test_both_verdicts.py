@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,26 @@ def test_some_answer_is_right_by_both_verdicts(
     cases = load(f"bfcl:{category}").cases
     without = {case.id for case in cases if not _has_answer(case, by_id[case.id])}
     assert without == {case.id for case in cases if impossible(case) or contradictory(case)}
+
+
+def test_a_default_within_an_object_is_right_by_both_verdicts(
+    bfcl_package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty `special_instructions` among the preferences, left out in the reference: the schema's default."""
+    monkeypatch.setenv("TOOLGAUGE_BFCL", str(bfcl_package))
+    case = load("bfcl:live_parallel_multiple").case("live_parallel_multiple_0-0-0")
+    calls = [
+        Call(call.name, {name: _with_field(value) for name, value in call.arguments.items()})
+        for call in reference_steps(case)[0]
+    ]
+    assert calls != list(reference_steps(case)[0])
+    found = score(case, play(case, [calls]))
+    assert found.official is not None
+    assert (found.correct, found.official.valid) == (True, True)
+
+
+def _with_field(value: Any) -> Any:
+    return value | {"special_instructions": ""} if isinstance(value, dict) else value
 
 
 def _has_answer(case: Case, entry: Entry) -> bool:

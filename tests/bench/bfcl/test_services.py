@@ -21,6 +21,10 @@ from bench.suites.bfcl.simulators import SERVER, SimulatorBroken, SimulatorDied,
 from bench.suites.case import Case, load
 from bench.suites.reference import played, reference_steps
 from bench.suites.simulate import begin, offered, replays
+from engine.fake import FakeModel
+from engine.formats import get
+from engine.prompt import PromptBuilder
+from engine.template import ChatTemplate
 from engine.types import Call, Fragment, Message, Parsed, StopReason
 from tests.bench.bfcl.made_up import conversation, write_package
 from tests.bench.episodes import generation
@@ -35,6 +39,10 @@ SCENARIO = {
 ON = Call("switch", {"room": "hall"})
 OFF = Call("switch", {"room": "hall", "on": False})
 COUNT = Call("count", {})
+NO_SILENCE = ChatTemplate(
+    "{% for m in messages %}{% if not m.content and not m.tool_calls %}{{ raise_exception('empty') }}{% endif %}"
+    "|{{ m.role }}:{{ m.content }}{% for c in m.tool_calls %}{{ c.function.arguments }}{% endfor %}{% endfor %}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +187,17 @@ def test_a_turn_ends_at_the_first_answer_without_a_call(cases: tuple[Case, ...])
     assert run.messages[-2:] == [Message("assistant", "It is off."), Message("user", "And?")]
     assert not run.advance(Parsed(content="Nothing."))
     assert run.end is EpisodeEnd.REPLY
+
+
+def test_what_the_model_thought_and_a_turn_of_silence_stay_in_the_conversation(cases: tuple[Case, ...]) -> None:
+    """Reasoning may run out of its budget; Ministral 3's template refuses the empty turn that is left of it."""
+    run = begin(cases[1])
+    assert run.advance(Parsed(calls=(OFF,), reasoning="Off, then."))
+    assert run.messages[1] == Message("assistant", "", (OFF,), reasoning="Off, then.")
+    assert run.advance(Parsed(reasoning="So"), StopReason.REASONING_LENGTH)
+    assert run.messages[-2:] == [Message("assistant", reasoning="So"), Message("user", "And?")]
+    prompt = PromptBuilder(FakeModel("fake:test", lambda *_: ""), NO_SILENCE, get("mistral_args"), "native")
+    assert prompt.text(run.messages, run.tools).endswith("|assistant: |user:And?")
 
 
 def test_an_answer_that_cannot_be_read_ends_the_turn_and_stays_in_the_conversation(cases: tuple[Case, ...]) -> None:

@@ -122,6 +122,19 @@ def test_a_case_s_figures_do_not_depend_on_the_others(folder: Path, quick: Suite
 
 
 @here
+def test_a_case_and_its_twin_without_the_fault_are_one_case(folder: Path) -> None:
+    """Their first prompt and its answer are the same: counted apart, they made every interval of `core` too narrow."""
+    core = load("core")
+    twin = next(case for case in core.cases if case.twin_of)
+    both = few(core, twin.twin_of or "", twin.id)
+    drift = measured(folder, both)
+    assert len(drift.lessons) == 2
+    (figures,) = summarise(drift)
+    assert figures.roles[ALL].n_cases == 1
+    assert figures.roles[ALL].kl.low is None
+
+
+@here
 def test_the_json_style_measures_the_envelope(folder: Path, quick: Suite) -> None:
     pair = models(folder, "tiny-F16.gguf", "tiny-Q8_0.gguf")
     found = measure(pair, [few(quick, "quick/selection-2")], replace(ONE_THREAD, style="json"), Heard())

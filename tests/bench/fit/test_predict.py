@@ -43,7 +43,7 @@ def card(*sizes: float, reserve: int = 0) -> Budget:
     ("text", "n_bytes"),
     [
         *(("16GiB", 16 * GIB), ("16G", 16 * GIB), ("16 gb", 16 * GIB), ("1.5GiB", 3 * GIB // 2)),
-        *(("512MiB", 512 * MIB), ("4096", 4096), ("100k", 102_400), ("1TiB", 1024 * GIB)),
+        *(("512MiB", 512 * MIB), ("17179869184", 16 * GIB), ("100k", 102_400), ("1TiB", 1024 * GIB)),
     ],
 )
 def test_sizes_as_people_write_them(text: str, n_bytes: int) -> None:
@@ -60,6 +60,14 @@ def test_nothing_at_all_may_be_kept_free() -> None:
     assert parse_size("0", least=0) == parse_size("0GiB", least=0) == 0
     with pytest.raises(ToolgaugeError, match="is no size"):
         parse_size("-1", least=0)
+
+
+@pytest.mark.parametrize("text", ["24", "512", "1.5", "4096", " 24 "])
+@pytest.mark.parametrize("least", [0, 1])
+def test_a_small_number_without_a_unit_is_not_taken_as_bytes(text: str, least: int) -> None:
+    """`--vram 24` was a card of 24 bytes, on which nothing fits; `--reserve 512` kept next to nothing free."""
+    with pytest.raises(ToolgaugeError, match=f"without a unit it is bytes; write {text.strip()}GiB or"):
+        parse_size(text, least=least)
 
 
 # What there is

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from bench.report.between import Between, between
+from bench.report.between import Between, Missing, between
 from bench.results import writer
 from bench.results.judge import verdict
 from bench.results.store import Store
 from bench.run.plan import Plan, PlannedModel
+from bench.score import VERSION
 from engine.llama.params import ContextParams
 from grammars.errors import ToolgaugeError
 from tests.bench.scripted import PROVENANCE, fake, plan_of
@@ -90,6 +91,23 @@ def test_only_cases_with_a_verdict_in_both_runs_count(store: Store, tmp_path: Pa
     assert (change.rung.n, change.rung.gained, change.rung.lost) == (2, 0, 1)
     assert (change.before.n_right, change.after.n_right) == (1, 0)
     assert change.rung.verdict == "cannot tell"
+    assert change.n_without_verdict == 1, "the second case had one, and the third one has it now alone"
+
+
+def test_cases_and_rows_that_lost_their_verdicts_are_not_shown_to_be_not_worse(store: Store, tmp_path: Path) -> None:
+    """A mended template with which a constraint can no longer be built: what is left is right as before."""
+    whole = [RIGHT] * 90
+    old = {("F16", "native.free"): whole, ("F16", "native.schema"): whole, ("F16", "json.schema"): whole}
+    new = {**old, ("F16", "native.schema"): [RIGHT] * 80 + [BROKEN] * 10, ("F16", "json.schema"): [BROKEN] * 90}
+    first, second = (stored(store, planned(tmp_path, answers), answers) for answers in (old, new))
+    found = compared(store, first, second)
+    free, schema = found.changes
+    assert [change.rung.verdict for change in found.changes] == ["not worse", "not worse"]
+    assert (free.n_without_verdict, schema.n_without_verdict, schema.rung.n) == (0, 10, 80)
+    assert (found.worse, found.not_shown) == ((), (schema,))
+    assert found.missing == (Missing("mine", "tiny", "F16", "", "json.schema"),)
+    back = compared(store, second, first)
+    assert (back.not_shown, back.missing) == ((), ()), "what gained verdicts has lost nothing"
 
 
 def test_another_model_or_level_is_compared_where_it_is_the_only_one(store: Store, tmp_path: Path) -> None:
@@ -112,6 +130,7 @@ def test_what_has_no_counterpart_is_said(store: Store, tmp_path: Path) -> None:
         "tiny Q4 in native.free on mine: run 2 alone has it",
         "tiny F16 in json.free on mine: run 1 alone has it",
     )
+    assert found.missing == (Missing("mine", "tiny", "F16", "", "json.free"),)
 
 
 def test_other_cases_under_the_same_name_are_not_compared(store: Store, tmp_path: Path) -> None:
@@ -133,3 +152,16 @@ def test_what_differs_between_the_runs_is_named(store: Store, tmp_path: Path) ->
     found = compared(store, first, second)
     assert found.settings == {"context.type_k": ("f16", "q8_0"), "context.type_v": ("f16", "q8_0")}
     assert found.changes[0].differs == ("context settings",)
+
+
+def test_verdicts_of_two_scorers_are_named_in_the_run_and_in_the_row(store: Store, tmp_path: Path) -> None:
+    """An interrupted `toolgauge score`: one row of a run was judged by the older scorer, with the same details."""
+    answers = {("F16", "native.free"): [RIGHT] * 3, ("F16", "json.free"): [RIGHT] * 3}
+    first, second = (stored(store, planned(tmp_path, answers), answers) for _ in range(2))
+    with store.transaction() as sql:
+        ids = "SELECT item.id FROM item JOIN cell ON cell.id = cell_id WHERE cell.run_id = ? AND mode = 'native.free'"
+        sql.execute(f"UPDATE score SET scorer_version = '0' WHERE item_id IN ({ids})", (first,))
+    found = compared(store, first, second)
+    assert found.settings == {"scorer": (f"0, {VERSION}", VERSION)}
+    assert [change.differs for change in found.changes] == [("scorer",), ()]
+    assert not compared(store, second, second).settings

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,10 +10,12 @@ from rich.console import Console
 
 from bench.rates import Rate
 from bench.report import csv, html, markdown, tables, terminal
+from bench.report.about import incomplete
 from bench.report.build import build
 from bench.report.values import Report, Row
 from bench.results import writer
 from bench.results.store import Store
+from bench.score import VERSION
 from engine.types import Finding
 from tests.bench.stored import BROKEN, CUT, INVALID, RIGHT, WRONG, stored_run
 
@@ -98,6 +102,7 @@ def test_how_hard_the_constraint_pushed(report: Report) -> None:
 def test_pairs_count_the_cases_that_both_rows_scored(report: Report) -> None:
     f16, q2 = report.sections[0].paired
     assert (f16.quant, f16.n, f16.rescued, f16.broken, f16.same_right, f16.same_wrong) == ("F16", 10, 2, 1, 7, 0)
+    assert (len(f16.rescued_cases), len(f16.broken_cases)) == (2, 1)
     assert (f16.difference, f16.p) == (pytest.approx(0.1), 1.0)
     assert (q2.quant, q2.n, q2.rescued, q2.broken, q2.same_right, q2.same_wrong) == ("Q2_K", 9, 1, 0, 2, 6)
 
@@ -173,6 +178,40 @@ def test_warnings_name_what_a_reader_must_know(tmp_path: Path) -> None:
     assert "Not scored, 1 answer: the gbnf backend cannot express 'pattern' at #/a" in warnings
 
 
+@pytest.mark.parametrize("is_known", [True, False], ids=["cases known", "suite gone"])
+def test_a_limit_that_left_nothing_out_is_no_warning(is_known: bool, tmp_path: Path) -> None:
+    """A suite of three with --limit 3 was called "for trying out"; where the suite is gone, only fewer cases tell."""
+    answers = {("F16", "native.free"): [RIGHT] * 3}
+    for limit, is_told in ((2, True), (3, not is_known), (100, False)):
+        (folder := tmp_path / str(limit)).mkdir()
+        suite = str(folder / ("mine.jsonl" if is_known else "gone.jsonl"))
+        warnings = report_of(stored_run(folder, answers, limit=limit, suites=(suite,))).warnings
+        assert any(f"--limit {limit}" in warning for warning in warnings) == is_told
+
+
+def test_of_two_suites_the_one_that_a_limit_cut_is_named(tmp_path: Path) -> None:
+    """`--suite quick,core --limit 100` of 40 cases and of 402."""
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT, RIGHT]}, limit=100)
+    with Store.open(path) as store:
+        run, (cell,) = store.run(), store.cells(1)
+    cells = [replace(cell, suite="quick"), replace(cell, suite="core")]
+    (sentence,) = incomplete(run, cells, {"quick": 40, "core": 402}, 2)
+    assert sentence.startswith("Only 100 cases of core ran (--limit 100)")
+
+
+def test_verdicts_of_another_scorer_are_named_though_their_details_are_complete(tmp_path: Path) -> None:
+    """Scorer 3 judged otherwise than scorer 2, and wrote the same fields."""
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT, WRONG, RIGHT]})
+    assert not any("scorer" in warning for warning in report_of(path).warnings)
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE score SET scorer_version = '2' WHERE item_id < 3")
+    report = report_of(path)
+    (sentence,) = [warning for warning in report.warnings if "scorer" in warning]
+    assert sentence.startswith(f"2 verdicts of another scorer (2, and this is {VERSION})")
+    assert "`toolgauge score 1`" in sentence
+    assert report.sections[0].rows[0].adherence is not None
+
+
 def test_one_level_alone_has_no_ladder_and_one_mode_alone_no_pairs(tmp_path: Path) -> None:
     (section,) = report_of(stored_run(tmp_path, {("F16", "native.free"): [RIGHT, WRONG]})).sections
     assert (section.ladder, section.paired, section.choices) == ((), (), ())
@@ -220,3 +259,57 @@ def test_a_page_of_a_thousand_failures_stays_openable(report: Report) -> None:
     page = html.render("Run 1", [], report.failures * 60)
     assert page.count("<details>") == 300
     assert "780 more" in page
+
+
+def test_the_cases_behind_the_counts_are_named(tmp_path: Path) -> None:
+    """The README promises which cases a constraint rescued, and no output named one."""
+    answers = {
+        ("F16", "native.free"): [RIGHT, WRONG, RIGHT, RIGHT, BROKEN],
+        ("F16", "native.schema"): [WRONG, RIGHT, RIGHT, RIGHT, RIGHT],
+        ("Q2_K", "native.free"): [RIGHT, RIGHT, WRONG, CUT, RIGHT],
+        ("Q2_K", "native.schema"): [RIGHT, RIGHT, RIGHT, RIGHT, RIGHT],
+    }
+    found = report_of(stored_run(tmp_path, answers))
+    section = found.to_json()["sections"][0]
+    pair, rung = section["paired"][0], section["ladder"][0]
+    assert (pair["rescued_cases"], pair["broken_cases"]) == (("mine/1",), ("mine/0",))
+    assert (rung["gained_cases"], rung["lost_cases"]) == (("mine/1",), ("mine/2", "mine/3"))
+    text = markdown.render(tables.document(found, ("changed",)))
+    assert re.search(r"\| F16 +\| native.free -> native.schema +\| broken +\| mine/0 ", text)
+    assert re.search(r"\| lost +\| mine/3 ", text)
+
+
+def test_of_many_changed_cases_ten_are_printed(tmp_path: Path) -> None:
+    answers = {("F16", "native.free"): [RIGHT] * 13, ("Q2_K", "native.free"): [WRONG] * 13}
+    found = report_of(stored_run(tmp_path, answers))
+    text = markdown.render(tables.document(found, ("changed",)))
+    assert len(re.findall(r"\| lost +\| mine/", text)) == 10
+    assert "and 3 more" in text
+    assert len(found.sections[0].ladder[0].lost_cases) == 13
+
+
+def test_the_page_has_wrong_answers_of_every_level(report: Report) -> None:
+    """Three hundred were the first level's, where it alone had as many."""
+    one = report.failures[0]
+    many = [
+        *(replace(one, quant="F16", item=f"mine/{n}") for n in range(400)),
+        *(replace(one, quant="Q4_K_M", item=f"mine/{n}") for n in range(400)),
+        *(replace(one, quant="Q2_K", item=f"mine/{n}") for n in range(10)),
+    ]
+    page = html.render("Run 1", [], many, elsewhere="toolgauge export 1 --csv -")
+    shown = re.findall(r"</span> (F16|Q4_K_M|Q2_K) ", page)
+    assert [shown.count(quant) for quant in ("F16", "Q4_K_M", "Q2_K")] == [145, 145, 10]
+    assert shown == sorted(shown, key=["F16", "Q4_K_M", "Q2_K"].index), "in the order of the levels"
+    assert "510 more are in the result file: toolgauge export 1 --csv - lists all." in page
+
+
+def test_levels_that_were_made_are_said_to_have_no_importance_matrix(tmp_path: Path) -> None:
+    """`--quants F16,Q4_K_M` was read as a verdict about the file of that name that publishers offer."""
+    path = stored_run(tmp_path, {(quant, "native.free"): [RIGHT] for quant in ("F16", "Q4_K_M", "Q2_K")})
+    assert "importance matrix" not in markdown.render(tables.document(report_of(path)))
+    made = "/cache/quantized/0123456789abcdef/b1-x/tiny.gguf"
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE model SET path = ? WHERE quant <> 'F16'", (made,))
+    found = report_of(path)
+    assert found.sections[0].made == ("Q4_K_M", "Q2_K")
+    assert "- Q4_K_M, Q2_K: made by toolgauge without an importance matrix" in markdown.render(tables.document(found))

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.report import tables
+from bench.rates import rate
+from bench.report import compare, tables
 from bench.report.build import build
+from bench.report.details import categories
 from bench.report.document import Table
+from bench.report.judged import Judged
 from bench.report.values import Section
 from bench.results import writer
 from bench.results.judge import verdict
+from bench.results.records import EpisodeEnd
+from bench.results.rows import Cell, Item, ModelRow
+from bench.results.rows import Score as Verdict
 from bench.results.store import Store
 from bench.run.config import RunConfig
 from bench.run.plan import Plan, PlannedCell, PlannedModel
 from bench.run.prepare import Nobody, models_for
+from bench.score import SCORER, VERSION, Outcome
+from bench.suites.case import TWIN_SUFFIX
 from engine.llama.params import ContextParams
 from engine.types import Sampling
 from tests.bench import samples
@@ -133,6 +141,58 @@ def test_what_trials_count_for_is_said_below_the_table(tmp_path: Path) -> None:
     often, once = (with_trials(tmp_path, n, {("F16", "native.free"): [RIGHT] * 6}) for n in (3, 1))
     assert any(note.startswith(told) for note in table(often, "").notes)
     assert not any("answers to each case" in note for note in table(once, "").notes)
+
+
+# A case and its twin
+
+
+def with_twins(
+    n_alone: int, n_twice: int, wrong: Collection[str], *, quant: str = "F16", mode: str = "native.free"
+) -> Judged:
+    """Answers to cases, some of them also in the suite without their fault; all right but the `wrong`."""
+    twice = [f"mine/twice-{number}" for number in range(n_twice)]
+    ids = [*(f"mine/alone-{number}" for number in range(n_alone)), *twice, *(each + TWIN_SUFFIX for each in twice)]
+    outcomes = [Outcome.WRONG_TOOL if case_id in wrong else Outcome.CORRECT for case_id in ids]
+    model = ModelRow(1, 0, "tiny", quant, "tiny.gguf", "", 1000 if quant == "F16" else 500, "", "", "hermes", {})
+    return Judged(
+        Cell(1, 1, 0, model, mode, "none", "", "mine", "", len(ids)),
+        tuple(
+            Item(n, 1, str(n), case_id, "sums", 0, EpisodeEnd.REPLY, None, "", "", 1, 1, 0.0, {}, "")
+            for n, case_id in enumerate(ids)
+        ),
+        {n: Verdict(n, SCORER, VERSION, str(outcome), False, {}, "") for n, outcome in enumerate(outcomes)},
+        frozenset(),
+        (),
+    )
+
+
+def test_a_case_and_its_twin_without_the_fault_have_one_vote() -> None:
+    """`core` has 43 recovery cases twice: five causes, each lost with the fault and without, were p 0.002."""
+    causes = [f"mine/twice-{number}" for number in range(5)]
+    lost = {*causes, *(each + TWIN_SUFFIX for each in causes)}
+    before = with_twins(316, 43, ())
+    (pair,) = compare.paired([before, with_twins(316, 43, lost, mode="native.schema")])
+    assert (pair.n, pair.broken, pair.same_right, pair.p) == (359, 5, 354, 0.0625)
+    ((_, decision),) = compare.decisions([before, with_twins(316, 43, lost, quant="Q4")])
+    (level,) = decision.comparisons
+    assert (level.pairs.n, level.pairs.broken, level.p_value) == (359, 5, 0.0625)
+    assert [*with_twins(0, 1, ()).right.values(), *with_twins(0, 1, causes).right.values()] == [True, False]
+
+
+def test_a_rate_counts_both_answers_and_is_no_surer_of_them() -> None:
+    found = rate((case_id, True) for case_id in ("a", "a" + TWIN_SUFFIX, "b", "b" + TWIN_SUFFIX))
+    twice = rate((case_id, True) for case_id in ("a", "b"))
+    assert found and twice
+    assert (found.hits, found.n, found.low) == (4, 4, twice.low)
+
+
+def test_what_twins_count_for_is_said_below_the_table() -> None:
+    (section,) = samples.report().sections
+    twins = categories.Category("recovery" + TWIN_SUFFIX, 1, 1, None, {})
+    with_them = replace(section, rows=tuple(replace(row, categories=(twins,)) for row in section.rows))
+    told = "a case with its fault and without it is one case"
+    assert any(note.startswith(told) for note in table(with_them, "").notes)
+    assert not any(note.startswith(told) for note in table(section, "").notes)
 
 
 # Levels and KV types without verdicts

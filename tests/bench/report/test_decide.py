@@ -86,7 +86,7 @@ def test_a_loss_of_exactly_the_margin_cannot_be_told_from_forty_cases() -> None:
 def test_only_cases_that_both_have_are_compared() -> None:
     reference = Level("F16", 2, {"a": True, "b": True, "c": True})
     (comparison,) = decide([reference, Level("Q4", 1, {"b": False, "c": True, "d": False})]).comparisons
-    assert (comparison.pairs.n, comparison.pairs.broken, comparison.n_unpaired) == (2, 1, 2)
+    assert (comparison.pairs.n, comparison.pairs.broken) == (2, 1)
     (nothing,) = decide([reference, Level("Q4", 1, {})]).comparisons
     assert (nothing.verdict, nothing.n_to_settle, nothing.difference) == (Verdict.CANNOT_TELL, None, 0.0)
 

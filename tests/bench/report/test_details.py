@@ -19,7 +19,7 @@ from rich.console import Console
 from bench.rates import Rate
 from bench.report import csv, html, markdown, tables, terminal
 from bench.report.build import build
-from bench.report.details import adherence, bfcl, categories, no_call, order, recovery, repairs, truncation
+from bench.report.details import adherence, bfcl, categories, no_call, order, recovery, repairs, replies, truncation
 from bench.report.document import Fold, Table
 from bench.report.judged import Judged, is_complete
 from bench.report.values import Report
@@ -291,6 +291,36 @@ def test_recovery_without_the_suite_knows_no_twin(tmp_path: Path) -> None:
     assert counts(found.accuracy) == (1, 1)
 
 
+# ---------------------------------------------------------------------------------------------------------- replies
+
+
+def test_what_right_answers_say_is_told_under_the_names_of_the_authors_patterns(case: Case, tmp_path: Path) -> None:
+    """A case where nothing was to be called but asked for: an author learns what the patterns found."""
+    (tmp_path / "more").mkdir()
+    expected = {"calls": [], "reply": {"asks": ["which city"], "mentions": ["weather"], "claims_success": ["done"]}}
+    nothing = case_from(tmp_path / "more", raw_case(id="mine/none", expected=expected))
+    answers = [
+        (nothing, play(nothing, ["Which city is it?"])),
+        (nothing, play(nothing, ["Which city's weather is it?"])),
+        (nothing, play(nothing, ["The weather is fine."])),
+        (nothing, play(nothing, [[ADD]])),  # no right answer, whatever else it says
+        (nothing, failed(nothing)),
+        (case, play(case, [[ADD]])),  # its author wrote no patterns
+    ]
+    cell = judged(answers)
+    found = replies.measure(cell)
+    assert {name: counts(rate) for name, rate in found.items()} == {"asks": (2, 3), "mentions": (2, 3)}
+    assert replies.measure(judged(answers[3:])) == {}
+    rows = [
+        replace(samples.row("F16", mode, 9), replies=f) for mode, f in zip(samples.MODES[:2], (found, {}), strict=True)
+    ]
+    table = replies.table(rows)
+    assert table is not None
+    assert [column.header for column in table.columns[-2:]] == ["asks", "mentions"]
+    assert [[cell.text[:5] for cell in row[2:]] for row in table.rows] == [["66.7%"] * 2, ["-"] * 2]
+    assert replies.table(rows[1:]) is None
+
+
 # ------------------------------------------------------------------------------- repairs, adherence, truncation
 
 
@@ -395,9 +425,11 @@ def test_every_closer_look_with_something_to_tell_is_there_when_asked_for(mixed:
     folds = [block.title for block in tables.document(mixed, tables.DETAILS) if isinstance(block, Fold)]
     assert folds == [
         "What was not scored",
+        "Which cases changed",
         "Answers without a call",
         "Order of calls",
         "Recovery from faults",
+        "What replies say",
         "Truncation",
         "Hygiene and repairs",
     ]
@@ -415,7 +447,7 @@ def test_closer_looks_fit_the_terminal(width: int, mixed: Report) -> None:
 def test_a_page_has_the_closer_looks_folded_and_the_terminal_has_their_tables(mixed: Report) -> None:
     document = tables.document(mixed, tables.DETAILS)
     page, text = html.render("run", document), markdown.render(document)
-    assert page.count('<details class="fold">') == sum(isinstance(block, Fold) for block in document) == 6
+    assert page.count('<details class="fold">') == sum(isinstance(block, Fold) for block in document) == 8
     for title in ("Order: independent calls together", "Recovery: after a tool failed", "Where answers broke off"):
         assert title in page
         assert title in text
@@ -440,7 +472,8 @@ def test_csv_has_every_number_of_json_under_its_path(mixed: Report) -> None:
     lines = list(csv_format.DictReader(io.StringIO(csv.render(mixed))))
     rows = [row for section in json.loads(json.dumps(mixed.to_json()))["sections"] for row in section["rows"]]
     for line, row in zip(lines, rows, strict=True):
-        closer = {name: row[name] for name in ("categories", "no_call", "order", "recovery", "repairs", "truncation")}
+        names = ("categories", "no_call", "order", "recovery", "replies", "repairs", "truncation")
+        closer = {name: row[name] for name in names}
         expected = dict(numbers_of(closer))
         assert len(expected) > 100
         assert {path: float(line[path]) for path in expected} == expected

@@ -12,8 +12,10 @@ from rich.console import Console
 
 from bench.report import compare, comparisons, csv, html, markdown, tables, terminal
 from bench.report.build import build
+from bench.report.details import latency
 from bench.report.details.latency import Latency, measure
 from bench.report.judged import Judged, judged
+from bench.report.machine import speed
 from bench.report.values import Report
 from bench.results.judge import verdict
 from bench.results.rows import LatencySample
@@ -40,6 +42,7 @@ PLAIN = LatencySample(
     n_prompt=100,
     n_cached=0,
     n_tokens=20,
+    n_first=1,
     n_forced=0,
     n_drafted=0,
     n_accepted=0,
@@ -86,6 +89,20 @@ def test_moments_are_medians_over_the_samples_that_have_them(blank: Judged) -> N
     assert found.ttft_s == Spread(1.2, pytest.approx(0.1), 3)
     assert found.ttfc_s == Spread(9.0, 1.0, 2)
     assert found.ttfn_s and found.ttfn_s.n == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "tok_per_s"),
+    [
+        ({}, 19 / 7),
+        ({"n_first": 13, "n_forced": 12}, 1.0),
+        ({"n_first": 20, "n_forced": 20, "decode_s": 0.0005}, None),  # all of it came with the prompt: 40,000 tok/s
+        ({"n_first": None, "n_forced": 12}, None),  # by an older version, which did not count them
+    ],
+)
+def test_tokens_that_came_with_the_first_one_were_not_decoded(changes: dict[str, Any], tok_per_s: float | None) -> None:
+    found = speed([sample(**changes)]).decode_tok_per_s
+    assert (found and found.median) == (tok_per_s and pytest.approx(tok_per_s))
 
 
 def test_parts_are_means_that_add_up(blank: Judged) -> None:
@@ -182,7 +199,7 @@ def test_what_was_not_measured_is_a_dash() -> None:
     bare = replace(
         without, latency=replace(without.latency, parts=None, warm=None, compile_s=None, noise=None), load_s=None
     )
-    found = tables.DETAILS["latency"][1]([with_all, bare])
+    found = latency.tables([with_all, bare])
     assert [table.title for table in found][1:] == [
         "What the time to the first call goes to",
         "With a cold and with a warm prefix",
@@ -190,8 +207,8 @@ def test_what_was_not_measured_is_a_dash() -> None:
     ]
     for table in found[1:]:
         assert {each.text for each in table.rows[1][2:]} == {"-"}
-    assert [table.title for table in tables.DETAILS["latency"][1]([bare])] == ["Until the first token, name and call"]
-    assert tables.DETAILS["latency"][1]([replace(bare, latency=None)]) == []
+    assert [table.title for table in latency.tables([bare])] == ["Until the first token, name and call"]
+    assert latency.tables([replace(bare, latency=None)]) == []
 
 
 def test_free_and_constrained_first_calls_are_compared_within_each_case(blank: Judged) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,18 +115,24 @@ def test_a_key_is_stored_once_and_a_later_attempt_replaces_it(store: Store, plan
     assert (only.attempt, len(store.steps(only.id))) == (2, 2)
 
 
+def details() -> dict[str, Any]:
+    """As much of a verdict's as every version wrote."""
+    names = ("n_attempts", "n_calls", "n_parsed", "n_schema_valid")
+    return {"adherence": dict.fromkeys(names, 0)}
+
+
 def test_the_newest_verdict_counts_and_the_older_ones_stay(store: Store, plan: Plan) -> None:
     run_id, cell_id = begun(store, plan)
-    old = NewScore("toolgauge", "1", "WRONG_TOOL", {"why": "x"})
+    old = NewScore("toolgauge", "1", "wrong_tool", details())
     item_id = writer.put_item(store, run_id, cell_id, plan.cells[0].items[0], FULL_RECORD, scores=[old])
-    writer.put_scores(store, [(item_id, NewScore("toolgauge", "2", "CORRECT", {}, stale=True))])
+    writer.put_scores(store, [(item_id, NewScore("toolgauge", "2", "correct", details(), stale=True))])
     assert [(s.scorer_version, s.outcome, s.stale) for s in store.scores(item_id)] == [
-        ("2", "CORRECT", True),
-        ("1", "WRONG_TOOL", False),
+        ("2", "correct", True),
+        ("1", "wrong_tool", False),
     ]
-    assert store.verdicts(cell_id)[item_id].outcome == "CORRECT"
-    writer.put_scores(store, [(item_id, NewScore("toolgauge", "2", "NO_CALL", {}))])
-    assert [s.outcome for s in store.scores(item_id)] == ["NO_CALL", "WRONG_TOOL"]
+    assert store.verdicts(cell_id)[item_id].outcome == "correct"
+    writer.put_scores(store, [(item_id, NewScore("toolgauge", "2", "no_call", details()))])
+    assert [s.outcome for s in store.scores(item_id)] == ["no_call", "wrong_tool"]
 
 
 def test_latency_samples_are_not_items(store: Store, plan: Plan) -> None:
@@ -135,10 +143,10 @@ def test_latency_samples_are_not_items(store: Store, plan: Plan) -> None:
     moments = {"ttft_s": 0.1, "ttfn_s": None, "ttfc_s": None, "energy_j": None}
     writer.put_sample(store, run_id, cell_id, {**sample, **numbers, **times, **moments})
     assert store.items(cell_id) == []
-    drafted = {"key": "d", "drafted": True, "n_drafted": 5, "n_accepted": 4}
+    drafted = {"key": "d", "drafted": True, "n_first": 2, "n_drafted": 5, "n_accepted": 4}
     writer.put_sample(store, run_id, cell_id, {**sample, **numbers, **times, **moments, **drafted})
     (beside,) = store.latency_samples(cell_id, drafted=True)
-    assert (beside.key, beside.drafted, beside.n_drafted, beside.n_accepted) == ("d", True, 5, 4)
+    assert (beside.key, beside.drafted, beside.n_first, beside.n_drafted, beside.n_accepted) == ("d", True, 2, 5, 4)
     (found,) = store.latency_samples(cell_id)
     assert (found.key, found.drafted, found.n_drafted, found.n_accepted) == ("k", False, 0, 0)
     assert (found.text, found.ttft_s, found.ttfc_s, found.energy_j) == ("?t", 0.1, None, None)
@@ -176,6 +184,28 @@ def test_results_of_the_first_version_are_read_on(tmp_path: Path, plan: Plan) ->
     with Store.open(path) as store:
         run_id, _ = begun(store, plan)
         assert store.cells(run_id)[0].model.findings == ()
+
+
+def test_what_came_with_the_first_token_of_older_samples_is_known_where_nothing_was_forced(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with sqlite3.connect(path) as old:
+        old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        for statement in (each for statements in MIGRATIONS[:7] for each in statements):
+            old.execute(statement)
+        for key, n_tokens, n_forced in (("free", 9, 0), ("forced", 9, 3), ("none", 0, 0)):
+            old.execute(
+                """
+                INSERT INTO latency_sample (run_id, cell_id, key, case_id, repetition, text, stop, n_prompt, n_tokens,
+                    n_forced, prefill_s, decode_s, mask_s, host_s, compile_s, total_s, created_utc)
+                VALUES (1, 1, ?, 'a', 0, '', 'eog', 5, ?, ?, 1, 1, 0, 0, 0, 2, '')
+                """,
+                (key, n_tokens, n_forced),
+            )
+        old.execute("PRAGMA user_version = 7")
+    old.close()
+    with Store.read(path) as store:
+        found = {each.key: each.n_first for each in store.latency_samples(1)}
+    assert found == {"free": 1, "forced": None, "none": None}
 
 
 def test_memory_readings_belong_to_a_load_and_unknown_is_not_zero(store: Store, plan: Plan) -> None:
@@ -289,6 +319,68 @@ def test_a_newer_schema_is_one_sentence(store: Store) -> None:
     for opened in (Store.open, Store.read):
         with pytest.raises(StoreError, match="written by a newer toolgauge"):
             opened(store.path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("UPDATE run SET config = '{'", "run 1: Expecting property name"),
+        ("UPDATE run SET config = '[]'", "run 1: 'config' has to be a dict, not a list"),
+        ("UPDATE run SET config = '{}'", "run 1: 'suites' is missing"),
+        ('UPDATE run SET config = \'{"suites": "quick"}\'', "run 1: 'config.suites' has to be a list, not a str"),
+        ("UPDATE run SET host = 'null'", "run 1: 'host' has to be a dict"),
+        ("UPDATE run SET findings = '[{\"x\": 1}]'", "unexpected keyword argument 'x'"),
+        ("UPDATE model SET findings = '[7]'", "cell 1: "),
+        ("UPDATE cell SET mode = 'native.evil'", "cell 1: unknown mode 'native.evil'"),
+        ("UPDATE item SET episode_end = 'zzz'", "item 1: 'zzz' is not a valid EpisodeEnd"),
+        ("UPDATE item SET extra = '7'", "item 1: 'extra' has to be a dict"),
+        ("UPDATE item SET total_s = 9e999", "item 1: a number is infinite"),
+        ("UPDATE step SET stop = 'zzz'", "step 1: 'zzz' is not a valid StopReason"),
+        ("UPDATE step SET parsed = '{}'", "step 1: 'calls' is missing"),
+        ("UPDATE step SET parsed = '[]'", "step 1: "),
+        ("UPDATE step SET tokens = x'010203'", "step 1: unpack requires a buffer"),
+        ("UPDATE score SET outcome = 'zzz'", "score 1: 'zzz' is not a valid Outcome"),
+        ("UPDATE score SET details = '{}'", "score 1: 'adherence' is missing"),
+        ("UPDATE score SET details = '{\"adherence\": null}'", "score 1: "),
+        ("UPDATE item SET case_id = CAST(x'ff' AS TEXT)", "Could not decode to UTF-8"),
+        ("DROP TABLE latency_sample", "no such table: latency_sample"),
+        ("ALTER TABLE item DROP COLUMN trial", "no such column: trial"),
+        ("ALTER TABLE item DROP COLUMN extra", "item 1: No item with that key"),
+        ("PRAGMA user_version = -3", "its schema has the number -3"),
+    ],
+)
+def test_a_file_that_is_not_quite_ours_is_one_sentence(store: Store, plan: Plan, change: str, reason: str) -> None:
+    """From a damaged file, or from a toolgauge with one more mode, outcome or field: each was a traceback."""
+    run_id, cell_id = begun(store, plan)
+    scores = [NewScore("toolgauge", "1", "correct", details())]
+    writer.put_item(store, run_id, cell_id, plan.cells[0].items[0], FULL_RECORD, scores=scores)
+    store.close()
+    with closing(sqlite3.connect(store.path)) as sql:
+        sql.execute(change)
+        sql.commit()
+    with pytest.raises(StoreError) as caught, Store.read(store.path) as foreign:
+        for cell in foreign.cells(foreign.run().id):
+            (
+                foreign.items(cell.id),
+                foreign.steps_of(cell.id),
+                foreign.verdicts(cell.id),
+                foreign.latency_samples(cell.id),
+            )
+    told = str(caught.value)
+    assert told.startswith(f"{store.path} is damaged or from another toolgauge (")
+    assert reason in told
+    assert told.endswith("; restore a copy, or name another file with --db")
+
+
+def test_a_file_with_a_schema_below_zero_is_not_written_to(store: Store) -> None:
+    """A negative number took the last steps of bringing a file up to date, and ran them."""
+    store.close()
+    with closing(sqlite3.connect(store.path)) as sql:
+        sql.execute("PRAGMA user_version = -3")
+    before = store.path.read_bytes()
+    with pytest.raises(StoreError, match="number -3"):
+        Store.open(store.path)
+    assert store.path.read_bytes() == before
 
 
 def test_opening_twice_migrates_once(tmp_path: Path) -> None:

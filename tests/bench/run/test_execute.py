@@ -100,6 +100,35 @@ def test_an_answer_is_kept_though_its_verdict_cannot_be_given(store: Store, tmp_
     assert heard.of(events.Warned)
 
 
+def test_an_answer_is_stored_before_it_is_judged(store: Store, tmp_path: Path) -> None:
+    """A verdict that took for ever lost the answer, and each resumption made the same one again."""
+    seen = []
+
+    def scorer(case: Case, record: ItemRecord) -> NewScore:
+        with Store.read(store.path) as reader:
+            stored = [item.case_id for cell in reader.cells(reader.run().id) for item in reader.items(cell.id)]
+        seen.append(case.id in stored)
+        return verdict(case, record)
+
+    plan = plan_of(tmp_path, modes=["native.free"])
+    done = run(store, plan, scorer=scorer)
+    assert seen == [True] * plan.n_items
+    (cell,) = store.cells(done.id)
+    assert len(store.verdicts(cell.id)) == plan.n_items
+
+
+def test_what_an_earlier_start_did_not_judge_is_judged_by_the_next(store: Store, tmp_path: Path) -> None:
+    """A process may be killed after it stored an answer and before it stored the verdict."""
+    plan = plan_of(tmp_path, modes=["native.free"])
+    done = run(store, plan, scorer=verdict)
+    with store.transaction() as sql:
+        sql.execute("DELETE FROM score WHERE item_id = 2")
+        sql.execute("UPDATE run SET finished_utc = NULL")
+    run(store, plan, scorer=verdict)
+    (cell,) = store.cells(done.id)
+    assert store.verdicts(cell.id).keys() == {item.id for item in store.items(cell.id)}
+
+
 def test_a_template_that_disagrees_with_the_format_is_told_and_kept(store: Store, tmp_path: Path) -> None:
     heard = Heard()
     agreeing = run(store, plan_of(tmp_path, n_cases=1), listener=heard)

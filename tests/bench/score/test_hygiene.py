@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,16 @@ def test_flags(tmp_path: Path) -> None:
     assert flags(Parsed(content="```python\n1 + 2\n```")) == ()  # an answer about code is no attempt at a call
     assert flags(broken(f"```\n{RIGHT}\n```")) == ("fence",)
     assert flags(broken("{'a': }")) == ("single_quotes",)
+
+
+def test_the_reply_that_the_json_modes_ask_for_is_not_untidy(tmp_path: Path) -> None:
+    """`{"calls": [...], "reply": "Let me check."}` is what the prompt shows, and what a grammar makes a model write."""
+    case = case_from(tmp_path, raw_case())
+    parsed = formats.ENVELOPE.parse(f'{{"calls": [{RIGHT}], "reply": "Let me check."}}', case.tools)
+    record = replace(play(case, [parsed]), format_id=formats.ENVELOPE.id)
+    assert (parsed.calls, parsed.content) == ((SUM,), "Let me check.")
+    assert score(case, record).hygiene.flags == ()
+    assert score(case, replace(record, format_id="hermes")).hygiene.flags == ("prose_with_call",)
 
 
 def test_smart_quotes_that_the_user_wrote_are_no_leak(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ made-up value, and `A?` fails because its own argument is wrong.
 
 from __future__ import annotations
 
+import time
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.score import Outcome, Score, score
-from bench.suites.case import Case
+from bench.score.arguments import pair
+from bench.suites.case import Case, ExpectedCall
+from bench.suites.check import problems
+from bench.suites.match import OneOf
 from bench.suites.reference import reference_steps
-from engine.types import Call
+from engine.types import Call, Tool
 from tests.bench.episodes import Answer, case_from, play, raw_case, raw_episode
 
 
@@ -215,6 +220,88 @@ def test_a_call_that_failed_by_the_fault_was_attempted(tmp_path: Path) -> None:
     assert (hasty.n_dependent, hasty.n_premature) == (1, 1)
     went_on = judge(tmp_path, "A B<A", "A | B! | A | B", fault=fault | {"on": "A"}).order
     assert (went_on.n_premature, went_on.n_placeholder) == (1, 1)
+
+
+def told_twice(folder: Path) -> Case:
+    """Tell the team that the deploy starts, deploy, tell them when it is done."""
+    tell = {"name": "notify", "parameters": {"type": "object", "properties": {"text": {"type": "string"}}}}
+    calls = [
+        {"id": "start", "name": "notify", "arguments": {"text": {"contains": ["start"]}}},
+        {"id": "run", "name": "deploy", "after": ["start"]},
+        {"id": "done", "name": "notify", "arguments": {"text": {"contains": ["done"]}}, "after": ["run"]},
+    ]
+    results = [{"name": name, "result": "ok"} for name in ("notify", "deploy")]
+    tools = [tell, {"name": "deploy", "parameters": {"type": "object"}}]
+    return case_from(folder, raw_case(tools=tools, expected={"calls": calls}, results=results))
+
+
+def test_a_call_that_fits_a_later_expectation_too_is_not_taken_for_it(tmp_path: Path) -> None:
+    """ "... I write again when it is done", says the first of two messages."""
+    case = told_twice(tmp_path)
+    first, last = (
+        Call("notify", {"text": text})
+        for text in ("The deploy is starting, I write when it is done.", "The deploy that I started is done.")
+    )
+    deploy = Call("deploy", {})
+    result = score(case, play(case, [[first], [deploy], [last], "ok"]))
+    assert (result.outcome, result.goal_reached, result.order.n_premature) == (Outcome.CORRECT, True, 0)
+    assert score(case, play(case, [[first], [last], [deploy], "ok"])).outcome is Outcome.WRONG_ORDER
+
+
+def test_look_change_and_look_again_can_be_right(tmp_path: Path) -> None:
+    """The same call is expected before the change and after it."""
+    order = {"order_id": ["OR-3355"]}
+    calls = [
+        {
+            "id": "order",
+            "name": "place_order",
+            "arguments": {"item_id": ["lamp"], "customer": ["ann@example.com"], "quantity": [2]},
+        },
+        {"id": "before", "name": "get_order", "arguments": order, "after": ["order"]},
+        {"id": "cancel", "name": "cancel_order", "arguments": order, "after": ["before"]},
+        {"id": "again", "name": "get_order", "arguments": order, "after": ["cancel"]},
+    ]
+    raw = {key: value for key, value in raw_case(expected={"calls": calls}).items() if key != "tools"}
+    case = case_from(tmp_path, raw | {"world": {"name": "stock", "seed": 7}})
+    assert problems(case) == []
+    order_, before, cancel, again = (step[0] for step in reference_steps(case)[:-1])
+    o = score(case, play(case, [[order_], [before], [cancel], [again], "Done."])).order
+    assert (o.n_dependent, o.n_premature) == (3, 0)
+    assert score(case, play(case, [[order_], [before, cancel], [again], "ok"])).outcome is Outcome.WRONG_ORDER
+
+
+GET = {"get": Tool("get", "", {"type": "object", "properties": {"n": {"type": "integer"}}})}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_working_order_is_found_if_there_is_one(data: st.DataObject) -> None:
+    """Of up to five calls each may fit any of the expectations; against all ways there are."""
+    n = data.draw(st.integers(2, 5))
+    steps = sorted(data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n)))
+    fits = [data.draw(st.lists(st.integers(0, n - 1), min_size=1, unique=True)) for _ in range(n)]
+    after = [data.draw(st.lists(st.integers(0, i - 1), max_size=2, unique=True)) if i else [] for i in range(n)]
+    expected = [
+        ExpectedCall(f"e{i}", "get", {"n": OneOf(tuple(fits[i]))}, after=tuple(f"e{p}" for p in after[i]))
+        for i in range(n)
+    ]
+    calls = [Call("get", {"n": i}) for i in range(n)]
+    ways = [way for way in permutations(range(n)) if all(way[i] in fits[i] for i in range(n))]
+    working = [way for way in ways if all(steps[way[p]] < steps[way[i]] for i in range(n) for p in after[i])]
+    found = pair(data.draw(st.permutations(expected)), calls, GET, steps)
+    assert found.is_perfect is bool(ways)
+    if working:
+        assert tuple(found.pairs[e.id] for e in expected) in working
+
+
+def test_many_equal_calls_in_an_impossible_order_take_no_time() -> None:
+    """Twelve times the same call, each in a step of its own, and what needs all of them first."""
+    same = [ExpectedCall(f"e{i}", "get", {"n": OneOf((1,))}) for i in range(12)]
+    last = ExpectedCall("last", "get", {"n": OneOf((2,))}, after=tuple(e.id for e in same))
+    calls = [Call("get", {"n": 2}), *[Call("get", {"n": 1})] * 12]
+    began = time.process_time()
+    assert pair([*same, last], calls, GET, range(13)).is_perfect
+    assert time.process_time() - began < 5
 
 
 GRAPHS = ("A", "A B", "A B<A", "A B<A C", "A B<A C<A D<BC", "A B<A C D<C", "A B<A C<B D E", "A B<A C<B D<C E<D")

@@ -165,6 +165,42 @@ def test_mismatches_tell_what_was_given_and_what_is_right(single: Case) -> None:
     assert json.loads(json.dumps(result.details()))["mismatches"][0]["given"] == "3"
 
 
+BOOK = {
+    "name": "book",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "title": {"type": "string"},
+            "recurrence": {
+                "type": "object",
+                "properties": {"frequency": {"type": "string"}, "interval": {"type": "integer", "default": 1}},
+                "required": ["frequency"],
+            },
+        },
+        "required": ["title"],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("recurrence", "expected"),
+    [
+        ({"frequency": "weekly"}, Outcome.CORRECT),
+        ({"frequency": "weekly", "interval": 1}, Outcome.CORRECT),  # as models write whose classes have defaults
+        ({"frequency": "weekly", "interval": 2}, Outcome.WRONG_ARGUMENTS),
+        ({"interval": 1}, Outcome.SCHEMA_INVALID),
+    ],
+)
+def test_a_default_written_out_within_an_argument_is_right(
+    tmp_path: Path, recurrence: dict[str, Any], expected: Outcome
+) -> None:
+    arguments = {"title": ["Yoga"], "recurrence": [{"frequency": "weekly"}]}
+    raw = raw_case(tools=[BOOK], expected={"calls": [{"name": "book", "arguments": arguments}]})
+    given = Call("book", {"title": "Yoga", "recurrence": recurrence})
+    result = judge(case_from(tmp_path, raw), [given])
+    assert (result.outcome, bool(result.mismatches)) == (expected, expected is not Outcome.CORRECT)
+
+
 def test_pairing_is_a_maximum_and_not_first_come(tmp_path: Path) -> None:
     """Taking the first fitting call for each expectation would leave the second without one."""
     calls = [{"name": "store", "arguments": {"value": [1, 2]}}, {"name": "store", "arguments": {"value": [1]}}]

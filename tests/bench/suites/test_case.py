@@ -36,6 +36,7 @@ BROKEN = [
     (raw_case(**expecting({"name": "add", "arguments": {"a": 1}})), "expected.calls.0.arguments.a: write a list"),
     (raw_case(**expecting(ADD_CALL | {"id": "x"}, ADD_CALL | {"id": "x"})), "two calls have the same id"),
     (raw_case(**expecting(reply={"asks": ["("]})), "expected.reply.asks: not a regular expression"),
+    (raw_case(**expecting(reply={"asks": [r"(\w+) \1"]})), "expected.reply.asks: a back-reference cannot be searched"),
     (raw_case(**expecting(reply={"sings": ["la"]})), "expected.reply.sings"),
     (raw_episode(**expecting(ADD_CALL | {"after": ["nobody"]})), "'nobody' is not the id"),
     (

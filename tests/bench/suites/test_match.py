@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.suites.defaults import defaults
 from bench.suites.match import ABSENT, matches, matches_arguments, parse, same, same_items
+from engine.types import Tool
 
 RIGHT: list[tuple[Any, Any]] = [
     ([5], 5),
@@ -106,6 +108,9 @@ def test_a_badly_written_matcher_says_what_is_wrong(written: Any, problem: str) 
         parse(written)
 
 
+WEATHER = Tool("weather", "", {"type": "object", "properties": {"a": {}, "unit": {"type": "string", "default": "c"}}})
+
+
 @pytest.mark.parametrize(
     ("expected", "given_", "right"),
     [
@@ -123,7 +128,104 @@ def test_a_badly_written_matcher_says_what_is_wrong(written: Any, problem: str) 
 )
 def test_a_default_equals_leaving_it_out(expected: dict[str, Any], given_: dict[str, Any], right: bool) -> None:
     matchers = {name: parse(raw) for name, raw in expected.items()}
-    assert matches_arguments(matchers, given_, {"unit": "c"}) is right
+    assert matches_arguments(matchers, given_, defaults(WEATHER)) is right
+
+
+REPEAT = {
+    "type": "object",
+    "properties": {
+        "frequency": {"type": "string"},
+        "interval": {"type": "integer", "default": 1},
+        "zone": {"type": "string", "default": "UTC"},
+        "end": {"type": "object", "default": {"after": 1}, "properties": {"after": {"default": 1}, "on": {}}},
+    },
+}
+BOOK = Tool(
+    "book",
+    "",
+    {
+        "type": "object",
+        "properties": {
+            "repeat": {"anyOf": [{"$ref": "#/$defs/Repeat"}, {"type": "null"}], "default": None},
+            "slots": {"type": "array", "items": {"$ref": "#/$defs/Repeat"}},
+        },
+        "$defs": {"Repeat": REPEAT},
+    },
+)
+WEEKLY = {"frequency": "weekly"}
+
+
+@pytest.mark.parametrize(
+    ("written", "value", "right"),
+    [
+        ([WEEKLY], WEEKLY | {"interval": 1}, True),  # as models write whose classes have defaults
+        ([WEEKLY | {"interval": 1}], WEEKLY, True),
+        ([WEEKLY | {"zone": "UTC"}], WEEKLY | {"interval": 1}, True),
+        ([WEEKLY], WEEKLY | {"interval": 2}, False),
+        ([WEEKLY | {"interval": 2}], WEEKLY, False),
+        ([WEEKLY], WEEKLY | {"interval": True}, False),
+        ([WEEKLY], WEEKLY | {"other": 1}, False),
+        ([WEEKLY], WEEKLY | {"zone": "utc"}, False),
+        ({"like": [WEEKLY]}, {"frequency": "Weekly", "zone": "utc"}, True),
+        ([WEEKLY], WEEKLY | {"end": {"after": 1}}, True),
+        ([WEEKLY], WEEKLY | {"end": {}}, True),
+        ([WEEKLY | {"end": {}}], WEEKLY | {"end": {"after": 1}}, True),
+        ([WEEKLY], WEEKLY | {"end": {"on": "Friday"}}, False),
+        ([WEEKLY | {"end": {"on": "Friday"}}], WEEKLY | {"end": {"on": "Friday", "after": 1}}, True),
+        ({"object": {"frequency": ["weekly"]}}, WEEKLY | {"interval": 1, "end": {}}, True),
+        ({"object": {"frequency": ["weekly"], "interval": [1]}}, WEEKLY, True),
+        ({"object": {"frequency": ["weekly"], "interval": [2]}}, WEEKLY, False),
+        ({"absent_or": [WEEKLY]}, WEEKLY | {"interval": 1}, True),
+    ],
+)
+def test_a_default_within_an_argument_equals_leaving_it_out_too(written: Any, value: Any, right: bool) -> None:
+    """Weekly, and weekly with the interval's default spelled out, are the same recurrence."""
+    assert matches_arguments({"repeat": parse(written)}, {"repeat": value}, defaults(BOOK)) is right
+
+
+def test_defaults_count_in_the_elements_of_lists() -> None:
+    daily = {"frequency": "daily", "interval": 1}
+    for written in ([[WEEKLY, daily]], {"unordered": [daily, WEEKLY]}):
+        expected = {"slots": parse(written)}
+        assert matches_arguments(
+            expected, {"slots": [WEEKLY | {"interval": 1}, {"frequency": "daily"}]}, defaults(BOOK)
+        )
+        assert not matches_arguments(expected, {"slots": [WEEKLY, daily | {"interval": 2}]}, defaults(BOOK))
+
+
+def test_no_defaults_count_where_several_kinds_of_object_may_stand() -> None:
+    """Whether it is the one that has the default, nobody says."""
+    other = {"type": "object", "properties": {"frequency": {}, "interval": {"default": 2}}}
+    tool = Tool("f", "", {"type": "object", "properties": {"x": {"anyOf": [REPEAT, other]}}})
+    expected = {"x": parse([WEEKLY])}
+    assert matches_arguments(expected, {"x": WEEKLY}, defaults(tool))
+    assert not matches_arguments(expected, {"x": WEEKLY | {"interval": 1}}, defaults(tool))
+
+
+EITHER = {"type": "object", "properties": {"a": {}, "b": {}, "unit": {"type": "string", "default": "c"}}}
+ONE_OF_TWO = EITHER | {"anyOf": [{"required": ["a"]}, {"required": ["b"]}]}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        ONE_OF_TWO,
+        EITHER | {"anyOf": [{"properties": {"a": {"type": "integer"}}}, {}]},
+        {"type": "object", "$ref": "#/$defs/F", "$defs": {"F": ONE_OF_TWO}},
+    ],
+)
+def test_defaults_count_where_alternatives_say_other_things(schema: dict[str, Any]) -> None:
+    """Which of two arguments is required, or what one of them may be, changes nothing about `unit`."""
+    known = defaults(Tool("f", "", schema))
+    assert matches_arguments({"a": parse([1])}, {"a": 1, "unit": "c"}, known)
+    assert not matches_arguments({"a": parse([1])}, {"a": 1, "unit": "f"}, known)
+
+
+def test_a_default_that_holds_itself_comes_to_an_end() -> None:
+    node = {"type": "object", "properties": {"child": {"$ref": "#/$defs/Node", "default": {"child": {"child": {}}}}}}
+    schema = {"type": "object", "properties": {"x": {"$ref": "#/$defs/Node"}}, "$defs": {"Node": node}}
+    expected = {"x": parse([{"child": {"child": {"child": {}}}}])}
+    matches_arguments(expected, {"x": {}}, defaults(Tool("f", "", schema)))
 
 
 JSON = st.recursive(

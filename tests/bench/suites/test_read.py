@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,22 @@ def test_a_name_is_defined_once(tmp_path: Path, tools: Any, problem: str) -> Non
     (trouble,) = look_through(path).troubles
     assert problem.format(tmp_path) in str(trouble)
     assert str(trouble).startswith(f"{path}:1: tools")
+
+
+def test_a_header_names_no_device_and_no_pipe(tmp_path: Path) -> None:
+    """/dev/zero as a stranger's tools filled the memory, and a pipe kept `suite check` waiting for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("/dev/zero", "pipe"):
+        path = write_suite(tmp_path, raw_case(tools=["add"]), header=header(tools=name))
+        (trouble,) = look_through(path).troubles
+        assert str(trouble) == f"{path}:1: tools: {tmp_path / name} is no regular file, but a device or a pipe"
+
+
+def test_a_folder_holds_no_device_and_no_pipe(tmp_path: Path) -> None:
+    (tmp_path / "suite.json").write_text(json.dumps(header()))
+    os.mkfifo(tmp_path / "cases.jsonl")
+    (trouble,) = look_through(tmp_path).troubles
+    assert "cases.jsonl is no regular file" in str(trouble)
 
 
 @pytest.mark.parametrize("wrap", [{"tools": [ADD]}, {"jsonrpc": "2.0", "id": 1, "result": {"tools": [ADD]}}])

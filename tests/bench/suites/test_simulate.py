@@ -38,6 +38,13 @@ def test_calls_are_answered_until_the_reply(tmp_path: Path) -> None:
     assert (episode.end, episode.results) == (EpisodeEnd.REPLY, ())
 
 
+def test_what_the_model_thought_stays_in_the_conversation(tmp_path: Path) -> None:
+    """From the second step on, models that reason were shown a past in which they never did."""
+    episode = Episode(case_from(tmp_path, raw_episode()))
+    assert episode.advance(Parsed(calls=(SUM,), reasoning="I have to add."))
+    assert episode.messages[1] == Message("assistant", "", (SUM,), reasoning="I have to add.")
+
+
 def test_parallel_calls_are_answered_in_their_order(tmp_path: Path) -> None:
     episode = Episode(case_from(tmp_path, raw_episode()))
     episode.advance(Parsed(calls=(KEEP, SUM)))
@@ -142,6 +149,16 @@ def test_an_argument_at_its_default_and_one_left_out_get_the_same_answer(
     results = [{"name": "add", "arguments": {"a": [1], "note": note}, "result": 3}]
     tools = Simulation(case_from(tmp_path, raw_episode(results=results)))
     assert tools.run(Call("add", {"a": 1, "b": 2, **given_})).ok is is_answered
+
+
+def test_a_default_within_an_argument_and_one_left_out_get_the_same_answer(tmp_path: Path) -> None:
+    """As models write whose classes have defaults: weekly, every one week."""
+    every = {"type": "object", "properties": {"unit": {"type": "string"}, "n": {"type": "integer", "default": 1}}}
+    tool = {"name": "repeat", "parameters": {"type": "object", "properties": {"every": every}}}
+    results = [{"name": "repeat", "arguments": {"every": [{"unit": "week"}]}, "result": "ok"}]
+    tools = Simulation(case_from(tmp_path, raw_case(tools=[tool], expected={"calls": []}, results=results)))
+    answered = [tools.run(Call("repeat", {"every": {"unit": "week", **n}})).ok for n in ({}, {"n": 1}, {"n": 2})]
+    assert answered == [True, True, False]
 
 
 def test_a_transcript_replays_only_with_the_parses_that_led_to_it(tmp_path: Path) -> None:

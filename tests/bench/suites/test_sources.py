@@ -189,7 +189,12 @@ def test_all_public_functions_unless_the_module_lists_them(folder: Path) -> None
         ("nowhere.py:f", "there is no file nowhere.py"),
         (":f", "names no module"),
         ("our_tools.py", "say which functions: our_tools.py:NAME, or our_tools.py: for all"),
-        ("our_tools", "cannot read our_tools: "),
+        (
+            "my_app.tools",  # the colon forgotten
+            "cannot read my_app.tools: no such file or directory; for functions of a module write my_app.tools:NAME,"
+            " or my_app.tools: for all",
+        ),
+        ("our_tools", "; for functions of a module write our_tools:NAME, or our_tools: for all"),
         ("our_tools:nothing", "our_tools has no 'nothing'; its public functions are: weather, forecast, untyped"),
         ("our_tools:NUMBER", "our_tools:NUMBER is a value of type int; a tool is a function"),
         ("our_tools:Plain", "our_tools:Plain is a class without pydantic's BaseModel"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bench.rates import Rate
 from bench.results import writer
 from bench.results.judge import verdict
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
+from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
 from bench.results.rows import Stored
 from bench.results.store import Store
 from bench.run.execute import model_spec
@@ -24,11 +24,13 @@ from bench.run.plan import Plan
 from bench.run.play import Player
 from bench.run.todo import todo
 from bench.score import score
+from bench.score.bfcl import multi_turn
+from bench.score.bfcl.verdict import VALID
 from bench.score.outcome import CutAt, Outcome
 from bench.score.truncation import Truncation, TruncationCause, ends_in_repetition, truncation
-from bench.suites.case import Case
+from bench.suites.case import Case, Official
 from bench.truncation.cuts import Cutter
-from bench.truncation.sweep import CellSweep, Level, sweep
+from bench.truncation.sweep import Answered, CellSweep, Level, judged, sweep
 from engine.fake import VOCABULARY, FakeModel
 from engine.formats.hermes import HermesFormat
 from engine.runtime import Limits, Reasoning, Request
@@ -293,6 +295,61 @@ def test_an_error_after_a_cut_never_happens(tmp_path: Path) -> None:
     cut = cutter.cut(case, failed, 4)
     assert (cut.error, cut.end, cut.steps[0].generation.text) == (None, EpisodeEnd.SINGLE, "some")
     assert cutter.cut(case, failed, 11) is failed
+
+
+TALK = Case(
+    "multi_turn_base_0",
+    "multi_turn_base",
+    (),
+    (),
+    "auto",
+    (),
+    {},
+    None,
+    (),
+    42,
+    "",
+    official=Official("bfcl", {"turns": [[["user", "Add."]], [["user", "Once more."]]], "held_back": {}}),
+)
+WRITTEN = HERMES.write([CALL], ())
+LONG = "I have added the two numbers for you, and this is a long summary of what I did to get there."
+
+
+def talk(*texts: str) -> ItemRecord:
+    steps = []
+    for text in texts:
+        generation = Generation(tuple(text.encode()), text, StopReason.EOG, n_prompt=1, n_cached=0)
+        parsed = HERMES.parse(text, ())
+        steps.append(StepRecord(generation, parsed, tuple(ToolResult("add", "3", ok=True) for _ in parsed.calls)))
+    return ItemRecord(TALK.id, tuple(steps), EpisodeEnd.REPLY)
+
+
+@pytest.mark.parametrize(
+    ("texts", "budget", "was", "expected", "position"),
+    [
+        ((WRITTEN, "Done.", WRITTEN, LONG), 80, Outcome.CORRECT, Outcome.CORRECT, CutAt.PROSE),
+        ((WRITTEN, LONG, WRITTEN, "Done."), 80, Outcome.CORRECT, Outcome.CORRECT, CutAt.PROSE),
+        ((WRITTEN, "Done.", WRITTEN, LONG), 80, Outcome.WRONG_TOOL, Outcome.TRUNCATED, CutAt.PROSE),
+        ((WRITTEN, "Done.", WRITTEN, LONG), 80, Outcome.RUNTIME_ERROR, Outcome.RUNTIME_ERROR, CutAt.PROSE),
+        ((WRITTEN, "Done.", WRITTEN, LONG), 20, Outcome.CORRECT, Outcome.TRUNCATED, CutAt.IN_CALL),
+        ((WRITTEN + LONG, "Done.", "No.", "Bye."), 80, Outcome.CORRECT, Outcome.CORRECT, CutAt.AFTER_CALL),
+        ((WRITTEN, "Done.", LONG + WRITTEN, "Done."), 80, Outcome.CORRECT, Outcome.TRUNCATED, CutAt.PROSE),
+        ((WRITTEN, "Done.", WRITTEN, LONG), 200, Outcome.CORRECT, Outcome.CORRECT, None),
+    ],
+)
+def test_a_conversation_whose_calls_are_all_there_is_as_right_as_it_was(
+    texts: tuple[str, ...], budget: int, was: Outcome, expected: Outcome, position: CutAt | None
+) -> None:
+    """A long closing reply that is cut ends its turn like a whole one."""
+    assert len(WRITTEN) < 80 < len(LONG)
+    whole = talk(*texts)
+    cutter = Cutter(HERMES, VOCABULARY, "native.free", "none", frozenset())
+    outcome, found = judged(cutter, Answered(TALK, whole, was), budget)
+    assert (outcome, found and found.position) == (expected, position)
+    if outcome is Outcome.CORRECT:  # as a run with that budget is judged, whose calls the official checker accepts
+        cut = cutter.cut(TALK, whole, budget)
+        assert multi_turn.outcome(TALK, cut, VALID) is Outcome.CORRECT
+        assert [step.results for step in cut.steps] == [step.results for step in whole.steps]
 
 
 def test_a_larger_budget_than_the_runs_is_a_sentence(store: Store, tmp_path: Path) -> None:
