@@ -430,7 +430,7 @@ def test_a_disk_that_is_full_while_quantizing_keeps_no_part(
 def test_a_disk_that_is_full_while_a_report_is_written(
     folder: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.report.html.render", lambda *values: "x" * 200_000)
+    monkeypatch.setattr("bench.report.html.render", lambda *values, **more: "x" * 200_000)
     (folder / "report.html").write_text("the old report")
     with file_size_limit(100_000):
         said = fails("report", "--html", "report.html")

@@ -123,12 +123,12 @@ def test_keys_of_runs_with_one_setting_are_what_they_were(tmp_path: Path, monkey
     monkeypatch.setattr(plan, "version_of", lambda distribution: "1")
     one = plan_of(tmp_path, n_cases=1, latency=LatencySettings(n_cases=1, repetitions=1))
     assert [cell.items[0].key for cell in one.cells] == [
-        "f405f7de4a91096995dcc31f6c19337d",
-        "86c2a50210c9b6db2f21950cf05c2b4c",
+        "f4b9f2592a8774f83eaf2788b676dd34",
+        "c3496629dbff519b528242519da1c878",
     ]
     assert [cell.samples[0].key for cell in one.cells] == [
-        "43f30ed6a67ab948826ceeaf35b877d6",
-        "360a9cf7ae55b167f0f4a5fd103ce5c1",
+        "d40cab3bade73de63ba2aae778e6db75",
+        "3c74967586a2183067e6cdaa9848525c",
     ]
 
 
@@ -258,7 +258,7 @@ def answered(store: Store, planned: Plan, *, total_s: float = 1.0) -> Run:
             put_item(store, run_id, stored.id, item, found, total_s=each_s, scores=[verdict(item.case, found)])
         for sample in cell.samples:
             times = {"key": sample.key, "case_id": sample.case.id, "repetition": sample.repetition}
-            counts = {"error": None, "n_prompt": 100, "n_tokens": 20, "prefill_s": 0.1, "decode_s": 0.5}
+            counts = {"error": None, "n_prompt": 100, "n_tokens": 20, "n_first": 1, "prefill_s": 0.1, "decode_s": 0.5}
             put_sample(store, run_id, stored.id, nothing("") | times | counts)
     release(store, run_id, finished=True)
     return store.run(str(run_id))

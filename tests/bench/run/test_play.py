@@ -199,12 +199,11 @@ def test_a_case_that_wants_one_call_at_a_time_is_held_to_one(tmp_path: Path, mon
 
 
 def _most_calls(node: Node) -> int | None:
-    """The maximum of the only repetition in a tree."""
+    """The maximum of the first repetition in a tree, which is that of calls; a line break may follow them."""
     if isinstance(node, Repeat):
         return node.maximum
     assert isinstance(node, Seq)
-    (repeat,) = [part for part in node.parts if isinstance(part, Repeat)]
-    return repeat.maximum
+    return next(part for part in node.parts if isinstance(part, Repeat)).maximum
 
 
 def test_a_constraint_that_leaves_no_token_is_an_error_that_keeps_its_step(

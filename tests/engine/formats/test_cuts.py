@@ -154,6 +154,7 @@ def open_spans(fmt: ToolFormat, text: str) -> Iterator[tuple[int, int]]:
     triggers = fmt.constraint(TOOLS, required=False).triggers
     # White space before a block says nothing yet, nor does a fence: the list in it does.
     lead = text.index("[") if text.startswith("```") else len(text) - len(text.lstrip())
+    lead = 0 if text.startswith(triggers) and not text.startswith("```") else lead
     begun = lead + next(len(trigger) for trigger in triggers if text.startswith(trigger, lead))
     ends, n_calls = [], 0
     for end in range(1, len(text) + 1):
