@@ -15,7 +15,7 @@ import dataclasses
 import itertools
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,13 @@ def shard(
     }
 
 
+def save(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write a shard that is whole or not there."""
+    part = path.with_suffix(".part.npz")
+    np.savez(part, **arrays)
+    part.rename(path)
+
+
 def main() -> None:
     """Write the vocabulary, if it is not there yet, and the shards that are missing."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -152,8 +159,7 @@ def main() -> None:
             arrays: dict[str, Any] = shard(
                 seed, args.documents, model.tokenize, args.branches, lexicon=lexicon, easy=easy
             )
-            np.savez(path.with_suffix(".part.npz"), **arrays)
-            path.with_suffix(".part.npz").rename(path)
+            save(path, arrays)
             print(f"{path.name}: {len(arrays['ends'])} documents, {len(arrays['tokens'])} tokens")  # noqa: T201
 
 

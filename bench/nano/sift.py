@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from bench.nano.batches import Document, blockwise, grouped, stored
-from bench.nano.corpus import stored_tokenizer
+from bench.nano.corpus import save, stored_tokenizer
 from bench.nano.export import weights_of
 from bench.nano.model import NanoModel, Shape
 
@@ -102,9 +102,8 @@ def main() -> None:
             continue
         documents = list(sifted(model, stored(path), calls, args.known, args.easy, seed))
         tokens, branch, learned = (np.concatenate(parts) for parts in zip(*documents, strict=True))
-        part, ends = target.with_suffix(".part.npz"), np.cumsum([len(document.tokens) for document in documents])
-        np.savez(part, tokens=tokens, branch=branch, learned=learned, ends=ends)
-        part.rename(target)
+        ends = np.cumsum([len(document.tokens) for document in documents])
+        save(target, {"tokens": tokens, "branch": branch, "learned": learned, "ends": ends})
         print(f"{path.name}: {len(documents)} documents, {len(tokens)} tokens", flush=True)  # noqa: T201
 
 
