@@ -15,6 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LONGEST_BLOCK = 512  # queries
+KEY_STEP = 128
+
 
 class Sight(Protocol):
     """What each of n packed tokens sees, and where it stands in its own conversation."""
@@ -35,10 +38,16 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One product: these queries (start, end) over a segment's keys, of which those in `unseen` are masked."""
+    """One product: these queries (start, end) over a segment's keys, both filled up with zeros to `n_rows`, `n_keys`.
+
+    `unseen` (n_rows, m) are masked of the last m keys. Each shape of a product has a kernel of its own, which takes
+    longer to make than to run: filled up, they are few.
+    """
 
     queries: tuple[int, int]
     segment: Segment
+    n_rows: int
+    n_keys: int
     unseen: Tensor
 
 
@@ -66,20 +75,35 @@ def positions_of(segments: list[Segment]) -> Tensor:
 
 
 def blocks_of(segments: list[Segment], wanted: Tensor | None = None) -> list[Block]:
-    """What to compute for all queries, or for those of the positions `wanted`, ascending, and for no others."""
+    """What to compute for all queries, or for those of the positions `wanted`, ascending, and for no others.
+
+    A long stretch is cut into several blocks: the earlier queries of it need none of its later keys.
+    """
     blocks, done = [], 0
-    for segment in segments:
-        start, end = segment.own
-        if wanted is None:
-            rows = torch.arange(end - start)
-        else:
-            first, last = torch.searchsorted(wanted, torch.tensor([start, end])).tolist()
-            rows = wanted[first:last] - start
-        if len(rows):
-            unseen = torch.arange(end - start)[None, :] > rows[:, None]
-            blocks.append(Block((done, done + len(rows)), segment, unseen))
-        done += len(rows)
+    for shared, (start, end) in ((segment.shared, segment.own) for segment in segments):
+        for first in range(start, end, LONGEST_BLOCK):
+            last = min(first + LONGEST_BLOCK, end)
+            if wanted is None:
+                rows = torch.arange(first, last)
+            else:
+                rows = wanted[slice(*torch.searchsorted(wanted, torch.tensor([first, last])).tolist())]
+            if len(rows):
+                n_before = shared[1] - shared[0] + first - start  # keys that all of these queries see
+                n_rows, n_keys = (
+                    filled(len(rows), 32 if len(rows) <= 128 else 128),
+                    filled(n_before + last - first, KEY_STEP),
+                )
+                queries = F.pad(rows, (0, n_rows - len(rows)), value=last - 1)
+                unseen = torch.arange(first, first + n_keys - n_before)[None, :] > queries[:, None]
+                segment = Segment(shared, (start, last))
+                blocks.append(Block((done, done + len(rows)), segment, n_rows, n_keys, unseen))
+            done += len(rows)
     return blocks
+
+
+def filled(length: int, step: int) -> int:
+    """The next multiple."""
+    return -(-length // step) * step
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, blocks: list[Block]) -> Tensor:
@@ -122,11 +146,15 @@ class Rowwise:
         return flat if wanted is None else flat.index_select(1, wanted)
 
 
-def _seen(x: Tensor, segment: Segment) -> Tensor:
-    (shared, shared_end), (own, own_end) = segment.shared, segment.own
-    if shared == shared_end or shared_end == own:
-        return x[:, shared if shared < shared_end else own : own_end]
-    return torch.cat((x[:, shared:shared_end], x[:, own:own_end]), 1)
+def _rows(x: Tensor, block: Block) -> Tensor:
+    part = x[:, slice(*block.queries)]
+    return F.pad(part, (0, 0, 0, block.n_rows - part.shape[1]))
+
+
+def _seen(x: Tensor, block: Block) -> Tensor:
+    parts = [x[:, slice(*block.segment.shared)], x[:, slice(*block.segment.own)]]
+    n_missing = block.n_keys - sum(part.shape[1] for part in parts)
+    return torch.cat((*parts, x.new_zeros(x.shape[0], n_missing, x.shape[2])), 1)
 
 
 class _Attention(torch.autograd.Function):
@@ -134,11 +162,10 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: list[Block]) -> Tensor:
         out, weights = torch.empty_like(q), []
         for block in blocks:
-            rows = slice(*block.queries)
-            scores = q[:, rows] @ _seen(k, block.segment).transpose(1, 2)
-            scores[:, :, scores.shape[2] - block.unseen.shape[1] :].masked_fill_(block.unseen, float("-inf"))
+            scores = _rows(q, block) @ _seen(k, block).transpose(1, 2)
+            scores[:, :, block.n_keys - block.unseen.shape[1] :].masked_fill_(block.unseen, float("-inf"))
             weights.append(scores.softmax(-1))
-            out[:, rows] = weights[-1] @ _seen(v, block.segment)
+            _put(out, weights[-1] @ _seen(v, block), block)
         ctx.save_for_backward(q, k, v, *weights)
         ctx.blocks = blocks
         return out
@@ -150,17 +177,22 @@ class _Attention(torch.autograd.Function):
         wide = torch.promote_types(k.dtype, torch.float32)
         d_q, d_k, d_v = torch.empty_like(q), torch.zeros_like(k, dtype=wide), torch.zeros_like(v, dtype=wide)
         for block, weight in zip(ctx.blocks, weights, strict=True):
-            rows = slice(*block.queries)
-            given = d_out[:, rows]
-            d_weight = given @ _seen(v, block.segment).transpose(1, 2)
+            given = _rows(d_out, block)
+            d_weight = given @ _seen(v, block).transpose(1, 2)
             d_scores = torch._softmax_backward_data(d_weight, weight, -1, weight.dtype)
-            d_q[:, rows] = d_scores @ _seen(k, block.segment)
-            _add(d_k, d_scores.transpose(1, 2) @ q[:, rows], block.segment)
+            _put(d_q, d_scores @ _seen(k, block), block)
+            _add(d_k, d_scores.transpose(1, 2) @ _rows(q, block), block.segment)
             _add(d_v, weight.transpose(1, 2) @ given, block.segment)
         return d_q, d_k.to(k.dtype), d_v.to(v.dtype), None
 
 
+def _put(whole: Tensor, part: Tensor, block: Block) -> None:
+    start, end = block.queries
+    whole[:, start:end] = part[:, : end - start]
+
+
 def _add(total: Tensor, part: Tensor, segment: Segment) -> None:
-    n_shared = segment.shared[1] - segment.shared[0]
-    total[:, slice(*segment.shared)] += part[:, :n_shared]
-    total[:, slice(*segment.own)] += part[:, n_shared:]
+    done = 0
+    for start, end in (segment.shared, segment.own):
+        total[:, start:end] += part[:, done : done + end - start]
+        done += end - start

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench.nano.attention import Blockwise, Rowwise, Sight
 
+BATCH_STEP = 256  # a batch for a CPU is filled up to a multiple of it, so that there are few shapes of products
 ROW = 3_072  # tokens of a row: what the longest document needs, and a multiple of what a GPU computes at once
 
 
@@ -83,15 +84,19 @@ def batches(source: Iterator[Document], n_tokens: int, device: torch.device) -> 
 
 
 def blockwise(group: Sequence[Document]) -> Batch:
-    """The documents one after another."""
+    """The documents one after another, and a last one that fills the batch up, of which nothing is learned."""
+    n_tokens = sum(len(document.tokens) for document in group)
+    fill = np.zeros(-n_tokens % BATCH_STEP, np.uint8)
+    group = [*group, Document(fill, fill, fill.astype(bool))]
     tokens, branch, learned = (np.concatenate(parts) for parts in zip(*group, strict=True))
     targets, wanted = _targets(tokens, branch, learned)
+    targets[n_tokens:] = -1
     return Batch(
         torch.from_numpy(tokens.astype(np.int64)),
         Blockwise(branch.tolist()),
         torch.from_numpy(targets),
         torch.from_numpy(wanted),
-        len(tokens),
+        n_tokens,
     )
 
 

@@ -1,8 +1,8 @@
 """Training of the bundled model: one pass over the shards, as many steps as fit a wall-clock budget.
 
 Muon for the matrices, Adam for embedding and norms; compute in bfloat16 with float32 masters; the learning rate falls
-to zero over the budget's last three fifths. Stop it at any moment and start it again with the same command: it goes on
-from the last checkpoint with the time that is left.
+to zero over the budget's last three fifths, or sooner. Stop it at any moment and start it again with the same command:
+it goes on from the last checkpoint with the time that is left.
 
     python -m bench.nano.train --data FOLDER --out FOLDER --minutes 120 --ranks 2
     python -m bench.nano.train --data FOLDER --out FOLDER --minutes 9 --device cuda --tokens 196608
@@ -23,12 +23,12 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.nano.batches import Batch, batches, documents
+from bench.nano.batches import BATCH_STEP, Batch, batches, documents
 from bench.nano.export import weights_of
 from bench.nano.model import NanoModel, Shape
 
 MUON_LR, EMBEDDING_LR, NORM_LR, WEIGHT_DECAY = 0.02, 3e-3, 2e-3, 0.01
-WARM_UP_STEPS, CONSTANT_UNTIL = 60, 0.4
+WARM_UP_STEPS = 60
 FUSED = {"qkv": 3, "gate_up": 2}
 CONTEXT_WEIGHT = 0.15
 EASY_UNTIL = 0.3  # of the run; by then the easy documents have faded to their last share of the batches
@@ -133,16 +133,18 @@ def loss_of(model: NanoModel, batch: Batch, context_weight: float) -> Tensor:
     Prompts repeat themselves (names in schemas, values in results), which is where copying is learned first.
     """
     positions = torch.nonzero(batch.targets >= 0 if context_weight else batch.learned).squeeze(1)
-    logits = model(batch.tokens, batch.sight, positions).float()
+    n_more = -len(positions) % BATCH_STEP  # the last one again: shapes of products are to be few
+    logits = model(batch.tokens, batch.sight, F.pad(positions, (0, n_more), value=int(positions[-1])))
+    logits = logits[: len(positions)].float()
     losses = F.cross_entropy(logits, batch.targets[positions], reduction="none")
     weights = torch.where(batch.learned[positions], 1.0, context_weight)
     return (losses * weights).sum() / weights.sum()
 
 
-def rate_at(share: float, step: int) -> float:
-    """The learning rate's factor: warm-up, a constant stretch, then linear to zero."""
+def rate_at(share: float, step: int, constant_until: float) -> float:
+    """The learning rate's factor: warm-up, a constant stretch up to that share of the run, then linear to zero."""
     warm = min(1.0, (step + 1) / WARM_UP_STEPS)
-    return warm * (1.0 if share < CONSTANT_UNTIL else max(0.0, (1 - share) / (1 - CONSTANT_UNTIL)))
+    return warm * (1.0 if share < constant_until else max(0.0, (1 - share) / (1 - constant_until)))
 
 
 def averaged(parameters: list[Tensor], numbers: list[float]) -> list[float]:
@@ -197,7 +199,7 @@ def run(rank: int, args: argparse.Namespace) -> None:
         loss.backward()
         counts = [float(batch.n_tokens), float(batch.learned.sum())]
         mean = averaged(optimiser.live, [loss.item(), *counts, time.monotonic() - started])
-        optimiser.step(args.rate * rate_at(share, optimiser.n_steps))
+        optimiser.step(args.rate * rate_at(share, optimiser.n_steps, args.constant_until))
         seen += int(mean[1] * args.ranks)
         losses.append(mean[0])
         n_learned += int(mean[2] * args.ranks)
@@ -244,6 +246,9 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=Shape().n_layers)
     parser.add_argument("--warm", type=Path, help="start from this GGUF (nano-f16.gguf); it may be shallower")
     parser.add_argument("--rate", type=float, default=1.0, help="factor of all learning rates; less for a warm start")
+    parser.add_argument(
+        "--constant-until", type=float, default=0.4, help="share of the run before the learning rates begin to fall"
+    )
     parser.add_argument(
         "--easy", type=float, default=0.3, help="last share of easy batches; 0: none, not even at first"
     )

@@ -116,7 +116,7 @@ class Ours:
     ) -> None:
         self.name, self.budget = name, budget
         self._runtime, self._backend, self._forced, self._drafted = runtime, backend, forced, drafted
-        self._compiled: dict[str, tuple[Compiled, int]] = {}
+        self._compiled: dict[str, Compiled] = {}
 
     def prepare(self, case: Constrainable) -> float | None:
         if self._drafted and not self._runtime.drafts:
@@ -127,11 +127,11 @@ class Ours:
         started = time.perf_counter()
         compiled = backend.compile(case.root)
         seconds = time.perf_counter() - started
-        self._compiled[case.id] = compiled, n_leading(compiled) if self._forced else 1
+        self._compiled[case.id] = compiled
         return seconds
 
     def run(self, prompted: Prompted, n_tokens: int) -> Run:
-        compiled, n_leading = self._compiled[prompted.case.id] if self._backend else (None, 1)
+        compiled = self._compiled[prompted.case.id] if self._backend else None
         generation = _answer(
             self._runtime,
             Request(
@@ -147,7 +147,7 @@ class Ours:
         return Run(
             tokens=generation.tokens,
             n_tokens=len(generation.tokens),
-            n_timed=len(generation.tokens) - n_leading,
+            n_timed=len(generation.tokens) - (generation.n_first or 0),
             seconds=timings.decode_s,
             stop=generation.stop,
             n_forced=generation.constraint.n_forced if generation.constraint else 0,
@@ -225,13 +225,3 @@ def _answer(runtime: LlamaRuntime, request: Request) -> Generation:
             if finished.generation is None or finished.error:
                 raise ToolgaugeError(finished.error or "no answer came")
             return finished.generation
-
-
-def n_leading(compiled: Compiled) -> int:
-    """Tokens that are there as soon as the first one is."""
-    constraint, n_tokens = compiled.start(), 0
-    while forced := constraint.forced():
-        for token in forced:
-            constraint.accept(token)
-        n_tokens += len(forced)
-    return max(1, n_tokens)

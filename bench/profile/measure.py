@@ -18,7 +18,7 @@ from statistics import median
 
 import numpy as np
 
-from bench.perf.methods import FORCED, FREE, UNFORCED, Ours, Prompted, Run, n_leading
+from bench.perf.methods import FORCED, FREE, UNFORCED, Ours, Prompted, Run
 from bench.perf.workload import load_workload
 from bench.profile.values import FORCED_BATCHED, FREE_BATCHED, Buffer, Job, Memory, Profiled, Rate
 from engine.constraint import backend
@@ -159,15 +159,15 @@ class _Profiler:
         for number in range(runtime.n_slots):
             prompt = self._random_prompt(_BATCH_PROMPT)
             runtime.submit(Request(number, prompt, compiled=compiled, limits=limits))
-        n_first = n_leading(compiled) if compiled else 1
         n_written, n_timed, begun, ended = 0, 0, inf, 0.0  # seconds since all were submitted
         while runtime.n_pending:
             for finished in runtime.step():
-                if finished.generation is None or (first := finished.generation.timings.ttft_s) is None:
+                answer = finished.generation
+                if answer is None or (first := answer.timings.ttft_s) is None:
                     raise ToolgaugeError(finished.error or "no answer came")
-                n_written += len(finished.generation.tokens)
-                n_timed += max(0, len(finished.generation.tokens) - n_first)
-                begun, ended = min(begun, first), max(ended, first + finished.generation.timings.decode_s)
+                n_written += len(answer.tokens)
+                n_timed += len(answer.tokens) - (answer.n_first or 0)
+                begun, ended = min(begun, first), max(ended, first + answer.timings.decode_s)
         return n_written, n_timed / (ended - begun)
 
     # Memory

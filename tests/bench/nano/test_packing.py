@@ -9,12 +9,18 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is only in the `nano` extra")
 
+from bench.nano import attention as attending  # noqa: E402
 from bench.nano.attention import Blockwise, attention, blocks_of, segments_of  # noqa: E402
 from bench.nano.batches import Batch, Document, blockwise, grouped, rowwise  # noqa: E402
 from bench.nano.model import NanoModel, Shape  # noqa: E402
 from bench.nano.train import loss_of  # noqa: E402
 
 DOCUMENTS = ((8, (3, 5, 2)), (4, (4,)), (3, (1, 2)))
+
+
+@pytest.fixture(autouse=True, params=[256, 3], ids=["whole stretches", "cut stretches"])
+def longest_block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attending, "LONGEST_BLOCK", request.param)
 
 
 @pytest.fixture(scope="module")
