@@ -50,7 +50,7 @@ class Llama:
 
     build: str
     supports_gpu: bool
-    system_info: str
+    has_amx: bool
     devices: tuple[Device, ...]
 
 
@@ -88,7 +88,7 @@ def ask_llama() -> Llama | str:
 def _llama_facts() -> Llama:
     from engine import llama
 
-    return Llama(llama.build_info(), llama.supports_gpu(), llama.system_info(), llama.devices())
+    return Llama(llama.build_info(), llama.supports_gpu(), llama.has_amx(), llama.devices())
 
 
 def _python() -> Check:
@@ -105,7 +105,10 @@ def _llama(llama: Llama | str) -> Check:
     if found != wanted:
         detail = f"llama-cpp-python {found}, but toolgauge is written for exactly {wanted}"
         return Check("llama.cpp", "fail", detail, f"{PIP_INSTALL} {PIN}")
-    return Check("llama.cpp", "ok", f"{llama.build}, {'with' if llama.supports_gpu else 'without'} GPU support")
+    detail = f"{llama.build}, {'with' if llama.supports_gpu else 'without'} GPU support"
+    if llama.has_amx:
+        return Check("llama.cpp", "note", f"{detail}; its AMX kernels are left out, for they crash in some builds")
+    return Check("llama.cpp", "ok", detail)
 
 
 def _gpu(llama: Llama | None, nvml: Gpus) -> Check:
