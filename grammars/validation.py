@@ -86,6 +86,22 @@ def _additional_properties(validator: Any, rest: Any, instance: Any, schema: Any
     yield from _LIBRARYS["additionalProperties"](validator, rest, instance, schema)
 
 
+def _format(validator: Any, form: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    """A pattern beside it is the author's exact words for it: zod writes a `time` that needs no offset."""
+    if not _can_be_read(schema.get("pattern")):
+        yield from _LIBRARYS["format"](validator, form, instance, schema) or ()
+
+
+def _can_be_read(pattern: str | None) -> bool:
+    if pattern is None:
+        return False
+    try:
+        parse_pattern(pattern)
+    except PatternError:
+        return False
+    return True
+
+
 def _is_found(pattern: str, text: str) -> bool:
     """Whether the pattern is found in the text, or cannot be read; raises `TooHard`."""
     try:
@@ -228,6 +244,7 @@ def _told(error: ValidationError, path: tuple[str | int, ...]) -> tuple[Any, ...
 _LIBRARYS: Mapping[str, Any] = Draft202012Validator.VALIDATORS
 _READ_OTHERWISE: dict[str, _Keyword] = {
     "pattern": _pattern,
+    "format": _format,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional_properties,
     "multipleOf": _multiple_of,
