@@ -90,6 +90,16 @@ class EnvelopeFormat:
         return Seq((*_marked(self.frame.header), answer)) if self.frame.header else answer
 
 
+def holds_call(answer: str) -> bool:
+    """Whether a whole call stands among the `calls` of an answer, which may be cut: `parse` then reads none of them."""
+    return any(
+        isinstance(element.value, Value) and isinstance(call_from(element.value.value), Call)
+        for member in members(answer, 0)
+        if member.key == "calls"
+        for element in members(answer, member.start)
+    )
+
+
 def _marked(text: str) -> tuple[Node, ...]:
     """A text of markers and words between them."""
     return tuple(Marker(part) if _MARKER.fullmatch(part) else Literal(part) for part in _MARKER.split(text) if part)
