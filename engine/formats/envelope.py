@@ -18,7 +18,7 @@ from typing import Any
 from engine.constraint.protocol import ConstraintSpec
 from engine.errors import ConstraintError
 from engine.formats.calls import call_from, call_nodes, write_call, writes_name
-from engine.formats.protocol import Signature
+from engine.formats.protocol import Closing, Signature
 from engine.formats.reasoning import THINK, Frame, split_reasoning
 from engine.formats.strict import WHITE_SPACE, Broken, Value, members, read
 from engine.types import Call, Fragment, Parsed, Tool
@@ -37,6 +37,7 @@ class EnvelopeFormat:
     markers: tuple[str, ...] = ()
     stop_texts: tuple[str, ...] = ()
     signature = Signature()  # no model writes it natively: the prompt asks for it
+    closing = Closing()
     max_calls: int | None = None
     limits: tuple[str, ...] = ()
 

@@ -342,6 +342,25 @@ def test_repairs_stand_beside_the_strict_accuracy_and_never_move_it(case: Case) 
     assert repairs.measure(judged(answers[4:5])) is None
 
 
+def test_a_format_without_repairs_has_no_accuracy_after_repair(case: Case) -> None:
+    """A 0 beside another format's count would say that nothing of it could be mended."""
+    cell = judged([(case, play(case, [[ADD]])), (case, play(case, [broken("add, and be quick")]))])
+    rows = []
+    for format_id, mode in (("hermes", "native.free"), ("harmony", "native.free"), ("harmony", "json.free")):
+        model = replace(MODEL, format=format_id)
+        found = repairs.measure(replace(cell, cell=replace(cell.cell, model=model, mode=mode)))
+        assert found is not None
+        has_none = (format_id, mode) == ("harmony", "native.free")
+        assert (found.n_repairable, counts(found.accuracy_after)) == ((None, None) if has_none else (0, (1, 2)))
+        rows.append(replace(samples.row("F16", mode, 9), repairs=found))
+    (table,) = repairs.tables(rows)
+    assert [[cell.text[:5] for cell in row[-3:]] for row in table.rows] == [
+        ["0", "50.0%", "50.0%"],
+        ["-", "50.0%", "-"],
+        ["0", "50.0%", "50.0%"],
+    ]
+
+
 def test_adherence_counts_calls_by_violation_and_escapes_are_red(case: Case) -> None:
     bad = [
         Call("invented", {}),
