@@ -55,7 +55,9 @@ def verdict_of(number: int, found: Score) -> Verdict:
 
 def judged(answers: Sequence[tuple[Case, ItemRecord]], *, mode: str = "native.free") -> Judged:
     """A cell with these answers, each judged as it would be."""
-    return of_scores([(case, score(case, record)) for case, record in answers], mode=mode)
+    found = of_scores([(case, score(case, record)) for case, record in answers], mode=mode)
+    n_tokens = [sum(len(step.generation.tokens) for step in record.steps) for _, record in answers]
+    return replace(found, n_tokens=dict(enumerate(n_tokens)))
 
 
 def of_scores(scores: Sequence[tuple[Case, Score]], *, mode: str = "native.free") -> Judged:
@@ -276,6 +278,8 @@ def test_recovery_is_told_given_that_the_fault_fired_and_beside_the_twin(tmp_pat
     assert (counts(transient.accuracy), counts(transient.twin_accuracy)) == ((1, 3), (2, 3))
     assert counts(transient.accuracy_where_twin_right) == (1, 2)
     assert transient.extra_calls == 1.0  # three calls, where two would do
+    assert transient.extra_tokens == 2.0  # of one more answer
+    assert recovery.measure(replace(judged(answers), n_tokens={}))[0].extra_tokens is None
     assert transient.further_calls == pytest.approx(1 / 3)
     assert recovery.measure(judged(answers[3:])) == ()
 
@@ -536,3 +540,14 @@ def test_details_are_complete_if_they_are_what_this_scorer_writes(
     details = score(case, play(case, [[ADD]])).details()
     assert is_complete(details | change) is expected
     assert not is_complete({name: value for name, value in details.items() if name != "official"})
+
+
+def test_details_of_recovery_with_a_time_are_read_as_those_without(tmp_path: Path) -> None:
+    """Up to scorer 4 they had `further_s`, the time that batched answers took, waiting for a slot included."""
+    case, _ = with_twin(tmp_path)
+    cell = judged([(case, play(case, [[ADD], [STORE], [STORE], "Stored."]))])
+    (verdict,) = cell.verdicts.values()
+    older = {**verdict.details, "recovery": {**verdict.details["recovery"], "further_s": 1.5}}
+    assert (
+        recovery.measure(replace(cell, verdicts={0: replace(verdict, details=older)})) == recovery.measure(cell) != ()
+    )
