@@ -40,6 +40,15 @@ class Validator:
         """The library's errors, hardly any of them twice; in the `context` of each its last causes, side by side."""
         return map(_with_last_causes, self._for_one_call().iter_errors(value))
 
+    def trees(self, value: Any) -> Iterator[ValidationError]:
+        """The same errors with the library's trees, of which one part may stand in many places.
+
+        In `context` are the errors of the branches; each but one of a branch `false` begins its `schema_path` with the
+        number of its branch.
+        """
+        errors: Iterator[ValidationError] = self._for_one_call().iter_errors(value)
+        return errors
+
     def descend(self, value: Any, schema: Mapping[str, Any] | bool) -> Iterator[ValidationError]:
         """The errors under another schema, whose references are this one's."""
         return map(_with_last_causes, self._for_one_call().descend(value, schema))
