@@ -21,6 +21,7 @@ from bench.apart import one_process
 from bench.run.plan import version_of
 from bench.run.prepare import BUNDLED
 from bench.version import is_installed, own_version
+from engine.cache import cache_path
 from engine.llama.params import Device
 from engine.meter import Gpus, gpus
 from grammars.errors import ToolgaugeError
@@ -189,9 +190,8 @@ def _writable(name: str, folder: Path, detail: str) -> Check:
 
 def _caches() -> Iterator[Check]:
     from huggingface_hub.constants import HF_HUB_CACHE
-    from platformdirs import user_cache_path
 
-    yield _cache("cache", user_cache_path("toolgauge", appauthor=False), "quantized models; may be deleted")
+    yield _cache("cache", cache_path(), "quantized models; may be deleted")
     yield _cache("downloads", Path(HF_HUB_CACHE), "the Hugging Face cache; HF_HOME moves it")
 
 
