@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from grammars import nodes
+from grammars.any_order import in_groups, order_rules
 from grammars.errors import UnsupportedSchema
 from grammars.lower import lower
 from grammars.notation import JSON, DictNotation, Notation
@@ -40,6 +41,9 @@ QUOTE = Text('"')
 MAX_TIMES = 10_000
 """A regular expression has each time of a repetition for itself: so many characters of a JSON string take outlines_core
 1.4 GB and ten seconds for the bundled model's small vocabulary."""
+MOST_IN_ANY_ORDER = 6
+MOST_IN_ANY_ORDER_INLINE = 3
+"""A regular expression writes every order out."""
 
 
 def build(root: nodes.Node, marker_ids: Mapping[str, int], backend: str, *, recursive: bool = True) -> Grammar:
@@ -110,6 +114,14 @@ class _Builder:
             case nodes.Repeat(item, separator, minimum, maximum):
                 repeated = self.grammar.define("item", self.node(item))
                 return separated(repeated, self.node(separator), minimum, maximum)
+            case nodes.AnyOrder():
+                return self.any_order(node)
+
+    def any_order(self, node: nodes.AnyOrder) -> Expr:
+        most = MOST_IN_ANY_ORDER if self.recursive else MOST_IN_ANY_ORDER_INLINE
+        if len(node.items) > most:
+            return self.node(in_groups(node, most))
+        return order_rules([*map(self.node, node.items)], node.is_required, self.grammar)
 
     def lowered(self, schema: Mapping[str, Any]) -> Document:
         return lower(schema, self.backend, most_times=None if self.recursive else MAX_TIMES)
