@@ -42,13 +42,18 @@ MAX_TIMES = 10_000
 """A regular expression has each time of a repetition for itself: so many characters of a JSON string take outlines_core
 1.4 GB and ten seconds for the bundled model's small vocabulary."""
 MOST_IN_ANY_ORDER = 6
-MOST_IN_ANY_ORDER_INLINE = 3
-"""A regular expression writes every order out."""
 
 
-def build(root: nodes.Node, marker_ids: Mapping[str, int], backend: str, *, recursive: bool = True) -> Grammar:
+def build(
+    root: nodes.Node,
+    marker_ids: Mapping[str, int],
+    backend: str,
+    *,
+    recursive: bool = True,
+    most_in_any_order: int = MOST_IN_ANY_ORDER,
+) -> Grammar:
     """Raises `UnsupportedSchema` for what no grammar over characters, or not `recursive` one, can say."""
-    builder = _Builder(marker_ids, backend, recursive)
+    builder = _Builder(marker_ids, backend, recursive, most_in_any_order)
     builder.grammar.rules["root"] = EMPTY  # the first place is taken before its parts take theirs
     builder.grammar.rules["root"] = builder.node(root)
     return builder.grammar
@@ -84,8 +89,9 @@ def as_it_is(text: Expr) -> Expr:
 
 
 class _Builder:
-    def __init__(self, marker_ids: Mapping[str, int], backend: str, recursive: bool) -> None:
+    def __init__(self, marker_ids: Mapping[str, int], backend: str, recursive: bool, most_in_any_order: int) -> None:
         self.marker_ids, self.backend, self.recursive = marker_ids, backend, recursive
+        self.most_in_any_order = most_in_any_order
         self.grammar = Grammar()
         self.settle: Settle = AsRules(self.grammar) if recursive else solved
 
@@ -118,9 +124,8 @@ class _Builder:
                 return self.any_order(node)
 
     def any_order(self, node: nodes.AnyOrder) -> Expr:
-        most = MOST_IN_ANY_ORDER if self.recursive else MOST_IN_ANY_ORDER_INLINE
-        if len(node.items) > most:
-            return self.node(in_groups(node, most))
+        if len(node.items) > self.most_in_any_order:
+            return self.node(in_groups(node, self.most_in_any_order))
         return order_rules([*map(self.node, node.items)], node.is_required, self.grammar)
 
     def lowered(self, schema: Mapping[str, Any]) -> Document:

@@ -129,6 +129,13 @@ def test_a_regular_expression_writes_every_order_of_three_out() -> None:
     assert found == {"ad", "abd", "bad", "acd", "cad", *("".join(order) + "d" for order in permutations("abc"))}
 
 
+def test_a_regular_expression_that_would_be_too_large_has_fewer_in_any_order() -> None:
+    letters = tuple(Json({"type": "string", "minLength": size, "maxLength": size}) for size in (1_501, 1_502, 1_503))
+    found = to_regex(AnyOrder(letters, (True,) * 3), {})
+    assert found == to_regex(Seq((AnyOrder(letters[:2], (True, True)), letters[2])), {})
+    assert to_regex(AnyOrder(letters[:2], (True, True)), {}) != to_regex(Seq(letters[:2]), {})
+
+
 def test_repetitions_share_the_rule_of_their_item() -> None:
     text = to_gbnf(Repeat(CALL, separator=Literal(", ")), {})
     assert text.count('{\\"a\\": ') == 1

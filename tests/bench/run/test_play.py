@@ -37,7 +37,7 @@ class Played:
     requests: list[Request]
     most_pending: int
     messages: list[Message]
-    names: dict[object, str]  # the case and mode of each request, by its key
+    names: dict[str, str]  # the case and mode of each request, by its key
 
 
 def played(plan: Plan, stored: Stored | None = None) -> Played:
@@ -52,7 +52,7 @@ def played(plan: Plan, stored: Stored | None = None) -> Played:
         Player(model, spec, messages.append).play(runtime, left.work().items)
     names = {job.key: f"{job.case.id} {job.mode}" for job in left.work().items}
     records = {names[m.key]: m.record for m in messages if isinstance(m, ItemFinished)}
-    return Played(records, runtime.requests, runtime.most_pending, messages, {**names})
+    return Played(records, runtime.requests, runtime.most_pending, messages, names)
 
 
 def test_every_item_comes_back_once_whole_and_after_it_began(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_without_tools_a_native_answer_is_free_unless_a_call_is_required(
     ]
     config = RunConfig(modes=modes, latency=NO_LATENCY)
     outcome = played(make_plan(config, (fake(),), (load(write_suite(tmp_path, *cases)),)))
-    constrained = {outcome.names[request.key] for request in outcome.requests if request.compiled}
+    constrained = {outcome.names[str(request.key)] for request in outcome.requests if request.compiled}
     assert all(outcome.records[f"mine/auto {mode}"].error is None for mode in modes)
     assert constrained == {"mine/auto json.schema"}
     error = outcome.records["mine/required native.schema"].error

@@ -14,7 +14,8 @@ from engine.errors import UnsupportedSchema
 from engine.formats import FORMATS
 from engine.formats.protocol import ToolFormat
 from engine.types import Call, Tool
-from grammars.build import MOST_IN_ANY_ORDER, MOST_IN_ANY_ORDER_INLINE
+from grammars import regex
+from grammars.build import MOST_IN_ANY_ORDER
 from grammars.nodes import AnyOrder, Literal, Marker, RawText, Seq
 from grammars.schema import normalise_parameters
 from tests.engine.constraint.test_language import N_EXAMPLES
@@ -51,7 +52,7 @@ def taken(fmt: ToolFormat, engine: Any, tool: Tool) -> Any:
 @FEW
 @given(data=st.data())
 def test_any_order_of_all_that_is_required_and_nothing_twice(engine: Any, fmt: ToolFormat, data: st.DataObject) -> None:
-    most = MOST_IN_ANY_ORDER_INLINE if engine.name == "outlines" else MOST_IN_ANY_ORDER
+    most = regex.MOST_IN_ANY_ORDER if engine.name == "outlines" else MOST_IN_ANY_ORDER
     names = data.draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=most, unique=True))
     kinds = {name: data.draw(st.sampled_from([*KINDS])) for name in names}
     required = data.draw(st.sets(st.sampled_from(names)))
