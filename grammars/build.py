@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from grammars import nodes
+from grammars.any_order import in_groups, order_rules
 from grammars.errors import UnsupportedSchema
 from grammars.lower import lower
 from grammars.notation import JSON, DictNotation, Notation
@@ -40,11 +41,19 @@ QUOTE = Text('"')
 MAX_TIMES = 10_000
 """A regular expression has each time of a repetition for itself: so many characters of a JSON string take outlines_core
 1.4 GB and ten seconds for the bundled model's small vocabulary."""
+MOST_IN_ANY_ORDER = 6
 
 
-def build(root: nodes.Node, marker_ids: Mapping[str, int], backend: str, *, recursive: bool = True) -> Grammar:
+def build(
+    root: nodes.Node,
+    marker_ids: Mapping[str, int],
+    backend: str,
+    *,
+    recursive: bool = True,
+    most_in_any_order: int = MOST_IN_ANY_ORDER,
+) -> Grammar:
     """Raises `UnsupportedSchema` for what no grammar over characters, or not `recursive` one, can say."""
-    builder = _Builder(marker_ids, backend, recursive)
+    builder = _Builder(marker_ids, backend, recursive, most_in_any_order)
     builder.grammar.rules["root"] = EMPTY  # the first place is taken before its parts take theirs
     builder.grammar.rules["root"] = builder.node(root)
     return builder.grammar
@@ -80,8 +89,9 @@ def as_it_is(text: Expr) -> Expr:
 
 
 class _Builder:
-    def __init__(self, marker_ids: Mapping[str, int], backend: str, recursive: bool) -> None:
+    def __init__(self, marker_ids: Mapping[str, int], backend: str, recursive: bool, most_in_any_order: int) -> None:
         self.marker_ids, self.backend, self.recursive = marker_ids, backend, recursive
+        self.most_in_any_order = most_in_any_order
         self.grammar = Grammar()
         self.settle: Settle = AsRules(self.grammar) if recursive else solved
 
@@ -110,6 +120,13 @@ class _Builder:
             case nodes.Repeat(item, separator, minimum, maximum):
                 repeated = self.grammar.define("item", self.node(item))
                 return separated(repeated, self.node(separator), minimum, maximum)
+            case nodes.AnyOrder():
+                return self.any_order(node)
+
+    def any_order(self, node: nodes.AnyOrder) -> Expr:
+        if len(node.items) > self.most_in_any_order:
+            return self.node(in_groups(node, self.most_in_any_order))
+        return order_rules([*map(self.node, node.items)], node.is_required, self.grammar)
 
     def lowered(self, schema: Mapping[str, Any]) -> Document:
         return lower(schema, self.backend, most_times=None if self.recursive else MAX_TIMES)

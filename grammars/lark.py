@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 from itertools import groupby, takewhile
 
+from grammars.any_order import in_groups
 from grammars.build import raw_string, raw_text
 from grammars.edges import choices, first_chars, open_ends, text_chars
 from grammars.errors import UnsupportedSchema
@@ -21,6 +22,7 @@ from grammars.llguidance_schema import is_exact, to_llguidance_schema
 from grammars.lower import lower
 from grammars.nodes import (
     AnyJsonObject,
+    AnyOrder,
     Choice,
     Json,
     Literal,
@@ -54,6 +56,7 @@ from grammars.shape import Const, Document, Integer, Number, Shape, Union
 from grammars.values import Values
 
 BACKEND = "llguidance"
+MOST_IN_ANY_ORDER = 64  # bits
 
 
 def to_lark(node: Node, marker_ids: Mapping[str, int]) -> str:
@@ -105,6 +108,8 @@ class _Printer:
                 return self.before(node, "")
             case Repeat():
                 return self.repeated(node, "")
+            case AnyOrder():
+                return self.any_order(node)
 
     def values(self, document: Document, notation: Notation) -> str:
         """The values of a schema: all of it as `%json`, or rules with `%json` for the parts that can be."""
@@ -262,6 +267,23 @@ class _Printer:
         times = count(max(minimum - 1, 0), None if maximum is None else maximum - 1)
         whole = first if maximum == 1 else f"{first} ({more}){times}"
         return (whole if minimum > 0 else f"({whole})?") + closing
+
+    def any_order(self, node: AnyOrder) -> str:
+        """One rule, which remembers in the bits of its parameter what has been written."""
+        if len(node.items) > MOST_IN_ANY_ORDER:
+            return self.text(in_groups(node, MOST_IN_ANY_ORDER))
+        if list(open_ends(node)):
+            reason = "in any order, it must be followed by the text or the token that ends it"
+            raise UnsupportedSchema(BACKEND, "RawText", "#", reason)
+        name = f"order{len(self.rules)}"
+        self.rules[f"{name}::_"] = ""  # the place is taken
+        required_first = sorted(zip(node.items, node.is_required, strict=True), key=lambda item: not item[1])
+        items = [self.named("item", self.text(item)) for item, _ in required_first]
+        n_required = sum(node.is_required)
+        ways = [f'"" %if is_ones([0:{n_required}])' if n_required else '""']
+        ways += [f"{item} {name}::set_bit({bit}) %if bit_clear({bit})" for bit, item in enumerate(items)]
+        self.rules[f"{name}::_"] = "\n    | ".join(ways)
+        return f"{name}::0x0"
 
     def rule(self, expr: Expr, names: Mapping[str, str]) -> str:
         """An expression over values; what is regular and not a plain text becomes one lexeme."""

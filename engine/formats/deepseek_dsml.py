@@ -25,7 +25,7 @@ from engine.formats.protocol import CannotCarry, Closing, Signature
 from engine.formats.reasoning import THINK
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
 from engine.formats.typed import kinds_of, ordered_arguments, read_json, read_text, unwritable
-from engine.formats.typed_nodes import Parameter, json_node, parameter_lists, string_node
+from engine.formats.typed_nodes import Parameter, arguments_node, json_node, parameter_lists, string_node
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
 from grammars.nodes import Literal, Node, Repeat, Seq, with_markers
@@ -146,7 +146,7 @@ def _text(call: Call, value: str) -> str:
 
 def _invoke_node(tool: Tool) -> Node:
     lists = (
-        in_a_row(*map(_parameter_node, parameters))
+        arguments_node(parameters, _parameter_node)
         for parameters in parameter_lists(tool, _NAME, DeepseekDsmlFormat.id)
     )
     opening = with_markers(f'{INVOKE}{offered(tool, _NAME)}">\n', DSML)
@@ -162,4 +162,4 @@ def _parameter_node(parameter: Parameter) -> Node:
         written.append(Seq((Literal(AS_JSON.removeprefix(_AS)), json_node(parameter))))
     opening = with_markers(f'{PARAMETER}{parameter.name}" {_AS}', DSML)
     closing = with_markers(f"{END_PARAMETER}\n", DSML)
-    return optional(in_a_row(opening, one_of(written), closing), is_required=parameter.is_required)
+    return in_a_row(opening, one_of(written), closing)

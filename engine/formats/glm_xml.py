@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from engine.constraint.protocol import ConstraintSpec
@@ -29,7 +30,7 @@ from engine.formats.protocol import Closing, Signature
 from engine.formats.reasoning import THINK
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
 from engine.formats.typed import Notation, TypedArguments, ordered_arguments
-from engine.formats.typed_nodes import Parameter, parameter_lists, value_node
+from engine.formats.typed_nodes import Parameter, arguments_node, parameter_lists, value_node
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
 from grammars.nodes import Literal, Marker, Node, Seq
@@ -132,7 +133,7 @@ def _write(call: Call, tools: Sequence[Tool]) -> str:
 def _call_node(tool: Tool) -> Node:
     lists = [*parameter_lists(tool, _PARAMETER, GlmXmlFormat.id)]
     spelled = (
-        in_a_row(*gap, *(_parameter_node(parameter, gap) for parameter in parameters))
+        in_a_row(*gap, arguments_node(parameters, partial(_parameter_node, gap=gap)))
         for gap in ((), (Literal("\n"),))
         for parameters in lists
     )
@@ -142,5 +143,4 @@ def _call_node(tool: Tool) -> Node:
 def _parameter_node(parameter: Parameter, gap: tuple[Literal, ...]) -> Node:
     """A pair of tags, with what stands between tags before the second and behind it."""
     key: tuple[Node, ...] = (Marker(KEY), Literal(parameter.name), Marker(END_KEY), *gap)
-    pair = Seq((*key, Marker(VALUE), value_node(parameter, NOTATION), Marker(END_VALUE), *gap))
-    return optional(pair, is_required=parameter.is_required)
+    return Seq((*key, Marker(VALUE), value_node(parameter, NOTATION), Marker(END_VALUE), *gap))

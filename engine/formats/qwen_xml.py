@@ -32,7 +32,7 @@ from engine.formats.reasoning import THINK
 from engine.formats.strict import skip
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
 from engine.formats.typed import Notation, TypedArguments, ordered_arguments
-from engine.formats.typed_nodes import Parameter, parameter_lists, value_node
+from engine.formats.typed_nodes import Parameter, arguments_node, parameter_lists, value_node
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
 from grammars.nodes import Literal, Marker, Node, Seq
@@ -147,7 +147,7 @@ def _write(call: Call, tools: Sequence[Tool]) -> str:
 def _call_node(tool: Tool) -> Node:
     opening = Literal(f"{FUNCTION}{offered(tool, _NAME)}>\n")
     lists = (
-        in_a_row(*map(_parameter_node, parameters)) for parameters in parameter_lists(tool, _NAME, QwenXmlFormat.id)
+        arguments_node(parameters, _parameter_node) for parameters in parameter_lists(tool, _NAME, QwenXmlFormat.id)
     )
     return in_a_row(opening, one_of(lists), Literal(END_FUNCTION))
 
@@ -155,5 +155,4 @@ def _call_node(tool: Tool) -> Node:
 def _parameter_node(parameter: Parameter) -> Node:
     opening = Literal(f"{PARAMETER}{parameter.name}>\n")
     closing = Literal(f"\n{END_PARAMETER}\n")
-    node = Seq((opening, value_node(parameter, NOTATION), closing))
-    return optional(node, is_required=parameter.is_required)
+    return Seq((opening, value_node(parameter, NOTATION), closing))

@@ -10,7 +10,7 @@ A text is valid here exactly where `typed` reads a valid value from it. Knows no
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from engine.errors import ConstraintError, UnsupportedSchema
 from engine.formats.tags import can_write, one_of
 from engine.formats.typed import Notation, flat_kinds, flat_schemas, kinds_of
 from engine.types import Tool
+from grammars.any_order import any_order
 from grammars.merge import Unmergeable
 from grammars.nodes import Json, Literal, Node, RawString
 from grammars.pointer import Schema, map_subschemas
@@ -81,6 +82,11 @@ def _parameters(branch: dict[str, Any], tool: Tool, names: re.Pattern[str], form
         elif name in required:
             return None
     return found
+
+
+def arguments_node(parameters: Sequence[Parameter], node_of: Callable[[Parameter], Node]) -> Node:
+    """What `node_of` makes of each parameter, in any order: models have one of their own (docs/decisions/0019)."""
+    return any_order(tuple(map(node_of, parameters)), tuple(one.is_required for one in parameters))
 
 
 def value_node(parameter: Parameter, notation: Notation) -> Node:

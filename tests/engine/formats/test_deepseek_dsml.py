@@ -10,7 +10,7 @@ from engine.errors import ConstraintError
 from engine.formats.deepseek_dsml import DeepseekDsmlFormat
 from engine.formats.protocol import CannotCarry
 from engine.types import Call, Fragment, Parsed, Tool
-from grammars.nodes import Choice, Json, Literal, Marker, Node, RawString, Repeat, Seq
+from grammars.nodes import AnyOrder, Choice, Json, Literal, Marker, Node, RawString, Repeat, Seq
 from grammars.schema import normalise_parameters
 
 FORMAT = DeepseekDsmlFormat()
@@ -228,21 +228,19 @@ def test_the_grammar() -> None:
     assert parts[-3:] == tag("</", "invoke>\n")
     end, until = tag("</", "parameter>\n"), "</｜DSML｜parameter>"
     as_text, as_json = Literal('true">'), Literal('false">')
-    assert parts[3:-6] == (
-        *tag("<", 'parameter name="city" string="'),
-        as_text,
-        RawString({"type": "string"}, until),
-        *end,
-    )
-    days, unit, _ = parts[-6:-3]
-    integer = Json({"type": "integer"})
-    assert days == Repeat(Seq((*tag("<", 'parameter name="days" string="'), as_json, integer, *end)), Literal(""), 0, 1)
+    [parameters] = parts[3:-3]
+    assert isinstance(parameters, AnyOrder)
+    assert parameters.is_required == (True, False, False, False)
+    city, days, unit, _ = parameters.items
+    text, integer = RawString({"type": "string"}, until), Json({"type": "integer"})
+    assert city == Seq((*tag("<", 'parameter name="city" string="'), as_text, text, *end))
+    assert days == Seq((*tag("<", 'parameter name="days" string="'), as_json, integer, *end))
     nullable = {"type": ["string", "null"]}
     either = (
         Seq((as_text, RawString(nullable, until))),
         Seq((as_json, Json({"allOf": [nullable, {"type": ["null"]}]}))),
     )
-    assert unit == Repeat(Seq((*tag("<", 'parameter name="unit" string="'), Choice(either), *end)), Literal(""), 0, 1)
+    assert unit == Seq((*tag("<", 'parameter name="unit" string="'), Choice(either), *end))
 
 
 def test_required_and_several() -> None:

@@ -10,7 +10,7 @@ from engine.errors import ConstraintError
 from engine.formats.glm_xml import GlmXmlFormat
 from engine.formats.protocol import CannotCarry
 from engine.types import Call, Fragment, Parsed, Tool
-from grammars.nodes import Choice, Json, Literal, Marker, Node, RawString, Repeat, Seq
+from grammars.nodes import AnyOrder, Choice, Json, Literal, Marker, Node, RawString, Repeat, Seq
 from grammars.schema import normalise_parameters
 
 FORMAT = GlmXmlFormat()
@@ -178,23 +178,26 @@ def test_the_grammar() -> None:
     compact, in_lines = spellings.options
     assert isinstance(compact, Seq)
     assert isinstance(in_lines, Seq)
-    check_parameters(compact.parts, ())
-    assert in_lines.parts[0] == Literal("\n")
-    check_parameters(in_lines.parts[1:], (Literal("\n"),))
+    [parameters] = compact.parts
+    check_parameters(parameters, ())
+    line_break, parameters = in_lines.parts
+    assert line_break == Literal("\n")
+    check_parameters(parameters, (Literal("\n"),))
 
 
-def check_parameters(parts: tuple[Node, ...], gap: tuple[Literal, ...]) -> None:
-    *city, days, _, _, unit = parts
+def check_parameters(parameters: Node, gap: tuple[Literal, ...]) -> None:
+    assert isinstance(parameters, AnyOrder)
+    city, days, _, _, unit = parameters.items
+    assert parameters.is_required == (True, False, False, False, False)
 
     def key(name: str) -> tuple[Node, ...]:
         return (Marker("<arg_key>"), Literal(name), Marker("</arg_key>"), *gap, Marker("<arg_value>"))
 
     end: tuple[Node, ...] = (Marker("</arg_value>"), *gap)
-    assert city == [*key("city"), RawString({"type": "string"}, "</arg_value>"), *end]
-    assert days == Repeat(Seq((*key("days"), Json({"type": "integer"}), *end)), Literal(""), 0, 1)
-    assert isinstance(unit, Repeat)
-    assert isinstance(unit.item, Seq)
-    text = unit.item.parts[-1 - len(end)]
+    assert city == Seq((*key("city"), RawString({"type": "string"}, "</arg_value>"), *end))
+    assert days == Seq((*key("days"), Json({"type": "integer"}), *end))
+    assert isinstance(unit, Seq)
+    text = unit.parts[-1 - len(end)]
     assert isinstance(text, Choice)
     schema = {"type": ["string", "null"], "maxLength": 2}
     assert text.options == (RawString(schema, "</arg_value>"), Json({"allOf": [schema, {"type": ["null"]}]}))

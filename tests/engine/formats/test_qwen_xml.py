@@ -11,7 +11,7 @@ from engine.errors import ConstraintError
 from engine.formats.protocol import CannotCarry
 from engine.formats.qwen_xml import QwenXmlFormat
 from engine.types import Call, Fragment, Parsed, Tool
-from grammars.nodes import Choice, Json, Literal, Marker, RawString, Repeat, Seq
+from grammars.nodes import AnyOrder, Choice, Json, Literal, Marker, RawString, Repeat, Seq
 from grammars.schema import normalise_parameters
 
 FORMAT = QwenXmlFormat()
@@ -227,22 +227,18 @@ def test_the_grammar() -> None:
     call, *end = calls.item.parts
     assert end == [Literal("\n"), Marker("</tool_call>")]
     assert isinstance(call, Seq)
-    function, *city, days, metric, _, close = call.parts
+    function, parameters, close = call.parts
+    assert isinstance(parameters, AnyOrder)
+    assert parameters.is_required == (True, False, False, False)
+    city, days, metric, _ = parameters.items
     assert (function, close) == (Literal("<function=get_weather>\n"), Literal("</function>"))
     closing = Literal("\n</parameter>\n")
-    assert city == [
-        Literal("<parameter=city>\n"),
-        RawString({"type": "string"}, "\n</parameter>", tag="</parameter>"),
-        closing,
-    ]
-    assert days == Repeat(Seq((Literal("<parameter=days>\n"), Json({"type": "integer"}), closing)), Literal(""), 0, 1)
+    text = RawString({"type": "string"}, "\n</parameter>", tag="</parameter>")
+    assert city == Seq((Literal("<parameter=city>\n"), text, closing))
+    assert days == Seq((Literal("<parameter=days>\n"), Json({"type": "integer"}), closing))
     words = (Literal("True"), Literal("False"), Literal("None"))
-    assert metric == Repeat(
-        Seq((Literal("<parameter=metric>\n"), Choice((Json({"type": ["boolean", "null"]}), *words)), closing)),
-        Literal(""),
-        0,
-        1,
-    )
+    either = Choice((Json({"type": ["boolean", "null"]}), *words))
+    assert metric == Seq((Literal("<parameter=metric>\n"), either, closing))
 
 
 def test_required_and_several() -> None:
