@@ -37,7 +37,7 @@ from grammars.nodes import Literal, Marker, Node, Seq
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 KEY, END_KEY = "<arg_key>", "</arg_key>"
 VALUE, END_VALUE = "<arg_value>", "</arg_value>"
-NOTATION = Notation(close=END_VALUE)
+NOTATION = Notation(close=END_VALUE, opening=VALUE)
 _LINE_BREAK = optional(Literal("\n"), is_required=False)
 
 _FUNCTION = re.compile(r"[^\s<>{}\[\]\"']+")  # a sentence or an object after <tool_call> is no name
@@ -58,7 +58,7 @@ class GlmXmlFormat:
     signature = Signature(all_of=(OPEN, KEY, VALUE))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
-        "A string cannot contain </arg_value> or NUL.",
+        "A string cannot contain </arg_value>, <arg_value> or NUL.",
         "A value of another type than its parameter's, or a string that reads as a valid value of another type that "
         "the schema allows, has no text of its own.",
         "A tool's name cannot contain white space, brackets or quotes, a parameter's neither <, > nor a line break.",

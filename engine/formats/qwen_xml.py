@@ -42,6 +42,7 @@ FUNCTION, END_FUNCTION = "<function=", "</function>"
 PARAMETER, END_PARAMETER = "<parameter=", "</parameter>"
 NOTATION = Notation(
     close=f"\n{END_PARAMETER}",
+    opening=PARAMETER,
     lead="\n",
     words=MappingProxyType({"True": True, "False": False, "None": None}),
     onward=(f"\n{PARAMETER}", f"\n{END_FUNCTION}"),
@@ -65,7 +66,7 @@ class QwenXmlFormat:
     signature = Signature(all_of=(OPEN, FUNCTION, PARAMETER))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
-        "A string cannot contain </parameter> or NUL.",
+        "A string cannot contain </parameter>, <parameter= or NUL.",
         "A value of another type than its parameter's, or a string that reads as a valid value of another type that "
         "the schema allows, has no text of its own.",
         "A name cannot contain <, > or a line break, nor begin or end with white space.",
