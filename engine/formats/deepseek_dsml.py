@@ -23,7 +23,7 @@ from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_markers, watch_blocks
 from engine.formats.calls import tool_of, write_json
 from engine.formats.protocol import CannotCarry, Signature
-from engine.formats.reasoning import THINK
+from engine.formats.reasoning import Frame
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
 from engine.formats.typed import kinds_of, ordered_arguments, read_json, read_text, unwritable
 from engine.formats.typed_nodes import Parameter, json_node, parameter_lists, string_node
@@ -55,7 +55,7 @@ class DeepseekDsmlFormat:
     title = "DeepSeek V3.2"
     markers: tuple[str, ...] = (DSML,)
     stop_texts: tuple[str, ...] = ()
-    frame = THINK
+    frame = Frame(calls=tuple(f"{opening}\n{INVOKE}" for opening in OPENINGS))
     signature = Signature(all_of=(DSML, "invoke name="))
     max_calls: int | None = None
     limits: tuple[str, ...] = (

@@ -26,7 +26,7 @@ from engine.formats.blocks import (
 )
 from engine.formats.calls import tool_of
 from engine.formats.protocol import Signature
-from engine.formats.reasoning import THINK
+from engine.formats.reasoning import Frame
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
 from engine.formats.typed import Notation, TypedArguments, ordered_arguments
 from engine.formats.typed_nodes import Parameter, parameter_lists, value_node
@@ -54,7 +54,7 @@ class GlmXmlFormat:
     title = "GLM-4.5, GLM-4.6, GLM-4.7"
     markers: tuple[str, ...] = (OPEN, CLOSE, KEY, END_KEY, VALUE, END_VALUE)
     stop_texts: tuple[str, ...] = ("<|user|>", "<|observation|>")
-    frame = THINK
+    frame = Frame(calls=(OPEN,))
     signature = Signature(all_of=(OPEN, KEY, VALUE))
     max_calls: int | None = None
     limits: tuple[str, ...] = (

@@ -28,7 +28,7 @@ from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, blocks_node, check_tools, failed, parse_blocks, stray_markers, watch_blocks
 from engine.formats.calls import tool_of
 from engine.formats.protocol import Signature
-from engine.formats.reasoning import THINK
+from engine.formats.reasoning import Frame
 from engine.formats.strict import skip
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
 from engine.formats.typed import Notation, TypedArguments, ordered_arguments
@@ -62,7 +62,7 @@ class QwenXmlFormat:
     title = "Qwen3-Coder, Qwen3.5, Qwen3.6, Nemotron 3"
     markers: tuple[str, ...] = (OPEN, CLOSE)
     stop_texts: tuple[str, ...] = ()
-    frame = THINK
+    frame = Frame(calls=(f"{OPEN}\n{FUNCTION}",))
     signature = Signature(all_of=(OPEN, FUNCTION, PARAMETER))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
