@@ -6,6 +6,7 @@ Knows no engine's syntax. A rule that reaches itself is what a regular expressio
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import reduce
 from typing import Any
 
 from grammars import nodes
@@ -66,20 +67,23 @@ def raw_text(until: str, backend: str) -> UpTo:
     return UpTo(until)
 
 
-def raw_string(document: Document, until: str, settle: Settle, backend: str, tag: str = "") -> Expr:
+def raw_string(
+    document: Document, until: str, settle: Settle, backend: str, tag: str = "", without: Iterable[str] = ()
+) -> Expr:
     """The bare texts of the strings among the values of a schema, as they may stand before `until`."""
     raw_text(until, backend)
     if not until.endswith(tag) or any(until.startswith(tag[size:]) for size in range(1, len(tag))):
         reason = "its end must end with the tag, and not begin within it"
         raise UnsupportedSchema(backend, "RawString", "#", reason)
-    word = tag or until
+    words = (tag or until, *without)
     shapes = list(string_shapes(document.root, document))
     if not shapes:
         raise UnsupportedSchema(backend, "type", "#", "no string can satisfy the schema")
-    found = alt(*(settled(settle, bare(content(one), word), as_it_is, one, backend) for one in shapes))
+    found = alt(*(settled(settle, reduce(bare, words, content(one)), as_it_is, one, backend) for one in shapes))
     if found == NOTHING:
         keyword, path = ("pattern", shapes[0].path) if isinstance(shapes[0], String) else ("enum", "#")
-        raise UnsupportedSchema(backend, keyword, path, f"every value holds {word!r}, with which the text ends")
+        refused = " or ".join(map(repr, words))
+        raise UnsupportedSchema(backend, keyword, path, f"every value holds {refused}, with which the text ends")
     return found
 
 
@@ -105,10 +109,10 @@ class _Builder:
                 return self.values(schema, JSON, tool)
             case nodes.QuotedDict(schema, quote, tool):
                 return self.values(schema, DictNotation(quote, self.node(nodes.Marker(quote))), tool)
-            case nodes.RawString(schema, until, tool, tag):
-                end = up_to_a_token(until, self.marker_ids)
+            case nodes.RawString(schema, until, tool, tag, without):
+                end, *others = (up_to_a_token(text, self.marker_ids) for text in (until, *without))
                 with UnsupportedSchema.named(tool):
-                    return raw_string(self.lowered(schema), end, self.settle, self.backend, tag)
+                    return raw_string(self.lowered(schema), end, self.settle, self.backend, tag, others)
             case nodes.AnyJsonObject():
                 return self.any_json_object()
             case nodes.RawText(until):

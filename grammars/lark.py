@@ -36,7 +36,7 @@ from grammars.nodes import (
 )
 from grammars.notation import JSON, DictNotation, Notation
 from grammars.ranges import decimals, integers
-from grammars.raw import up_to_a_token
+from grammars.raw import is_free, up_to_a_token
 from grammars.regular import (
     Alt,
     Cat,
@@ -46,7 +46,6 @@ from grammars.regular import (
     Rule,
     Text,
     Token,
-    UpTo,
     alt,
     cat,
     excluding,
@@ -223,10 +222,10 @@ class _Printer:
                 return None if text in self.marker_ids else Text(text)
             case RawText(until):
                 return raw_text(up_to_a_token(until, self.marker_ids), BACKEND)
-            case RawString(schema, until, tool, tag):
-                end = up_to_a_token(until, self.marker_ids)
+            case RawString(schema, until, tool, tag, without):
+                end, *others = (up_to_a_token(text, self.marker_ids) for text in (until, *without))
                 with UnsupportedSchema.named(tool):
-                    return raw_string(lower(schema, BACKEND), end, kept, BACKEND, tag)
+                    return raw_string(lower(schema, BACKEND), end, kept, BACKEND, tag, others)
             case Json(schema, tool):
                 with UnsupportedSchema.named(tool):
                     return _scalar(lower(schema, BACKEND).root)
@@ -238,7 +237,7 @@ class _Printer:
 
     def beside(self, options: list[Node], raw: Expr) -> list[Node]:
         """Those options that have to be written beside a raw text; the lexer must tell them apart at once."""
-        free = any(isinstance(one, UpTo) for one in (raw.options if isinstance(raw, Alt) else (raw,)))
+        free = any(map(is_free, raw.options if isinstance(raw, Alt) else (raw,)))
         left = [option for option in options if not (free and isinstance(option, Json | AnyJsonObject))]
         taken = text_chars(raw)
         for option in left:

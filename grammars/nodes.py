@@ -42,13 +42,15 @@ class RawString:
     """The bare text, without quotes and escapes, of a string valid under `schema`; it does not contain `until`.
 
     Like in `RawText`, `until` itself is not consumed. What `schema` says of other types than strings is ignored.
-    `tag`, with which `until` ends, is what its readers look for: if given, the text does not contain that either.
+    `tag`, with which `until` ends, is what its readers look for: if given, the text does not contain that either, nor
+    any text of `without`.
     """
 
     schema: Mapping[str, Any]
     until: str
     tool: str = field(default="", compare=False)
     tag: str = ""
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

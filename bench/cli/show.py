@@ -172,9 +172,12 @@ def _parse_lines(step: StepRecord) -> Iterable[str]:
         yield f"not a call at {fragment.position}: {fragment.reason}"
     if step.parsed.open_block:
         yield "a call was opened and never closed"
+    if step.parsed.open_reasoning:
+        yield "it ended while still reasoning"
     if step.parsed.content:
         yield f"text {step.parsed.content!r}"
-    if not (step.parsed.calls or step.parsed.fragments or step.parsed.content or step.parsed.open_block):
+    parsed = step.parsed
+    if not (parsed.calls or parsed.fragments or parsed.content or parsed.open_block or parsed.open_reasoning):
         yield "nothing"
 
 

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_markers, watch_blocks
 from engine.formats.calls import tool_of, write_json
 from engine.formats.protocol import CannotCarry, Closing, Signature
-from engine.formats.reasoning import THINK
+from engine.formats.reasoning import Frame
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
 from engine.formats.typed import kinds_of, ordered_arguments, read_json, read_text, unwritable
 from engine.formats.typed_nodes import Parameter, arguments_node, json_node, parameter_lists, string_node
@@ -54,13 +55,13 @@ class DeepseekDsmlFormat:
     title = "DeepSeek V3.2"
     markers: tuple[str, ...] = (DSML,)
     stop_texts: tuple[str, ...] = ()
-    frame = THINK
+    frame = Frame(calls=tuple(f"{opening}\n{INVOKE}" for opening in OPENINGS))
     signature = Signature(all_of=(DSML, "invoke name="))
     closing = Closing(ends=CLOSINGS, inner=(END_INVOKE, END_PARAMETER + END_INVOKE))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
-        f"A string cannot contain {END_PARAMETER} or NUL; where ｜DSML｜ is a token, the grammar leaves out "
-        "</｜DSML｜ too.",
+        f"A string cannot contain {END_PARAMETER}, {PARAMETER.strip()} or NUL; where ｜DSML｜ is a token, the grammar "
+        "leaves out </｜DSML｜ and <｜DSML｜ too.",
         "A name cannot contain <, >, a quote or a line break, nor begin or end with white space.",
         "A parameter that the schema allows without listing it is read, but not written and not in the grammar.",
     )
@@ -120,7 +121,8 @@ def _next_block(reader: TagReader, start: int, close: str) -> tuple[Block, bool]
 def _pairs(reader: TagReader) -> Iterator[tuple[str, Any]]:
     while reader.take(PARAMETER, END_INVOKE) == PARAMETER:
         key = reader.name(_NAME, '"')
-        read = read_text if reader.take(AS_TEXT, AS_JSON) == AS_TEXT else read_json
+        is_text = reader.take(AS_TEXT, AS_JSON) == AS_TEXT
+        read = partial(read_text, opening=PARAMETER) if is_text else read_json
         yield key, reader.value(read(reader.text, reader.at, END_PARAMETER))
 
 
@@ -138,7 +140,7 @@ def _write(call: Call, tools: Sequence[Tool]) -> str:
 
 
 def _text(call: Call, value: str) -> str:
-    problem = END_PARAMETER if END_PARAMETER in value else unwritable(value)
+    problem = next((tag for tag in (END_PARAMETER, PARAMETER) if tag in value), unwritable(value))
     if problem:
         raise CannotCarry(f"{call.name}: a string contains {problem}")
     return value
@@ -157,7 +159,7 @@ def _parameter_node(parameter: Parameter) -> Node:
     kinds = kinds_of(parameter.schema, parameter.root)
     written: list[Node] = []
     if "string" in kinds:
-        written.append(Seq((Literal(AS_TEXT.removeprefix(_AS)), string_node(parameter, END_PARAMETER))))
+        written.append(Seq((Literal(AS_TEXT.removeprefix(_AS)), string_node(parameter, END_PARAMETER, "", PARAMETER))))
     if kinds != {"string"}:
         written.append(Seq((Literal(AS_JSON.removeprefix(_AS)), json_node(parameter))))
     opening = with_markers(f'{PARAMETER}{parameter.name}" {_AS}', DSML)

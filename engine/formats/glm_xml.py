@@ -27,7 +27,7 @@ from engine.formats.blocks import (
 )
 from engine.formats.calls import tool_of
 from engine.formats.protocol import Closing, Signature
-from engine.formats.reasoning import THINK
+from engine.formats.reasoning import Frame
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
 from engine.formats.typed import Notation, TypedArguments, ordered_arguments
 from engine.formats.typed_nodes import Parameter, arguments_node, parameter_lists, value_node
@@ -38,7 +38,7 @@ from grammars.nodes import Literal, Marker, Node, Seq
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 KEY, END_KEY = "<arg_key>", "</arg_key>"
 VALUE, END_VALUE = "<arg_value>", "</arg_value>"
-NOTATION = Notation(close=END_VALUE)
+NOTATION = Notation(close=END_VALUE, opening=VALUE)
 _LINE_BREAK = optional(Literal("\n"), is_required=False)
 
 _FUNCTION = re.compile(r"[^\s<>{}\[\]\"']+")  # a sentence or an object after <tool_call> is no name
@@ -55,12 +55,12 @@ class GlmXmlFormat:
     title = "GLM-4.5, GLM-4.6, GLM-4.7"
     markers: tuple[str, ...] = (OPEN, CLOSE, KEY, END_KEY, VALUE, END_VALUE)
     stop_texts: tuple[str, ...] = ("<|user|>", "<|observation|>")
-    frame = THINK
+    frame = Frame(calls=(OPEN,))
     signature = Signature(all_of=(OPEN, KEY, VALUE))
     closing = Closing(ends=(CLOSE,), inner=(END_VALUE,))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
-        "A string cannot contain </arg_value> or NUL.",
+        "A string cannot contain </arg_value>, <arg_value> or NUL.",
         "A value of another type than its parameter's, or a string that reads as a valid value of another type that "
         "the schema allows, has no text of its own.",
         "A tool's name cannot contain white space, brackets or quotes, a parameter's neither <, > nor a line break.",

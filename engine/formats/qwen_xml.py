@@ -28,7 +28,7 @@ from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, blocks_node, check_tools, failed, parse_blocks, stray_markers, watch_blocks
 from engine.formats.calls import tool_of
 from engine.formats.protocol import Closing, Signature
-from engine.formats.reasoning import THINK
+from engine.formats.reasoning import Frame
 from engine.formats.strict import skip
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
 from engine.formats.typed import Notation, TypedArguments, ordered_arguments
@@ -42,6 +42,7 @@ FUNCTION, END_FUNCTION = "<function=", "</function>"
 PARAMETER, END_PARAMETER = "<parameter=", "</parameter>"
 NOTATION = Notation(
     close=f"\n{END_PARAMETER}",
+    opening=PARAMETER,
     lead="\n",
     words=MappingProxyType({"True": True, "False": False, "None": None}),
     onward=(f"\n{PARAMETER}", f"\n{END_FUNCTION}"),
@@ -61,12 +62,12 @@ class QwenXmlFormat:
     title = "Qwen3-Coder, Qwen3.5, Qwen3.6, Nemotron 3"
     markers: tuple[str, ...] = (OPEN, CLOSE)
     stop_texts: tuple[str, ...] = ()
-    frame = THINK
+    frame = Frame(calls=(f"{OPEN}\n{FUNCTION}",))
     signature = Signature(all_of=(OPEN, FUNCTION, PARAMETER))
     closing = Closing(ends=(f"\n{CLOSE}",), inner=(f"\n{END_FUNCTION}", f"\n{END_PARAMETER}\n{END_FUNCTION}"))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
-        "A string cannot contain </parameter> or NUL.",
+        "A string cannot contain </parameter>, <parameter= or NUL.",
         "A value of another type than its parameter's, or a string that reads as a valid value of another type that "
         "the schema allows, has no text of its own.",
         "A name cannot contain <, > or a line break, nor begin or end with white space.",

@@ -94,12 +94,12 @@ def value_node(parameter: Parameter, notation: Notation) -> Node:
     kinds = kinds_of(parameter.schema, parameter.root)
     tag = notation.tag if notation.lead else ""  # without a lead it is all of the close
     if kinds == {"string"}:
-        return string_node(parameter, notation.close, tag)
+        return string_node(parameter, notation.close, tag, notation.opening)
     if _takes_any_string(parameter):  # every text is one, or a valid value of another type
-        return RawString({"type": "string"}, notation.close, _owner(parameter), tag)
+        return RawString({"type": "string"}, notation.close, _owner(parameter), tag, (notation.opening,))
     check = validator(parameter.root).evolve(schema=parameter.schema)
     words = (Literal(word) for word, value in notation.words.items() if check.is_valid(value))
-    strings = (string_node(parameter, notation.close, tag),) if "string" in kinds else ()
+    strings = (string_node(parameter, notation.close, tag, notation.opening),) if "string" in kinds else ()
     return one_of((*strings, json_node(parameter), *words))
 
 
@@ -113,9 +113,9 @@ def _takes_any_string(parameter: Parameter) -> bool:
     )
 
 
-def string_node(parameter: Parameter, until: str, tag: str = "") -> RawString:
-    """The strings among the values, bare."""
-    return RawString(_standalone(parameter.schema, parameter.root), until, _owner(parameter), tag)
+def string_node(parameter: Parameter, until: str, tag: str, opening: str) -> RawString:
+    """The strings among the values, bare; `opening` begins another value, and is in none."""
+    return RawString(_standalone(parameter.schema, parameter.root), until, _owner(parameter), tag, (opening,))
 
 
 def json_node(parameter: Parameter) -> Json:

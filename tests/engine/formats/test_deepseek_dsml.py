@@ -12,6 +12,7 @@ from engine.formats.protocol import CannotCarry
 from engine.types import Call, Fragment, Parsed, Tool
 from grammars.nodes import AnyOrder, Choice, Json, Literal, Marker, Node, RawString, Repeat, Seq
 from grammars.schema import normalise_parameters
+from tests.engine.formats.prefixes import is_thinking
 
 FORMAT = DeepseekDsmlFormat()
 WEATHER = Tool(
@@ -109,6 +110,13 @@ def test_other_ways_of_writing_a_call(text: str, calls: list[Call], content: str
 
 
 OPENING = "<｜DSML｜function_calls>\n"
+OTHER = '<｜DSML｜parameter name="'
+
+
+def test_a_value_that_is_not_closed_swallows_no_other() -> None:
+    forgotten = invoke("get_weather", text_of("city", "Paris").removesuffix("</｜DSML｜parameter>\n"))
+    parsed = FORMAT.parse(block(forgotten, PARIS), TOOLS)
+    assert parsed == Parsed((TO_PARIS,), (Fragment(OPENING + forgotten, "</｜DSML｜parameter> is missing", 0),))
 
 
 @pytest.mark.parametrize(
@@ -232,12 +240,12 @@ def test_the_grammar() -> None:
     assert isinstance(parameters, AnyOrder)
     assert parameters.is_required == (True, False, False, False)
     city, days, unit, _ = parameters.items
-    text, integer = RawString({"type": "string"}, until), Json({"type": "integer"})
+    text, integer = RawString({"type": "string"}, until, without=(OTHER,)), Json({"type": "integer"})
     assert city == Seq((*tag("<", 'parameter name="city" string="'), as_text, text, *end))
     assert days == Seq((*tag("<", 'parameter name="days" string="'), as_json, integer, *end))
     nullable = {"type": ["string", "null"]}
     either = (
-        Seq((as_text, RawString(nullable, until))),
+        Seq((as_text, RawString(nullable, until, without=(OTHER,)))),
         Seq((as_json, Json({"allOf": [nullable, {"type": ["null"]}]}))),
     )
     assert unit == Seq((*tag("<", 'parameter name="unit" string="'), Choice(either), *end))
@@ -278,7 +286,8 @@ def test_the_watcher_names_the_moments(text: str, name_at: str | None, call_at: 
     name_end = call_end = None
     for end, character in enumerate(text, start=1):
         watcher.feed(character)
-        assert watcher.call_complete == bool(FORMAT.parse(text[:end], TOOLS).calls)
+        calls = () if is_thinking(FORMAT, text[:end]) else FORMAT.parse(text[:end], TOOLS).calls
+        assert watcher.call_complete == bool(calls)
         name_end = name_end or (end if watcher.name_known else None)
         call_end = call_end or (end if watcher.call_complete else None)
     assert name_end == (None if name_at is None else text.index(name_at) + len(name_at))
