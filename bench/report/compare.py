@@ -18,6 +18,7 @@ from bench.report.judged import Judged
 from bench.report.values import Cost, KvRung, Paired, Row, Rung, Verdict
 from bench.run.axes import kv_name
 from engine.memory.cache import row_bytes
+from engine.quantize import imprecision
 
 Right = Mapping[Hashable, bool]  # whether a case is correct
 
@@ -94,7 +95,7 @@ def decisions(group: Sequence[Judged]) -> Iterator[tuple[Judged, Decision]]:
         if row.right:
             ladders.setdefault((row.cell.mode, row.cell.backend, row.cell.model.setting), []).append(row)
     for rows in ladders.values():
-        levels = sorted(rows, key=lambda row: -row.cell.model.gguf_bytes)
+        levels = sorted(rows, key=lambda row: imprecision(row.cell.model.quant, row.cell.model.gguf_bytes))
         if len(levels) > 1:
             yield levels[0], decide([Level(row.level, row.cell.model.gguf_bytes, row.right) for row in levels])
 

@@ -37,7 +37,7 @@ class Push:
     interventions_per_answer: float
     removed_mass: float | None  # mean probability of what was not allowed, over the tokens where it was measured
     forced_share: float  # of all tokens
-    mask_s_per_token: float | None
+    mask_s_per_token: float | None  # over the tokens that were chosen under a mask; None too in older runs
 
 
 @dataclass(frozen=True, slots=True)

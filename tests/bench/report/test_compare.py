@@ -230,6 +230,17 @@ def test_a_smaller_level_without_verdicts_is_named_and_not_compared(tmp_path: Pa
     assert "not compared: Q8_0 in native.free" in table(section, "What does a smaller level").notes[-1]
 
 
+def test_an_unquantized_level_is_more_precise_by_its_type_and_not_by_its_size() -> None:
+    """An F16 file with more metadata is a few bytes larger than the BF16 it was made from."""
+    rows = [with_twins(10, 0, (), quant=quant) for quant in ("Q8_0", "F16", "BF16")]
+    sizes = {"BF16": 1000, "F16": 1016, "Q8_0": 600}
+    models = [replace(row.cell.model, gguf_bytes=sizes[row.level]) for row in rows]
+    rows = [replace(row, cell=replace(row.cell, model=model)) for row, model in zip(rows, models, strict=True)]
+    ((reference, decision),) = compare.decisions(rows)
+    assert (reference.level, decision.reference) == ("BF16", "BF16")
+    assert [found.level for found in decision.comparisons] == ["F16", "Q8_0"]
+
+
 def test_one_level_with_verdicts_is_no_ladder(tmp_path: Path) -> None:
     section = with_levels(tmp_path, {("F16", "native.free"): [], ("Q8_0", "native.free"): GOOD})
     assert (section.ladder, section.choices) == ((), ())
