@@ -119,6 +119,7 @@ class Paired:
     first_call: Middle | None = None  # how many times as long it takes, over the cases timed with a call in both modes
     rescued_cases: tuple[str, ...] = ()  # a case and its twin under the case's id, as they are counted
     broken_cases: tuple[str, ...] = ()
+    n_without_verdict: int = 0  # cases that have a verdict when free, and none when constrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,7 @@ class Rung:
     setting: str = ""
     gained_cases: tuple[str, ...] = ()  # as in `Paired`
     lost_cases: tuple[str, ...] = ()
+    n_without_verdict: int = 0  # cases that have a verdict at the reference, and none here
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,7 @@ class KvRung:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The smallest level that is shown to be not worse than the most precise one by more than the margin."""
+    """The smallest level that is shown to be not worse than the most precise one by the margin, on all its cases."""
 
     mode: str
     backend: str

@@ -191,6 +191,19 @@ def test_warnings_name_what_a_reader_must_know(tmp_path: Path) -> None:
     assert "Not scored, 1 answer: the gbnf backend cannot express 'pattern' at #/a" in warnings
 
 
+def test_answers_that_ended_in_a_crash_are_said_to_be_tried_again_by_a_resume(tmp_path: Path) -> None:
+    """The run is finished, so the same command begins a new one, and the second attempt never came."""
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT, BROKEN, BROKEN]})
+    told = "2 answers ended in a runtime error: `toolgauge run --resume 1` tries them once more."
+    assert told not in report_of(path).warnings, "a constraint that cannot be built is no crash"
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE item SET error = 'runtime' WHERE error IS NOT NULL")
+    assert told in report_of(path).warnings
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE item SET attempt = 2")
+    assert not any("--resume" in warning for warning in report_of(path).warnings)
+
+
 @pytest.mark.parametrize("is_known", [True, False], ids=["cases known", "suite gone"])
 def test_a_limit_that_left_nothing_out_is_no_warning(is_known: bool, tmp_path: Path) -> None:
     """A suite of three with --limit 3 was called "for trying out"; where the suite is gone, only fewer cases tell."""
