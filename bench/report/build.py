@@ -17,6 +17,7 @@ from bench.report import about, compare, machine
 from bench.report.decide import MARGIN
 from bench.report.details import (
     adherence,
+    batched,
     bfcl,
     categories,
     latency,
@@ -50,7 +51,12 @@ def build(store: Store, run: Run, *, with_failures: bool = False, margin: float 
     for each in cells:
         model_id = each.cell.model.id
         row = _row(store, each, known.get(each.cell.suite, {}), memory.get(model_id, Memory()), load_s.get(model_id))
-        row = replace(row, footprints=footprints[model_id], energy=weighed.energy_of(each.samples))
+        row = replace(
+            row,
+            footprints=footprints[model_id],
+            energy=weighed.energy_of(each.samples),
+            batched=batched.measure(store, run, each),
+        )
         groups.setdefault((each.cell.model.name, each.cell.suite), []).append((each, row))
     disagreements = tuple(about.disagreements(cells))
     rows = [pair for group in groups.values() for pair in group]

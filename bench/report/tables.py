@@ -13,6 +13,7 @@ from bench.modes import NO_BACKEND
 from bench.report import comparisons
 from bench.report.details import (
     adherence,
+    batched,
     bfcl,
     categories,
     changed,
@@ -212,6 +213,8 @@ def _main_notes(section: Section, *, timed: bool) -> tuple[str, ...]:
     if samples:
         n = f"{min(samples)}" if len(samples) == 1 else f"{min(samples)}-{max(samples)}"
         notes.append(f"first call: median time from the request to the first complete call, one stream, {n} samples")
+    if differing := batched.note(rows):
+        notes.append(differing)
     if any(row.speed.drafted_tok_per_s for row in rows):
         notes.append(
             "drafted: with what is probably copied from the prompt guessed and verified in one batch, the same texts;"

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from bench.rates import Rate
 from bench.report.details.adherence import Adherence
+from bench.report.details.batched import Batched
 from bench.report.details.bfcl import Bfcl, BfclGroups
 from bench.report.details.categories import Category
 from bench.report.details.latency import Latency
@@ -98,6 +99,7 @@ class Row:
     context: Mapping[str, Any] = field(default_factory=dict)  # n_ctx, n_batch, n_ubatch, type_k, type_v, flash_attn
     footprints: tuple[MemoryAt, ...] = ()  # of the level at this setting, the same in all its modes
     energy: Energy | None = None  # of single answers in this mode
+    batched: Batched | None = None  # what was answered in both passes; None too where answers differ by chance
 
 
 @dataclass(frozen=True, slots=True)
