@@ -14,8 +14,10 @@ from pathlib import Path
 from bench.modes import MODES
 from bench.rates import rate
 from bench.report import about, compare, machine
+from bench.report.decide import MARGIN
 from bench.report.details import (
     adherence,
+    batched,
     bfcl,
     categories,
     latency,
@@ -37,7 +39,7 @@ from bench.score import Outcome
 from engine.quantize import is_made
 
 
-def build(store: Store, run: Run, *, with_failures: bool = False) -> Report:
+def build(store: Store, run: Run, *, with_failures: bool = False, margin: float = MARGIN) -> Report:
     """Read everything about one run; `with_failures` reads the texts of wrong answers too."""
     suites = suites_of(run)
     cells = [judged(store, run, cell, suites.get(cell.suite)) for cell in store.cells(run.id)]
@@ -49,7 +51,12 @@ def build(store: Store, run: Run, *, with_failures: bool = False) -> Report:
     for each in cells:
         model_id = each.cell.model.id
         row = _row(store, each, known.get(each.cell.suite, {}), memory.get(model_id, Memory()), load_s.get(model_id))
-        row = replace(row, footprints=footprints[model_id], energy=weighed.energy_of(each.samples))
+        row = replace(
+            row,
+            footprints=footprints[model_id],
+            energy=weighed.energy_of(each.samples),
+            batched=batched.measure(store, run, each),
+        )
         groups.setdefault((each.cell.model.name, each.cell.suite), []).append((each, row))
     disagreements = tuple(about.disagreements(cells))
     rows = [pair for group in groups.values() for pair in group]
@@ -61,7 +68,7 @@ def build(store: Store, run: Run, *, with_failures: bool = False) -> Report:
         finished_utc=run.finished_utc,
         facts={**about.facts(run), **about.formats(run, cells)},
         warnings=(*map(about.in_words, disagreements), *about.warnings(run, cells)),
-        sections=tuple(_section(model, suite, group, n_trials) for (model, suite), group in groups.items()),
+        sections=tuple(_section(model, suite, group, n_trials, margin) for (model, suite), group in groups.items()),
         failures=tuple(_failures(store, cells)) if with_failures else (),
         disagreements=disagreements,
         findings=run.findings,
@@ -69,9 +76,9 @@ def build(store: Store, run: Run, *, with_failures: bool = False) -> Report:
     )
 
 
-def _section(model: str, suite: str, group: Sequence[tuple[Judged, Row]], n_trials: int) -> Section:
+def _section(model: str, suite: str, group: Sequence[tuple[Judged, Row]], n_trials: int, margin: float) -> Section:
     cells = [each for each, _ in group]
-    found = list(compare.decisions(cells))
+    found = list(compare.decisions(cells, margin))
     return Section(
         model=model,
         suite=suite,
@@ -79,7 +86,7 @@ def _section(model: str, suite: str, group: Sequence[tuple[Judged, Row]], n_tria
         rows=tuple(row for _, row in group),
         paired=tuple(compare.paired(cells)),
         ladder=tuple(rung for row, decision in found for rung in compare.ladder(row, decision)),
-        kv_ladder=tuple(compare.kv_ladder(group)),
+        kv_ladder=tuple(compare.kv_ladder(group, margin)),
         choices=tuple(
             Choice(
                 row.cell.mode,

@@ -96,7 +96,20 @@ def test_how_hard_the_constraint_pushed(report: Report) -> None:
     push = row(report, "F16", "native.schema").push
     assert push is not None
     assert (push.interventions_per_answer, push.removed_mass, push.forced_share) == (1.0, 0.25, 6 / 20)
-    assert push.mask_s_per_token == pytest.approx(0.0001)
+    assert push.mask_s_per_token == pytest.approx(0.0002), "five of ten chosen tokens had a mask, the others were prose"
+
+
+def test_the_time_in_masks_of_an_older_run_is_not_told_by_token(tmp_path: Path) -> None:
+    """It was divided by all tokens that were chosen, those before a call began among them."""
+    path = stored_run(tmp_path, LADDER)
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE latency_sample SET n_masked = NULL")
+    found = report_of(path)
+    push = row(found, "F16", "native.schema").push
+    assert push is not None and push.mask_s_per_token is None
+    (table,) = tables.DETAILS["constraint"][1](found.sections[0])
+    column = [column.header for column in table.columns].index("mask\nper token")
+    assert table.rows[0][column].text == "-"
 
 
 def test_pairs_count_the_cases_that_both_rows_scored(report: Report) -> None:
@@ -176,6 +189,19 @@ def test_warnings_name_what_a_reader_must_know(tmp_path: Path) -> None:
     assert "--limit 2" in warnings
     assert "unfinished" in warnings
     assert "Not scored, 1 answer: the gbnf backend cannot express 'pattern' at #/a" in warnings
+
+
+def test_answers_that_ended_in_a_crash_are_said_to_be_tried_again_by_a_resume(tmp_path: Path) -> None:
+    """The run is finished, so the same command begins a new one, and the second attempt never came."""
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT, BROKEN, BROKEN]})
+    told = "2 answers ended in a runtime error: `toolgauge run --resume 1` tries them once more."
+    assert told not in report_of(path).warnings, "a constraint that cannot be built is no crash"
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE item SET error = 'runtime' WHERE error IS NOT NULL")
+    assert told in report_of(path).warnings
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE item SET attempt = 2")
+    assert not any("--resume" in warning for warning in report_of(path).warnings)
 
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["cases known", "suite gone"])
