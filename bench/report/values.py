@@ -25,7 +25,7 @@ from bench.report.details.truncation import Truncation
 from bench.stats import Middle, Spread
 from engine.types import Finding
 
-SCHEMA = "toolgauge.report/2"
+SCHEMA = "toolgauge.report/3"
 """2: categories name what was not scored and why; the closer looks are in each row."""
 
 Verdict = Literal["not worse", "worse", "cannot tell"]

@@ -29,7 +29,7 @@ from bench.suites.simulate import offered
 from engine.types import Call, StopReason, Tool
 
 SCORER = "toolgauge"
-VERSION = "4"
+VERSION = "5"
 """Changes when a verdict could; stored with each score."""
 
 _ERRORS = {

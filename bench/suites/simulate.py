@@ -20,7 +20,7 @@ from bench.suites.defaults import defaults
 from bench.suites.match import includes_arguments, matches_arguments
 from engine.types import Call, Message, Parsed, StopReason, Tool
 
-VERSION = "3"
+VERSION = "4"
 """Changes when a transcript could come out differently; part of an episode's identity."""
 
 

@@ -51,7 +51,7 @@ class DeepseekDsmlFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "deepseek_dsml"
-    version = "2"
+    version = "3"
     title = "DeepSeek V3.2"
     markers: tuple[str, ...] = (DSML,)
     stop_texts: tuple[str, ...] = ()

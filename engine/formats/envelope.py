@@ -33,7 +33,7 @@ class EnvelopeFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "json"
-    version = "3"
+    version = "4"
     title = "every model, in the json.* modes"
     markers: tuple[str, ...] = ()
     stop_texts: tuple[str, ...] = ()

@@ -64,7 +64,7 @@ class Gemma4Format:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "gemma4"
-    version = "1"
+    version = "2"
     title = "Gemma 4"
     markers: tuple[str, ...] = (OPEN, CLOSE, QUOTE, CHANNEL, END_CHANNEL)
     stop_texts: tuple[str, ...] = ("<|tool_response>", "<turn|>")

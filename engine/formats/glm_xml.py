@@ -51,7 +51,7 @@ class GlmXmlFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "glm_xml"
-    version = "2"
+    version = "3"
     title = "GLM-4.5, GLM-4.6, GLM-4.7"
     markers: tuple[str, ...] = (OPEN, CLOSE, KEY, END_KEY, VALUE, END_VALUE)
     stop_texts: tuple[str, ...] = ("<|user|>", "<|observation|>")

@@ -87,7 +87,7 @@ class HarmonyFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "harmony"
-    version = "1"
+    version = "2"
     title = "gpt-oss"
     markers: tuple[str, ...] = (CHANNEL, MESSAGE, CONSTRAIN, START, END)
     stop_texts: tuple[str, ...] = (CALL, RETURN)

@@ -58,7 +58,7 @@ class QwenXmlFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "qwen_xml"
-    version = "3"
+    version = "4"
     title = "Qwen3-Coder, Qwen3.5, Qwen3.6, Nemotron 3"
     markers: tuple[str, ...] = (OPEN, CLOSE)
     stop_texts: tuple[str, ...] = ()
