@@ -73,6 +73,15 @@ def test_truncation_has_its_own_column_and_does_not_count_as_a_broken_schema(rep
     assert counts(f16.schema_valid) == (9, 9)
 
 
+def test_truncated_answers_that_repeated_themselves_are_counted_apart(tmp_path: Path) -> None:
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT, CUT, CUT]})
+    assert row(report_of(path), "F16", "native.free").n_repeating == 0
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE score SET details = json_set(details, '$.truncated_by', 'repetition') WHERE item_id < 3")
+    f16 = row(report_of(path), "F16", "native.free")
+    assert (counts(f16.truncated), f16.n_repeating) == ((2, 3), 1)
+
+
 def test_an_invalid_call_is_an_escape_only_where_a_schema_was_enforced(report: Report) -> None:
     free, schema = row(report, "Q2_K", "native.free"), row(report, "Q2_K", "native.schema")
     assert counts(free.schema_valid) == (8, 9)

@@ -68,6 +68,16 @@ def test_drafts_get_columns_of_their_own_where_they_were_asked_for() -> None:
     assert any(note.startswith("drafted: ") for note in table.notes)
 
 
+def test_a_note_says_how_many_of_the_truncated_repeated_themselves() -> None:
+    (section,) = samples.report().sections
+    first, second, *others = section.rows
+    assert not any("repetition" in note for note in main_table(samples.report()).notes)
+    rows = (replace(first, n_repeating=304), replace(second, n_repeating=1200), *others)
+    table = main_table(replace(samples.report(), sections=(replace(section, rows=rows),)))
+    (note,) = [note for note in table.notes if note.startswith("truncated: ")]
+    assert note.endswith("; of these by repetition: 1,504")
+
+
 def test_an_escape_gets_a_column_and_is_red() -> None:
     table = main_table(samples.report(escapes=2))
     column = headers(table).index("grammar escapes")
