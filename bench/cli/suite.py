@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -134,12 +135,13 @@ def new(
     file = file if file.suffix else file.with_suffix(".jsonl")
     if tools is None:
         _write({file: example(file.stem)})
-        say(f"Wrote {file}. It runs as it is: toolgauge run --suite {file}", "green")
+        say(f"Wrote {file}. It runs as it is: toolgauge run --suite {quote(str(file))}", "green")
         return
     definitions = file.with_suffix(".tools.json")
     text = skeleton(file.stem, tools_from(tools), definitions.name)
     _write({definitions: _as_text(definitions_from(tools)), file: text})
-    say(f"Wrote {file}, and the tools in {definitions}. What is to be filled in: toolgauge suite check {file}", "green")
+    check_it = f"toolgauge suite check {quote(str(file))}"
+    say(f"Wrote {file}, and the tools in {definitions}. What is to be filled in: {check_it}", "green")
 
 
 @app.command("import", epilog=_IMPORT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def overview(suite: Suite, named: str) -> Document:
                 (cell(name, "strong"), *(cell(numbers.count(n)) for n in ns), cell(first)) for name, first, ns in rows
             ),
         ),
-        Text(f"One case in words: toolgauge suite show {named} {suite.cases[0].id}", "dim"),
+        Text(f"One case in words: toolgauge suite show {shlex.join([named, suite.cases[0].id])}", "dim"),
     ]
 
 
@@ -258,7 +259,7 @@ def imported_page(found: Imported, log: Path, out: Path) -> Document:
     if found.left_out:
         rows = [(str(e.line) + (f", turn {e.turn}" if e.turn else ""), e.reason) for e in found.left_out]
         blocks += [Heading("Left out", 2), _listed(("line", "why"), rows)]
-    blocks.append(Text(f"Next: toolgauge suite check {out}", "dim"))
+    blocks.append(Text(f"Next: toolgauge suite check {shlex.quote(str(out))}", "dim"))
     return blocks
 
 

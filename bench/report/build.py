@@ -6,6 +6,7 @@ found by comparing two rows is in `bench.report.compare`, what is looked at more
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -57,7 +58,7 @@ def build(store: Store, run: Run, *, with_failures: bool = False) -> Report:
     n_trials = int(run.config.get("trials", 1))
     return Report(
         run_id=run.id,
-        command=" ".join(run.argv),
+        command=shlex.join(run.argv),
         created_utc=run.created_utc,
         finished_utc=run.finished_utc,
         facts={**about.facts(run), **about.formats(run, cells)},

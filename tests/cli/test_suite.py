@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,31 @@ def test_what_is_not_written_yet_is_not_measured(command: str, said: Said, tmp_p
     assert not (tmp_path / "r.db").exists()
     fill_in("mine/none-1")
     assert main(measured) == Exit.OK
+
+
+def test_commands_to_go_on_with_survive_a_blank_in_a_path(said: Said, tmp_path: Path, capsys: Captured) -> None:
+    """A person copies them into a shell."""
+    folder = tmp_path / "my suites"
+    folder.mkdir()
+    Path("app.py").write_text("def book(city: str) -> dict: ...\n")
+    said_hello = [*asking("Hello"), {"role": "assistant", "content": "Hello!"}]
+    lines_of(Path("log.jsonl"), {"messages": said_hello, "tools": [{"type": "function", "function": ADD}]})
+    example, own, logged = (str(folder / f"{name}.jsonl") for name in ("an example", "of our own", "it's logged"))
+
+    def proposed(pattern: str, text: str) -> list[str]:
+        (found,) = re.findall(pattern, text.replace("\n", " "))
+        return shlex.split(found)
+
+    assert proposed("toolgauge run (.*)", said("new", example)[2]) == ["--suite", example]
+    assert proposed("// *toolgauge suite check (.*?)  ", Path(example).read_text()) == ["an example.jsonl"]
+    assert proposed("toolgauge suite show (.*)", said("show", example)[1]) == [example, "an example/weather-1"]
+    assert proposed("toolgauge suite check (.*)", said("new", own, "--tools", "app.py:")[2]) == [own]
+    assert main(["run", "fake:perfect", "--suite", own, "--db", str(tmp_path / "r.db")]) == Exit.USAGE
+    assert proposed("`toolgauge suite check (.*)`", capsys.readouterr().err) == [own]
+    assert proposed("toolgauge suite check (.*)", said("import", "log.jsonl", "-o", logged)[1]) == [logged]
+    Path(example).write_text("{}\n{}\n")
+    assert main(["run", "fake:perfect", "--suite", example]) == Exit.USAGE
+    assert proposed(r"toolgauge suite check (.*)\)", capsys.readouterr().err) == [example]
 
 
 # check

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +57,14 @@ def test_a_row_for_each_quant_and_mode_in_the_order_of_the_plan(report: Report) 
         ("Q2_K", "native.free", "none"),
         ("Q2_K", "native.schema", "llguidance"),
     ]
+
+
+def test_the_command_can_be_given_again_as_it_is_printed(tmp_path: Path) -> None:
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT]})
+    argv = ["toolgauge", "run", "my models/tiny F16.gguf", "--suite", "it's mine.jsonl"]
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE run SET argv = ?", [json.dumps(argv)])
+    assert shlex.split(report_of(path).command) == argv
 
 
 def test_accuracy_counts_what_was_scored_and_nothing_else(report: Report) -> None:
