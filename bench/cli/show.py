@@ -94,7 +94,7 @@ def _answers(store: Store, run: Run, case: str, quant: str | None, mode: str | N
     case_id = _match(case, known)
     if case_id is None:
         where = " with this quant and mode" if quant or mode else ""
-        raise ToolgaugeError(f"run {run.id} has no answer to a case {case!r}{where}; {_hint(run, case, known)}")
+        raise ToolgaugeError(f"run {run.id} has no answer to a case {case!r}{where}; {_hint(run, case, known, cells)}")
     return [
         Answer(cell, item, store.record(item), next(iter(store.scores(item.id)), None))
         for cell, item in items
@@ -114,8 +114,11 @@ def _match(wanted: str, known: Sequence[str]) -> str | None:
     return ends[0] if ends else None
 
 
-def _hint(run: Run, wanted: str, known: Sequence[str]) -> str:
-    """What might have been meant, or else what there is: a suite of one's own is in no list but the run's."""
+def _hint(run: Run, wanted: str, known: Sequence[str], cells: Sequence[Cell]) -> str:
+    """Why it has none, or what might have been meant, or else what there is."""
+    left_out = _left_out(run, wanted, cells)
+    if left_out:
+        return f"{left_out} is in the suite; --limit {run.config['limit']} left it out"
     near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
     if near:
         return f"did you mean {near[0]}?"
@@ -123,6 +126,17 @@ def _hint(run: Run, wanted: str, known: Sequence[str]) -> str:
         return f"`toolgauge report {run.id}` says what was measured"
     shown = ", ".join(known[:_MOST_NAMED]) + (", ..." if len(known) > _MOST_NAMED else "")
     return f"its cases are {shown} ({len(known)}); `toolgauge export {run.id} --csv -` lists all"
+
+
+def _left_out(run: Run, wanted: str, cells: Sequence[Cell]) -> str | None:
+    """The case that was meant, if only the run's limit kept it from being asked."""
+    from bench.report.judged import suites_of
+    from bench.run.plan import spread
+
+    hashes = {cell.suite_sha256 for cell in cells}
+    suites = [suite for suite in suites_of(run).values() if suite.content_hash in hashes]
+    asked = {case.id for suite in suites for case in spread(suite.cases, run.config.get("limit"))}
+    return _match(wanted, sorted({case.id for suite in suites for case in suite.cases} - asked))
 
 
 def document(run: Run, answers: Sequence[Answer], *, prompt: bool) -> Document:

@@ -165,6 +165,19 @@ def test_show_says_what_it_did_not_find(arguments: list[str], sentence: str, db:
     assert sentence in capsys.readouterr().err
 
 
+def test_show_tells_a_case_that_the_limit_left_out_from_one_that_is_not_there(tmp_path: Path, capsys: Captured) -> None:
+    """With `--limit 8` of 30 it asked whether mine/27 was meant, though mine/7 is in the suite."""
+    suites = (str(tmp_path / "mine.jsonl"),)
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT] * 4}, limit=2, suites=suites)
+    for wanted in ("mine/3", "3"):
+        assert main(["show", "last", wanted, "--db", str(path)]) == Exit.USAGE
+        assert (
+            f"no answer to a case {wanted!r}; mine/3 is in the suite; --limit 2 left it out" in capsys.readouterr().err
+        )
+    assert main(["show", "last", "mine/44", "--db", str(path)]) == Exit.USAGE
+    assert "did you mean mine/" in capsys.readouterr().err
+
+
 def test_show_names_the_cases_that_end_alike() -> None:
     """`recovery-1` in a run of `core`, which holds the cases of `quick`, was said to have no answer."""
     known = ["core/recovery-1", "other/recovery-10", "quick/recovery-1"]
