@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -39,6 +40,18 @@ def test_no_line_is_wider_than_the_terminal_and_no_number_is_broken(width: int) 
     rows = [line for line in lines if line.strip().startswith("native.schema ")]
     assert all("%" in line or "-> schema" in line or len(line.split()) >= 4 for line in rows)
     assert "cannot tell" in stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [50, 60])
+def test_no_name_is_broken_on_a_narrow_terminal(width: int) -> None:
+    """At 60 columns the table read "native.fr" and, below it, "ee"."""
+    stream = io.StringIO()
+    document = tables.document(samples.report(vram=13_000_000_000), tables.DETAILS)
+    terminal.render(document, Console(file=stream, width=width, highlight=False))
+    text = stream.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert set(re.findall(r"(?:native|json)\.\w*", text)) == set(samples.MODES)
+    assert set(re.findall(r"Q\d\w*", text)) == {"Q8_0", "Q4_K_M", "Q2_K"}
 
 
 def test_the_main_table_says_what_a_person_decides_by() -> None:
