@@ -64,7 +64,12 @@ def show(
     quant: Annotated[str | None, typer.Option("--quant", help="Only this level.", rich_help_panel=WHAT)] = None,
     mode: Annotated[str | None, typer.Option("--mode", help="Only this mode.", rich_help_panel=WHAT)] = None,
     prompt: Annotated[
-        bool, typer.Option("--prompt/--no-prompt", help="Print prompts as the model got them.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option(
+            "--prompt/--no-prompt",
+            help="Print prompts as the model got them; of a later step what is new in it.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = True,
     db: Database = None,
     as_json: Json = False,
@@ -163,16 +168,29 @@ def _group(group: Sequence[Answer], shown: set[str] | None) -> Iterable[Block]:
     answer = group[0]
     yield Heading(", ".join(member.name for member in group), 2)
     yield Text(f"verdict: {answer.outcome}{_explanation(answer)}", "good" if answer.outcome == "correct" else "bad")
+    before: StepRecord | None = None
     for number, step in enumerate(answer.record.steps, start=1):
         title = f"step {number}: " if len(answer.record.steps) > 1 else ""
         if shown is not None and step.prompt not in shown:
             shown.add(step.prompt)
-            yield Code(step.prompt, f"{title}prompt, {step.generation.n_prompt} tokens", "dim")
+            yield _prompt(step, before, title)
         stop = "" if step.generation.stop == "eog" else f", stopped by {step.generation.stop}"
         yield Code(step.generation.text or "(nothing)", f"{title}output, {len(step.generation.tokens)} tokens{stop}")
         yield Code("\n".join(_parse_lines(step)), f"{title}read as")
+        before = step
     if answer.item.error:
         yield Code("\n".join([answer.item.error.message, *answer.item.error.log]), "error")
+
+
+def _prompt(step: StepRecord, before: StepRecord | None, title: str) -> Block:
+    """What is new since the step before: most templates begin with its prompt and its answer as written."""
+    from bench.report.document import Code
+
+    n_tokens = f"{step.generation.n_prompt} tokens"
+    for known in (before.prompt + before.generation.text, before.prompt) if before else ():
+        if step.prompt.startswith(known):
+            return Code(step.prompt[len(known) :], f"{title}new in the prompt, now {n_tokens}", "dim")
+    return Code(step.prompt, f"{title}prompt, {n_tokens}", "dim")
 
 
 def _parse_lines(step: StepRecord) -> Iterable[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,12 @@ from rich.text import Text
 
 from bench.cli.main import main
 from bench.cli.shell import Exit
-from bench.cli.show import _match
+from bench.cli.show import _match, _prompt
+from bench.report.document import Code
 from bench.results.store import Store
+from engine.types import Call, Parsed
 from grammars.errors import ToolgaugeError
+from tests.bench.episodes import case_from, play, raw_episode
 from tests.bench.stored import BROKEN, CUT, RIGHT, WRONG, stored_run
 
 Captured = pytest.CaptureFixture[str]
@@ -142,6 +146,24 @@ def test_show_explains_what_went_wrong(db: Path, capsys: Captured) -> None:
 def test_show_prints_the_reason_of_an_item_that_was_not_scored(db: Path, capsys: Captured) -> None:
     assert main(["show", "1", "mine/4", "--quant", "F16", "--db", str(db)]) == Exit.OK
     assert "the gbnf backend cannot express 'pattern' at #/a" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("following", "title", "text"),
+    [
+        ("system, tools, user|add(1, 2)|the sum is 3|", "step 2: new in the prompt, now 9 tokens", "|the sum is 3|"),
+        ("system, tools, user|add( 1,2 )|3|", "step 2: new in the prompt, now 9 tokens", "add( 1,2 )|3|"),
+        ("system, tools, user, add(1, 2)|3|", "step 2: prompt, 9 tokens", "system, tools, user, add(1, 2)|3|"),
+    ],
+)
+def test_show_repeats_no_prompt(following: str, title: str, text: str, tmp_path: Path) -> None:
+    """Six steps were 910 lines, with every tool in each; a template may write the answer in another way, or all."""
+    played = play(case_from(tmp_path, raw_episode()), [[Call("add", {"a": 1, "b": 2})], Parsed(content="3")])
+    first, second = (replace(step, generation=replace(step.generation, n_prompt=9)) for step in played.steps)
+    first = replace(first, prompt="system, tools, user|", generation=replace(first.generation, text="add(1, 2)"))
+    shown = _prompt(replace(second, prompt=following), first, "step 2: ")
+    assert isinstance(shown, Code)
+    assert (shown.title, shown.text) == (title, text)
 
 
 def test_show_gives_everything_as_json(db: Path, capsys: Captured) -> None:
