@@ -6,6 +6,7 @@ found by comparing two rows is in `bench.report.compare`, what is looked at more
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -36,6 +37,7 @@ from bench.results.rows import Run
 from bench.results.rows import Score as Verdict
 from bench.results.store import Store
 from bench.score import Outcome
+from bench.score.truncation import TruncationCause
 from engine.quantize import is_made
 
 
@@ -63,7 +65,7 @@ def build(store: Store, run: Run, *, with_failures: bool = False, margin: float 
     n_trials = int(run.config.get("trials", 1))
     return Report(
         run_id=run.id,
-        command=" ".join(run.argv),
+        command=shlex.join(run.argv),
         created_utc=run.created_utc,
         finished_utc=run.finished_utc,
         facts={**about.facts(run), **about.formats(run, cells)},
@@ -120,6 +122,7 @@ def _row(store: Store, each: Judged, known: Known, memory: Memory, load_s: float
             (item.case_id, _is_schema_valid(verdict)) for item, verdict in scored if _tried_to_call(verdict)
         ),
         truncated=rate((item.case_id, verdict.outcome == Outcome.TRUNCATED) for item, verdict in scored),
+        n_repeating=sum(_is_repeating(verdict) for _, verdict in scored),
         n_escapes=sum(is_schema and _has_invalid_call(verdict) for _, verdict in scored),
         outcomes={outcome.value: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
         categories=by_category,
@@ -144,6 +147,11 @@ def _row(store: Store, each: Judged, known: Known, memory: Memory, load_s: float
 def _tried_to_call(verdict: Verdict) -> bool:
     """Whether there is a whole attempt to judge; a cut one has a column of its own."""
     return verdict.details["adherence"]["n_attempts"] > 0 and verdict.outcome != Outcome.TRUNCATED
+
+
+def _is_repeating(verdict: Verdict) -> bool:
+    """Truncated at the end of a loop; an older scorer's verdict may not say so."""
+    return verdict.outcome == Outcome.TRUNCATED and verdict.details.get("truncated_by") == TruncationCause.REPETITION
 
 
 def _is_schema_valid(verdict: Verdict) -> bool:

@@ -212,5 +212,8 @@ def rung_notes(rungs: Sequence[Rung], gained: str, among: str) -> tuple[str, ...
     ]
     needed = [rung.n_to_settle for rung in rungs if rung.n_to_settle]
     if needed:
-        notes.append(f"about {numbers.count(max(needed))} cases would settle what cannot be told here")
+        notes.append(
+            f"about {numbers.count(max(needed))} cases would settle what cannot be told here,"
+            " if cases go on changing as rarely"
+        )
     return tuple(notes)

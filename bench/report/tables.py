@@ -198,6 +198,12 @@ def _main_notes(section: Section, *, timed: bool) -> tuple[str, ...]:
             "a case with its fault and without it is one case: intervals are as wide as with one answer to it, and"
             " where rows are compared it is right if more than half of its answers are (of two, both)"
         )
+    n_repeating = sum(row.n_repeating for row in rows)
+    if n_repeating:
+        notes.append(
+            "truncated: broken off by the token limit or the context, or repeating itself without end;"
+            f" of these by repetition: {numbers.count(n_repeating)}"
+        )
     used = backends(rows)
     if len(used) == 1:
         modes = ", ".join(dict.fromkeys(row.mode for row in rows if row.backend != NO_BACKEND))

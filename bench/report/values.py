@@ -85,6 +85,7 @@ class Row:
     speed: Speed = field(default_factory=Speed)
     memory: Memory = field(default_factory=Memory)
     load_s: float | None = None
+    n_repeating: int = 0  # of the truncated: those that ended in the same tokens over and over
     latency: Latency | None = None
     push: Push | None = None
     no_call: Restraint | None = None

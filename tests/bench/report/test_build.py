@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +59,14 @@ def test_a_row_for_each_quant_and_mode_in_the_order_of_the_plan(report: Report) 
     ]
 
 
+def test_the_command_can_be_given_again_as_it_is_printed(tmp_path: Path) -> None:
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT]})
+    argv = ["toolgauge", "run", "my models/tiny F16.gguf", "--suite", "it's mine.jsonl"]
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE run SET argv = ?", [json.dumps(argv)])
+    assert shlex.split(report_of(path).command) == argv
+
+
 def test_accuracy_counts_what_was_scored_and_nothing_else(report: Report) -> None:
     assert counts(row(report, "F16", "native.free").accuracy) == (8, 10)
     q2 = row(report, "Q2_K", "native.free")
@@ -71,6 +81,15 @@ def test_truncation_has_its_own_column_and_does_not_count_as_a_broken_schema(rep
     f16 = row(report, "F16", "native.free")
     assert counts(f16.truncated) == (1, 10)
     assert counts(f16.schema_valid) == (9, 9)
+
+
+def test_truncated_answers_that_repeated_themselves_are_counted_apart(tmp_path: Path) -> None:
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT, CUT, CUT]})
+    assert row(report_of(path), "F16", "native.free").n_repeating == 0
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE score SET details = json_set(details, '$.truncated_by', 'repetition') WHERE item_id < 3")
+    f16 = row(report_of(path), "F16", "native.free")
+    assert (counts(f16.truncated), f16.n_repeating) == ((2, 3), 1)
 
 
 def test_an_invalid_call_is_an_escape_only_where_a_schema_was_enforced(report: Report) -> None:

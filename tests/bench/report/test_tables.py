@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -42,6 +43,18 @@ def test_no_line_is_wider_than_the_terminal_and_no_number_is_broken(width: int) 
     assert "cannot tell" in stream.getvalue()
 
 
+@pytest.mark.parametrize("width", [50, 60])
+def test_no_name_is_broken_on_a_narrow_terminal(width: int) -> None:
+    """At 60 columns the table read "native.fr" and, below it, "ee"."""
+    stream = io.StringIO()
+    document = tables.document(samples.report(vram=13_000_000_000), tables.DETAILS)
+    terminal.render(document, Console(file=stream, width=width, highlight=False))
+    text = stream.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert set(re.findall(r"(?:native|json)\.\w*", text)) == set(samples.MODES)
+    assert set(re.findall(r"Q\d\w*", text)) == {"Q8_0", "Q4_K_M", "Q2_K"}
+
+
 def test_the_main_table_says_what_a_person_decides_by() -> None:
     table = main_table(samples.report())
     assert headers(table) == [
@@ -67,6 +80,16 @@ def test_drafts_get_columns_of_their_own_where_they_were_asked_for() -> None:
         [table.rows[1][columns[0]].text, "-", "-"],
     ]
     assert any(note.startswith("drafted: ") for note in table.notes)
+
+
+def test_a_note_says_how_many_of_the_truncated_repeated_themselves() -> None:
+    (section,) = samples.report().sections
+    first, second, *others = section.rows
+    assert not any("repetition" in note for note in main_table(samples.report()).notes)
+    rows = (replace(first, n_repeating=304), replace(second, n_repeating=1200), *others)
+    table = main_table(replace(samples.report(), sections=(replace(section, rows=rows),)))
+    (note,) = [note for note in table.notes if note.startswith("truncated: ")]
+    assert note.endswith("; of these by repetition: 1,504")
 
 
 def test_an_escape_gets_a_column_and_is_red() -> None:
