@@ -98,6 +98,11 @@ def test_what_no_shape_can_say_is_refused_by_name(schema: dict[str, Any], keywor
     assert str(caught.value).startswith(f"the gbnf backend cannot express '{keyword}' at {caught.value.path}")
 
 
+def test_a_type_that_is_none_is_refused() -> None:
+    with pytest.raises(UnsupportedSchema, match="'type' at #/properties/p: 'float' is no type of JSON Schema"):
+        lower({"type": "object", "properties": {"p": {"type": "float"}}}, "gbnf")
+
+
 def test_a_schema_that_is_itself_without_a_value_in_between_is_refused() -> None:
     loop = {"anyOf": [{"$ref": "#/$defs/loop"}, {"type": "null"}]}
     with pytest.raises(UnsupportedSchema, match=r"'\$ref' at #/\$defs/loop: it refers to itself"):
