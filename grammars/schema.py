@@ -17,6 +17,7 @@ from typing import Any
 
 from grammars.alternatives import is_reference
 from grammars.check import check_readings, check_schema, check_values
+from grammars.definitions import with_definitions
 from grammars.errors import InvalidSchema
 from grammars.merge import ANNOTATIONS, Unmergeable, inline, merge
 from grammars.pointer import IN_PLACE_LIST, IN_PLACE_SINGLE, Schema, map_subschemas, resolve, walk
@@ -77,7 +78,7 @@ def normalise_parameters(given: Any, owner: str = "schema") -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise InvalidSchema(f"{owner}: parameters must be a JSON object, a schema of type object")
     check_values(given, owner)
-    modern = _modernise(copy.deepcopy(dict(given)))
+    modern = _modernise(with_definitions(copy.deepcopy(dict(given))))
     modern.pop("$schema", None)
     modern = _without_ids(modern)
     check_schema(modern, owner)
