@@ -32,7 +32,7 @@ def with_definitions(schema: dict[str, Any]) -> dict[str, Any]:
         ref = part.get("$ref")
         if isinstance(ref, str) and not _KEEPS_ITS_PLACE.fullmatch(ref) and _points_to_a_schema(ref, schema):
             if ref not in names:
-                names[ref] = unused(_name(ref), {*definitions, *names.values()})
+                names[ref] = free_name(unquote(ref), {*definitions, *names.values()})
                 pending.append(ref)
             part["$ref"] = f"#/$defs/{names[ref]}"
         return part
@@ -42,8 +42,9 @@ def with_definitions(schema: dict[str, Any]) -> dict[str, Any]:
     return {**whole, "$defs": {**whole.get("$defs", {}), **copies}} if copies else schema
 
 
-def unused(name: str, taken: Collection[str]) -> str:
-    """The name, or with a number behind it the first one that is not taken."""
+def free_name(text: str, taken: Collection[str]) -> str:
+    """A name for a definition made from a text, with a number behind it where it is taken."""
+    name = re.sub(r"\W+", "_", text).strip("_") or "part"
     return next(one for one in (name, *(f"{name}_{number}" for number in range(2, len(taken) + 3))) if one not in taken)
 
 
@@ -52,7 +53,3 @@ def _points_to_a_schema(ref: str, root: Mapping[str, Any]) -> bool:
         return isinstance(resolve(ref, root), Mapping | bool)
     except UnresolvedRef:
         return False
-
-
-def _name(ref: str) -> str:
-    return re.sub(r"\W+", "_", unquote(ref)).strip("_") or "part"
