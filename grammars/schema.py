@@ -20,6 +20,7 @@ from grammars.closing import closed
 from grammars.definitions import with_definitions
 from grammars.errors import InvalidSchema
 from grammars.merge import ANNOTATIONS, Unmergeable, inline
+from grammars.plainer import plainer
 from grammars.pointer import map_subschemas
 
 # The type names of other dialects (Python, Java, JavaScript as the Berkeley leaderboard writes them); None: any value.
@@ -87,12 +88,12 @@ def normalise_parameters(given: Any, owner: str = "schema") -> dict[str, Any]:
     if kind != "object":
         raise InvalidSchema(f"{owner}: parameters at # must be of type object, not {kind!r}")
     whole.setdefault("properties", {})
-    result = closed(whole, owner)
+    result = plainer(closed(whole, owner))
     if isinstance(result, bool):
         raise InvalidSchema(f"{owner}: parameters at # contradict themselves; no arguments can satisfy them")
     result.setdefault("required", [])
     check_readings(result, owner)
-    return result
+    return dict(result)
 
 
 def modernise(parameters: Mapping[str, Any]) -> dict[str, Any]:
