@@ -1,4 +1,4 @@
-"""Modes: a prompt style combined with a constraint. Knows no model; `bench.run.worker` makes prompts and grammars."""
+"""Modes: a prompt style combined with a constraint. Knows no model, no prompt and no grammar."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Each step decodes one batch: first the new tokens of all answers in the making, then as much of the waiting prompts as
 still fits. While the device works, the masks of the next position are computed on other threads. What a token means is
-`engine.decoding.answer`'s business; what is in the cache is this module's.
+`engine.decoding.answer`'s business, and who has which cells of the cache `engine.decoding.cells`'.
 
 With one slot no state is kept from one request to the next: the cache is cleared, nothing is shared, and every prompt
 is cut into the same batches. That is the exact reference; only `read_ahead` lets the one next request find its
@@ -28,9 +28,10 @@ import numpy as np
 
 from engine.constraint.protocol import Mask
 from engine.decoding.answer import Answer
+from engine.decoding.cells import Cells
 from engine.decoding.draft import LONGEST
 from engine.decoding.kept import Kept
-from engine.decoding.prefix import Prefix, PrefixPool
+from engine.decoding.prefix import Prefix
 from engine.decoding.slot import Slot
 from engine.decoding.spelling import Spelling
 from engine.errors import ConstraintError, ToolgaugeError, UnsupportedSchema
@@ -84,15 +85,12 @@ class LlamaRuntime:
         self._spelling = Spelling(self._vocabulary, model.tokenize)
         self._workspace = Workspace(self._vocabulary)
         self._batch = self.context.batch()
-        self._prefixes = PrefixPool(range(n_slots, n_slots + n_prefixes))
-        self._shares = n_prefixes > 0
+        self._cells = Cells(self.context, n_slots, n_prefixes)
         self._prefix_chunks: list[tuple[Prefix, int]] = []
         self._read: tuple[int, ...] = ()  # ahead, for the next request
         self._queue: deque[tuple[Request, float]] = deque()
         self._refused: list[Finished] = []
         self._active: list[Slot] = []
-        self._kept: dict[Hashable, Kept] = {}  # from one step to the next
-        self._free = list(range(n_slots))
         self._spare_rows = 0
         self._masks = ThreadPoolExecutor(min(n_slots, os.cpu_count() or 1), thread_name_prefix="mask")
 
@@ -107,7 +105,6 @@ class LlamaRuntime:
         self._masks.shutdown(wait=True, cancel_futures=True)
         self._queue.clear()
         self._active.clear()
-        self._kept.clear()
         self._refused.clear()
         self.context.close()
 
@@ -145,7 +142,7 @@ class LlamaRuntime:
         for start in range(0, len(tokens), self._batch.capacity):
             self._batch.clear()
             chunk = tokens[start : start + self._batch.capacity]
-            self._batch.add(chunk, position=start, sequence=self._free[0])
+            self._batch.add(chunk, position=start, sequence=0)
             self.context.decode(self._batch)
         self.context.synchronize()
         self._read = tokens
@@ -163,9 +160,7 @@ class LlamaRuntime:
 
     def step(self) -> list[Finished]:
         finished, self._refused = self._refused, []
-        going_on = {request.key for request, _ in self._queue if request.goes_on}
-        for key in self._kept.keys() - going_on:
-            self._forget(self._kept.pop(key))
+        self._cells.forget_all_but({request.key for request, _ in self._queue if request.goes_on})
         while self._queue and len(self._active) < self.n_slots and self._admit(*self._queue[0], finished):
             self._queue.popleft()
         if not self._active:
@@ -187,17 +182,17 @@ class LlamaRuntime:
         """Give the request a slot; False if the cache has no room for it yet."""
         budget = request.limits.answer + (request.limits.reasoning if request.reasoning else 0)
         n_cells = min(self.n_ctx, len(request.prompt) + budget)
-        kept = self._kept.pop(request.key, None)
+        kept = self._cells.take(request.key)
         n_read = kept.n_common(request.prompt, can_rewind=self.context.can_rewind) if kept and request.goes_on else 0
         if kept and not n_read:
-            self._forget(kept)
+            self._cells.forget(kept)
             kept = None
         tokens = () if kept else self._shared(request)
-        prefix = kept.prefix if kept else self._prefixes.find(tokens)
+        prefix = kept.prefix if kept else self._cells.find_prefix(tokens)
         n_there = len(prefix.tokens) if prefix else 0
-        if not self._make_room(n_cells - n_there, keep=prefix):
+        if not self._cells.make_room(n_cells - n_there, keep=prefix):
             if kept:
-                self._kept[request.key] = kept
+                self._cells.keep(request.key, kept)
             return False
         try:
             answer = self._make_answer(
@@ -210,7 +205,7 @@ class LlamaRuntime:
             )
         except ToolgaugeError as error:
             if kept:
-                self._forget(kept)
+                self._cells.forget(kept)
             failed = isinstance(error, ConstraintError | UnsupportedSchema)
             finished.append(Finished(request.key, None, str(error), constraint_failed=failed))
             return True
@@ -221,7 +216,7 @@ class LlamaRuntime:
         return True
 
     def _shared(self, request: Request) -> tuple[int, ...]:
-        return request.prompt[: min(request.n_shared, len(request.prompt) - 1)] if self._shares else ()
+        return request.prompt[: min(request.n_shared, len(request.prompt) - 1)] if self._cells.shares else ()
 
     def _begin(
         self, answer: Answer, submitted_s: float, prefix: Prefix | None, shared: tuple[int, ...], n_cells: int
@@ -229,38 +224,22 @@ class LlamaRuntime:
         request, n_past = answer.request, 0
         pending = np.array(request.prompt, dtype=np.int32)
         n_cached = len(prefix.tokens) if prefix else 0
-        prefix = prefix or (self._new_prefix(shared) if shared else None)
+        prefix = prefix or (self._cells.new_prefix(shared) if shared else None)
         if prefix:
-            prefix.n_users += 1
             n_cells, pending = n_cells - len(shared), pending[len(shared) :]
         if self.n_slots == 1:
             n_cached = n_past = self._take_up(request)
             pending = pending[n_past:]
-        sequence = self._free_sequence()
-        self._active.append(Slot(sequence, answer, submitted_s, prefix, n_cached, n_cells, pending, n_past=n_past))
+        sequence = self._cells.borrow(n_cells, prefix)
+        self._active.append(Slot(sequence, answer, submitted_s, prefix, n_cached, pending, n_past=n_past))
 
     def _go_on(self, kept: Kept, answer: Answer, submitted_s: float, n_read: int, n_cells: int) -> None:
         """An episode's next step, behind what was read in the last one."""
         if n_read < len(kept.tokens):
             self.context.rewind(kept.sequence, n_read)
         pending = np.array(answer.request.prompt[n_read:], dtype=np.int32)
-        slot = Slot(kept.sequence, answer, submitted_s, kept.prefix, n_read, n_cells, pending, n_past=n_read)
-        self._active.append(slot)
-
-    def _free_sequence(self) -> int:
-        if not self._free:
-            self._forget_one()
-        return self._free.pop(0)
-
-    def _forget(self, kept: Kept) -> None:
-        self._give_back(kept.sequence, kept.prefix)
-
-    def _forget_one(self) -> bool:
-        """The oldest of what is kept for the next step of an episode, which will then read its prompt anew."""
-        oldest = next(iter(self._kept), None)
-        if oldest is not None:
-            self._forget(self._kept.pop(oldest))
-        return oldest is not None
+        self._cells.borrow_again(kept, n_cells)
+        self._active.append(Slot(kept.sequence, answer, submitted_s, kept.prefix, n_read, pending, n_past=n_read))
 
     def _take_up(self, request: Request) -> int:
         """How many of the prompt's tokens the only sequence holds; anything else in it is forgotten."""
@@ -269,35 +248,6 @@ class LlamaRuntime:
             return len(tokens)
         self.context.clear()
         return 0
-
-    def _make_room(self, n_cells: int, keep: Prefix | None) -> bool:
-        """Whether so many cells can be reserved, if need be by forgetting what is kept, other than `keep`."""
-        if keep:
-            keep.n_users += 1
-        try:
-            while self._n_reserved + n_cells > self.context.n_cells:
-                if not self._evict() and not self._forget_one():
-                    return False
-            return True
-        finally:
-            if keep:
-                keep.n_users -= 1
-
-    @property
-    def _n_reserved(self) -> int:
-        own = sum(slot.n_cells for slot in self._active) + sum(kept.n_cells for kept in self._kept.values())
-        return self._prefixes.n_cells + own
-
-    def _new_prefix(self, tokens: tuple[int, ...]) -> Prefix | None:
-        """None when every prefix that is kept is in use: the request then decodes its whole prompt itself."""
-        prefix = self._prefixes.add(tokens)
-        return prefix or (self._prefixes.add(tokens) if self._evict() else None)
-
-    def _evict(self) -> bool:
-        evicted = self._prefixes.evict()
-        if evicted:
-            self.context.remove_sequence(evicted.sequence)
-        return evicted is not None
 
     # One batch
 
@@ -312,7 +262,7 @@ class LlamaRuntime:
                 self._add(slot)
         if self.drafts:
             self._add_drafts()
-        for prefix in self._prefixes.incomplete:
+        for prefix in self._cells.incomplete_prefixes:
             chunk = prefix.tokens[prefix.n_decoded : prefix.n_decoded + self._batch.room]
             if chunk:
                 self._batch.add(chunk, position=prefix.n_decoded, sequence=prefix.sequence)
@@ -405,7 +355,7 @@ class LlamaRuntime:
         except ToolgaugeError as broken:
             error = str(broken)
         finished.append(Finished(slot.answer.request.key, generation, error, constraint_failed=failed))
-        if generation and not error and self._shares:
+        if generation and not error and self._cells.shares:
             self._keep(slot)
         else:
             self._release(slot)
@@ -439,30 +389,20 @@ class LlamaRuntime:
         self._active.remove(slot)
         request = slot.answer.request
         tokens = (*request.prompt, *slot.answer.tokens)[: slot.n_past]
-        self._kept[request.key] = Kept(slot.sequence, tokens, slot.prefix)
+        self._cells.keep(request.key, Kept(slot.sequence, tokens, slot.prefix))
 
     def _release(self, slot: Slot) -> None:
         if slot.mask:
             slot.mask.exception()  # wait for it
         self._active.remove(slot)
-        self._give_back(slot.sequence, slot.prefix)
-
-    def _give_back(self, sequence: int, prefix: Prefix | None) -> None:
-        self._free.append(sequence)
-        self._free.sort()
-        if prefix:
-            prefix.n_users -= 1
-        self.context.remove_sequence(sequence)
+        self._cells.give_back(slot.sequence, slot.prefix)
 
     def _give_up(self, error: str) -> list[Finished]:
         """After a failed decode the cache cannot be trusted: everything in flight is lost, what is queued is not."""
         lost = [Finished(slot.answer.request.key, None, error) for slot in self._active]
         for slot in list(self._active):
             self._release(slot)
-        while self._forget_one():
-            pass
-        self._prefixes.clear()
-        self.context.clear()
+        self._cells.clear()
         return lost
 
 

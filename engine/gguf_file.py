@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.cache import cache_path
 from engine.errors import ModelFileError
 from engine.gguf_header import Header, LongArray, Tensor, read_header
 
@@ -120,9 +121,7 @@ def sha256_of(file: GgufFile, *, cache: Path | None = None, on_progress: Callabl
 
 
 def default_hash_cache() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("toolgauge", appauthor=False) / "gguf-sha256.json"
+    return cache_path("gguf-sha256.json")
 
 
 def same_model(first: GgufFile, second: GgufFile) -> Sameness:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from engine.cache import cache_path
 from engine.child import child
 from engine.errors import ToolgaugeError
 from engine.gguf_file import GgufFile, read_gguf, sha256_of
@@ -59,9 +60,7 @@ def find_level(name: str) -> Level:
 
 
 def default_cache() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("toolgauge", appauthor=False) / _FOLDER
+    return cache_path(_FOLDER)
 
 
 def quantize(source: Path, level: str, cache_dir: Path | None = None, progress: Progress | None = None) -> Path:

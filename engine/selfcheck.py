@@ -5,14 +5,15 @@
 
 A format that was chosen wrongly, a template that leaves out the tools, a marker that is no token: each would look like
 a weak model. The template renders a call, two calls and a result; what it writes is held against what the format
-writes, and read back. What it cannot show of the model's past turns is said, too. Knows no run and no report; never
-raises, whatever the template does.
+writes, and read back. A system message must be shown, and must not cost the model what it is told of its tools. What
+cannot be shown of its past turns is said, too. Knows no run and no report; never raises, whatever the template does.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -35,9 +36,19 @@ def _tool(name: str, **kinds: str) -> Tool:
 TOOLS: Final = (_tool("get_weather", city="string", days="integer"), _tool("add", a="number", b="number"))
 CALLS: Final = (Call("get_weather", {"city": "Paris", "days": 2}), Call("add", {"a": 1, "b": 2.5}))
 _USER: Final = Message("user", "What is the weather in Paris?")
+_SYSTEM: Final = Message("system", "Answer as a lighthouse keeper would.")
 _REPLY: Final = "Rain, most likely."
 _RESULT_WORD: Final = "cloudless"
+_ANSWERED: Final = (
+    _USER,
+    Message("assistant", calls=CALLS[:1]),
+    Message("tool", f'{{"sky": "{_RESULT_WORD}"}}', name=CALLS[0].name),
+)
 _MOST_CHARS: Final = 4000
+_MOST_QUOTED_CHARS: Final = 200
+_WORD: Final = re.compile(r"[^\W\d_]{3,}")
+_SENTENCE_END: Final = re.compile(r"\n|(?<=[.:!?]) ")
+_OF_TOOLS: Final = re.compile(r"tool|function|call", re.IGNORECASE)
 _CUT_MARKER: Final = re.compile(r"[<\[][^<>\[\]]*\Z")  # a text that ends within what may be a marker
 
 
@@ -96,6 +107,7 @@ class _Talk:
 
     def findings(self) -> Iterator[Finding]:
         yield from self._refused(self._question, "a question with tools")
+        yield from self._refused(self._system, "a system message")
         yield from self._refused(self._turn_end, "an answer")
         one_call = list(self._refused(lambda: self._calls(CALLS[:1]), "a call"))
         yield from one_call
@@ -125,6 +137,33 @@ class _Talk:
                     rendered=prompt[-200:],
                     expected=own.open,
                 )
+
+    def _system(self) -> Iterator[Finding]:
+        prompt = self._text(_SYSTEM, _USER, generation=True)
+        if _SYSTEM.content not in prompt:
+            message = "the chat template does not show the model the system message"
+            yield Finding("system-not-shown", message, rendered=prompt)
+        else:
+            with suppress(TemplateError):  # what refuses a call or a result is said where these are asked for
+                later = self._text(_SYSTEM, *_ANSWERED, generation=True)
+                if _SYSTEM.content not in later:
+                    message = "the chat template leaves the system message out once a tool has answered"
+                    yield Finding("system-not-shown", message, rendered=later)
+        if lost := self._lost_to(prompt):
+            message = f"with a system message the chat template leaves out what it says of tools without one: {lost}"
+            yield Finding("system-replaces-instructions", message, rendered=prompt)
+
+    def _lost_to(self, prompt: str) -> str:
+        """What is said of tools without a system message and not in this prompt, which has one, as far as it is short.
+
+        Who the model is said to be where nobody says it (Qwen3-Coder's, with tools only) is meant to be replaced.
+        """
+        usual = self._text(_USER, generation=True)
+        without_tools = self._builder.text((_USER,), ())
+        lost = _words(usual) - _words(prompt) - _words(without_tools)
+        sentences = (part for part in _SENTENCE_END.split(usual) if lost & _words(part) and _OF_TOOLS.search(part))
+        text = " ".join(sentences)
+        return text if len(text) <= _MOST_QUOTED_CHARS else f"{text[:_MOST_QUOTED_CHARS]} [...]"
 
     def _turn_end(self) -> Iterator[Finding]:
         _, reply, after = self._text(_USER, Message("assistant", _REPLY)).rpartition(_REPLY)
@@ -163,14 +202,18 @@ class _Talk:
         return before, answer
 
     def _result(self) -> Iterator[Finding]:
-        call = Message("assistant", calls=CALLS[:1])
-        result = Message("tool", f'{{"sky": "{_RESULT_WORD}"}}', name=CALLS[0].name)
-        prompt = self._text(_USER, call, result, generation=True)
+        prompt = self._text(*_ANSWERED, generation=True)
         if _RESULT_WORD not in prompt:
             message = "the chat template does not show the model what a tool answered"
             yield Finding("result-not-shown", message, rendered=prompt)
 
     def _history(self) -> Iterator[Finding]:
+        if self._builder.habits.forgets_system:
+            message = (
+                "the chat template leaves the system message out once a tool has answered; it stands in front of the "
+                "user's last words then"
+            )
+            yield Finding("system-not-kept", message)
         if not self._builder.habits.shows_calls:
             message = f"the chat template shows no past calls, so that {self._fmt.id} text stands in the model's turns"
             yield Finding("calls-not-shown", message)
@@ -205,6 +248,11 @@ def _shortened(text: str) -> str:
     """Begin and end of a text that is too long to be read, as only a broken template makes it."""
     half = _MOST_CHARS // 2
     return text if len(text) <= _MOST_CHARS else f"{text[:half]} [...] {text[-half:]}"
+
+
+def _words(text: str) -> set[str]:
+    """Of letters alone, as the same sentence may stand behind a marker in one prompt and behind a space in another."""
+    return {*_WORD.findall(text)}
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -77,6 +77,38 @@ def divided(messages: Sequence[Message], max_calls: int | None) -> Iterator[Mess
         yield from results
 
 
+def with_system_beside_user(turns: Sequence[Turn]) -> list[Turn]:
+    """The conversation with its system message in front of the user's last words, where Mistral's library puts it."""
+    system, *rest = turns
+    place = max((place for place, turn in enumerate(rest) if turn["role"] == "user"), default=None)
+    if place is None:
+        return list(turns)
+    rest[place] = rest[place] | {"content": f"{system['content']}\n\n{rest[place]['content']}"}
+    return rest
+
+
+def with_joined_results(turns: Sequence[Turn]) -> list[Turn]:
+    """The conversation with results, and what the model said behind them, in the turn that made the calls.
+
+    `tool_responses`, as Gemma 4's first template reads them.
+    """
+    joined: list[Turn] = []
+    for turn in turns:
+        calling = joined[-1] if joined and joined[-1].get("tool_calls") else None
+        results = calling.get("tool_responses", []) if calling else []
+        if calling and turn["role"] == "tool":
+            joined[-1] = calling | {"tool_responses": [*results, {"name": turn["name"], "response": turn["content"]}]}
+        elif calling and results and not calling["content"] and _only_says(turn):
+            joined[-1] = calling | {"content": turn["content"]}
+        else:
+            joined.append(turn)
+    return joined
+
+
+def _only_says(turn: Turn) -> bool:
+    return turn["role"] == "assistant" and bool(turn["content"]) and not turn.get("tool_calls")
+
+
 def with_thinking_words(turns: Sequence[Turn], template: str, thinking: bool | None) -> list[Turn]:
     """The conversation with reasoning switched in the system message, for templates that look for it there."""
     found = next((words for words in (_NEMOTRON_V2, _LLAMA_NEMOTRON) if words[0] in template), None)

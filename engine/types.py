@@ -126,6 +126,11 @@ class Generation:
     first_call: FirstCall | None = None  # None: there was none, or nobody watched
     constraint: ConstraintStats | None = None
 
+    @property
+    def n_after_first(self) -> int | None:
+        """Tokens that a rate counts: those that came after the first moment in which there were any."""
+        return None if self.n_first is None else len(self.tokens) - self.n_first
+
 
 @dataclass(frozen=True, slots=True)
 class Fragment:

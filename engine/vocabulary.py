@@ -6,7 +6,6 @@ to text reads this.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,13 +50,3 @@ class Vocabulary:
     def _special_ids(self) -> dict[str, int]:
         special = sorted(self.control | self.user_defined, reverse=True)
         return {self.pieces[token].decode("utf-8", errors="replace"): token for token in special}
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over all pieces and their kinds; names cached tables."""
-        digest = hashlib.sha256()
-        for token, piece in enumerate(self.pieces):
-            kind = 1 if token in self.control else 2 if token in self.user_defined else 0
-            digest.update(len(piece).to_bytes(4, "little") + piece + bytes((kind,)))
-        digest.update(repr(sorted(self.eog)).encode())
-        return digest.hexdigest()

@@ -6,7 +6,7 @@ Knows no backend; `Unmergeable` says which keyword stands in the way.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from grammars.merge import ANNOTATIONS, Unmergeable, inline, merge, same
@@ -114,7 +114,17 @@ class _Apart:
         mine, theirs = a.get("properties", {}), b.get("properties", {})
         needed = [name for name in a.get("required", []) if name in b.get("required", [])]
         told = (name for name in needed if name in mine and name in theirs)
-        return any(self.ask(mine[name], theirs[name], depth + 1) for name in told)
+        return (
+            _has_no_place_for(a.get("required", []), b)
+            or _has_no_place_for(b.get("required", []), a)
+            or any(self.ask(mine[name], theirs[name], depth + 1) for name in told)
+        )
+
+
+def _has_no_place_for(names: Iterable[str], schema: dict[str, Any]) -> bool:
+    """Whether one of the names is none that an object of this schema may have."""
+    is_closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
+    return is_closed and any(name not in schema.get("properties", {}) for name in names)
 
 
 def _kinds(schema: dict[str, Any]) -> set[str]:

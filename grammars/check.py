@@ -22,6 +22,8 @@ MAX_DEPTH = 64  # objects and lists within each other: whatever reads a schema g
 MAX_REACH = 512  # schemas within each other, $ref followed: grammars are built and compiled by going down, too
 MAX_READINGS = 4096  # schemas that look at one value, each time that one is led to: all may have to be tried
 
+_TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
+
 # The library would judge a `pattern` by Python's `re`, which reads another language.
 _NAMED = ("$defs", "definitions")
 _NO_FORMATS = FormatChecker(formats=())
@@ -60,7 +62,7 @@ def check_schema(schema: dict[str, Any], owner: str) -> None:
         if not is_plain(schema):
             Draft202012Validator.check_schema(schema, format_checker=_NO_FORMATS)
     except SchemaError as error:
-        raise InvalidSchema(f"{owner}: parameters at {child('#', *error.absolute_path)}: {error.message}") from None
+        raise InvalidSchema(f"{owner}: parameters at {child('#', *error.absolute_path)}: {_in_words(error)}") from None
     _check_parts(schema, schema, "#", owner)
     parts = list(walk(schema))
     if any("unevaluatedProperties" in part for part in parts) and any("patternProperties" in part for part in parts):
@@ -79,6 +81,18 @@ def check_schema(schema: dict[str, Any], owner: str) -> None:
         readings.of(part)
     if readings.leads_back:
         raise InvalidSchema(f"{owner}: parameters have a $ref that leads back to itself for the same value")
+
+
+def _in_words(error: SchemaError) -> str:
+    """What to do about the slips that people make; else the library's words."""
+    keyword, value = error.absolute_path[-1] if error.absolute_path else "", error.instance
+    if value is None:
+        return f"'{keyword}' is null; leave it out"
+    if keyword == "type" and isinstance(value, str):
+        return f"'{value}' is no JSON type; write one of {', '.join(_TYPES)}, and what it means in a description"
+    if keyword == "required" and isinstance(value, bool):
+        return "'required' is a list of names, beside 'properties', and no property's own"
+    return error.message
 
 
 def check_readings(schema: dict[str, Any], owner: str) -> None:

@@ -208,17 +208,15 @@ class _Lowering:
     def string(self, schema: dict[str, Any], path: str) -> Shape:
         content: Expr | None = None
         form = schema.get("format")
-        if form in FORMATS:
-            content = FORMATS[form]
-        elif form in OTHER_STANDARD_FORMATS:
-            raise self.unsupported("format", path, f"'{form}' is not one of {', '.join(FORMATS)}")
-        if "pattern" in schema:
-            if content is not None:
-                raise self.unsupported("pattern", path, "together with a format")
+        if "pattern" in schema:  # the author's exact words for what a format beside it names
             try:
                 content = parse_pattern(schema["pattern"])
             except PatternError as error:
                 raise self.unsupported("pattern", path, str(error)) from None
+        elif form in FORMATS:
+            content = FORMATS[form]
+        elif form in OTHER_STANDARD_FORMATS:
+            raise self.unsupported("format", path, f"'{form}' is not one of {', '.join(FORMATS)}")
         self.check_times(schema, path, "minLength", "maxLength")
         low, high = schema.get("minLength", 0), schema.get("maxLength")
         if high is not None and high < low:
@@ -233,7 +231,8 @@ class _Lowering:
             self.shape(item, child(path, "prefixItems", index))
             for index, item in enumerate(schema.get("prefixItems", []))
         ]
-        rest: Shape | None = self.shape(schema.get("items", True), child(path, "items"))
+        has_room = schema.get("maxItems", math.inf) > len(prefix)
+        rest: Shape | None = self.shape(schema.get("items", True), child(path, "items")) if has_room else NEVER
         if NEVER in prefix:
             prefix, rest = prefix[: prefix.index(NEVER)], NEVER
         self.check_times(schema, path, "minItems", "maxItems")

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 from grammars.alternatives import is_reference
 from grammars.check import check_readings, check_schema, check_values
 from grammars.errors import InvalidSchema
@@ -33,6 +35,14 @@ _DIALECT: dict[str, str | None] = {
     **dict.fromkeys(("any", ""), None),
     **{name: name for name in ("string", "integer", "number", "boolean", "array", "object", "null")},
 }
+
+
+_SPELLINGS = ("parameters", "inputSchema", "input_schema")
+_NO_ARGUMENTS = ("annotations", "outputSchema", "output_schema", "_meta", "execution", "response", "returns")
+_SAYS_WHAT_IT_HOLDS = frozenset(
+    ("properties", "$ref", "allOf", "anyOf", "oneOf", "if", "not", "dependentSchemas", "unevaluatedProperties")
+)
+_KEYWORDS = ANNOTATIONS | Draft202012Validator.VALIDATORS.keys() | {"discriminator", "xml", "externalDocs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +66,32 @@ def normalise_tool(tool: Mapping[str, Any]) -> ToolSchema:
     description = inner.get("description") or ""
     if not isinstance(description, str):
         raise InvalidSchema(f"tool '{name}': the description must be a string")
-    spellings = ("parameters", "inputSchema", "input_schema")
-    given = [inner[key] for key in spellings if inner.get(key) is not None]
+    given = [inner[key] for key in _SPELLINGS if inner.get(key) is not None]
+    if not given:
+        _refuse_elsewhere(inner, f"tool '{name}'")
     written = given[0] if given else {}
     return ToolSchema(name, description, normalise_parameters(written, f"tool '{name}'"), written)
+
+
+def _refuse_elsewhere(tool: Mapping[str, Any], owner: str) -> None:
+    """Arguments under a key of another library would otherwise be a tool without any."""
+    for key, value in tool.items():
+        if isinstance(value, Mapping) and key not in _NO_ARGUMENTS and value:
+            raise InvalidSchema(
+                f"{owner}: its arguments stand under '{key}'; write their JSON Schema under 'parameters'"
+            )
+
+
+def _refuse_flat(parameters: Mapping[str, Any], owner: str) -> None:
+    """Names of arguments where keywords belong would otherwise be read as annotations."""
+    if parameters.keys() & _SAYS_WHAT_IT_HOLDS:
+        return
+    for key, value in parameters.items():
+        if isinstance(value, Mapping) and key not in _KEYWORDS and not key.startswith("x-"):
+            raise InvalidSchema(
+                f"{owner}: parameters hold '{key}', which is no keyword of JSON Schema; write "
+                '{"type": "object", "properties": {...}} around the arguments'
+            )
 
 
 def normalise_tools(tools: Iterable[Mapping[str, Any]]) -> tuple[ToolSchema, ...]:
@@ -77,10 +109,12 @@ def normalise_parameters(given: Any, owner: str = "schema") -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise InvalidSchema(f"{owner}: parameters must be a JSON object, a schema of type object")
     check_values(given, owner)
+    _refuse_flat(given, owner)
     modern = _modernise(copy.deepcopy(dict(given)))
     modern.pop("$schema", None)
     modern = _without_ids(modern)
     check_schema(modern, owner)
+    _require_tags(modern)
     whole = _resolve_top(modern, owner)
     kind = whole.setdefault("type", "object")
     if kind != "object":
@@ -152,6 +186,16 @@ def _spell_out_nullable(schema: dict[str, Any]) -> dict[str, Any]:
     if isinstance(schema.get("enum"), list) and None not in schema["enum"]:
         schema["enum"] = [*schema["enum"], None]
     return schema
+
+
+def _require_tags(root: dict[str, Any]) -> None:
+    """OpenAPI's `discriminator`: every branch has the property that tells them apart, whatever its default is."""
+    for part in list(walk(root)):
+        tag = part["discriminator"].get("propertyName") if isinstance(part.get("discriminator"), dict) else None
+        for branch in [*part.get("oneOf", ()), *part.get("anyOf", ())] if isinstance(tag, str) else ():
+            schema = resolve(branch["$ref"], root) if is_reference(branch) else branch
+            if isinstance(schema, dict) and tag in schema.get("properties", {}):
+                schema["required"] = list(dict.fromkeys((*schema.get("required", ()), tag)))
 
 
 def _resolve_top(schema: dict[str, Any], owner: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from grammars.regular import ANY, Alt, Cat, Chars, Expr, Many, Text, alt, cat, chars, excluding, many, ranges
+from grammars.regular import Alt, Cat, Chars, Expr, Many, Text, alt, cat, chars, excluding, many, ranges
 
 _SHORT = {'"': '"', "\\": "\\", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 _ESCAPED = ranges((0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0x7F, 0x7F))
@@ -49,6 +49,3 @@ def _spelled_chars(content: Chars) -> Expr:
         options.append(cat(Text("\\"), chars(short)))
     options += [cat(Text(prefix), chars(last)) for prefix, last in long.items()]
     return alt(*options)
-
-
-CHAR = spelled(ANY)

@@ -87,7 +87,9 @@ class Values:
         for name, shape in document.shapes.items():
             if name in document.reachable(shape):
                 self.need_recursion("$ref", name)
-            last = "".join(char if char.isascii() and char.isalnum() else "-" for char in name.rpartition("/")[2])
+            # In small letters, for Lark takes a name with a capital for a terminal's.
+            last = name.rpartition("/")[2].lower()
+            last = "".join(char if char.isascii() and char.isalnum() else "-" for char in last)
             taken = self.grammar.rules.keys() | set(self.names.values())
             free = (f"ref-{last}-{number}" for number in range(1, len(taken) + 2))
             self.names[name] = next(one for one in free if one not in taken)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench import numbers
 from bench.audit.answerable import Finding, Problem
 from bench.audit.precheck import Audit, Precheck, audit, precheck
+from bench.audit.shown import unseen
 from bench.audit.told import INCOMPLETE, short, told
 from bench.cli.shell import emit, emit_json, say
 from bench.report.document import Block, Cell, Column, Document, Heading, Table, Text, cell
@@ -156,7 +157,7 @@ def _advice(problem: Problem, findings: Sequence[Finding], found: Audit) -> str:
 
 
 def say_warnings(plan: Plan) -> tuple[Told, ...]:
-    """Tell what a run asks that its model or its constraint cannot do, as far as a moment allows; returns all of it."""
+    """Tell what a run asks that its model, template or constraint cannot do, as far as a moment allows; returns all."""
     stored: list[Told] = list(plan.findings)
     for finding in stored:
         say(f"warning: {finding.message}", "yellow")
@@ -164,6 +165,9 @@ def say_warnings(plan: Plan) -> tuple[Told, ...]:
         stored += told(found)
         for text in warnings(found):
             say(f"warning: {text}", "yellow")
+    for finding in unseen(plan, most_s=PRECHECK_S):
+        stored.append(finding)
+        say(f"warning: {finding.message}", "yellow")
     return tuple(stored)
 
 

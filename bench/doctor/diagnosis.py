@@ -25,7 +25,7 @@ _STATES = {
 # Findings that lines of their own say already.
 _SAID_ABOVE = {"no-template", "format-unknown", "format-not-recognised", "format-disagrees", "marker-not-a-token"}
 # Findings with which a model runs as well as without.
-_NOTES = {"thinking-ignored", "reasoning-effort-ignored", "calls-not-shown", "words-not-shown"}
+_NOTES = {"thinking-ignored", "reasoning-effort-ignored", "calls-not-shown", "words-not-shown", "system-not-kept"}
 
 
 def diagnose(look: Look, examined: Examined) -> list[Check]:

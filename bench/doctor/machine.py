@@ -21,6 +21,7 @@ from bench.apart import one_process
 from bench.run.plan import version_of
 from bench.run.prepare import BUNDLED
 from bench.version import is_installed, own_version
+from engine.cache import cache_path
 from engine.llama.params import Device
 from engine.meter import Gpus, gpus
 from grammars.errors import ToolgaugeError
@@ -50,7 +51,7 @@ class Llama:
 
     build: str
     supports_gpu: bool
-    system_info: str
+    has_amx: bool
     devices: tuple[Device, ...]
 
 
@@ -88,7 +89,7 @@ def ask_llama() -> Llama | str:
 def _llama_facts() -> Llama:
     from engine import llama
 
-    return Llama(llama.build_info(), llama.supports_gpu(), llama.system_info(), llama.devices())
+    return Llama(llama.build_info(), llama.supports_gpu(), llama.has_amx(), llama.devices())
 
 
 def _python() -> Check:
@@ -105,7 +106,10 @@ def _llama(llama: Llama | str) -> Check:
     if found != wanted:
         detail = f"llama-cpp-python {found}, but toolgauge is written for exactly {wanted}"
         return Check("llama.cpp", "fail", detail, f"{PIP_INSTALL} {PIN}")
-    return Check("llama.cpp", "ok", f"{llama.build}, {'with' if llama.supports_gpu else 'without'} GPU support")
+    detail = f"{llama.build}, {'with' if llama.supports_gpu else 'without'} GPU support"
+    if llama.has_amx:
+        return Check("llama.cpp", "note", f"{detail}; its AMX kernels are left out, for they crash in some builds")
+    return Check("llama.cpp", "ok", detail)
 
 
 def _gpu(llama: Llama | None, nvml: Gpus) -> Check:
@@ -186,9 +190,8 @@ def _writable(name: str, folder: Path, detail: str) -> Check:
 
 def _caches() -> Iterator[Check]:
     from huggingface_hub.constants import HF_HUB_CACHE
-    from platformdirs import user_cache_path
 
-    yield _cache("cache", user_cache_path("toolgauge", appauthor=False), "quantized models; may be deleted")
+    yield _cache("cache", cache_path(), "quantized models; may be deleted")
     yield _cache("downloads", Path(HF_HUB_CACHE), "the Hugging Face cache; HF_HOME moves it")
 
 

@@ -46,10 +46,10 @@ class Blend:
 
 # The last is what an assistant's prompt looks like.
 BLENDS = (
-    Blend(share=0.34, made_up=1.0, sizes=SIZES, unsaid=0.2),
-    Blend(share=0.17, made_up=0.5, sizes=SIZES, unsaid=0.2),
-    Blend(share=0.36, made_up=0.0, sizes=SIZES, unsaid=0.2),
-    Blend(share=0.13, made_up=0.05, sizes=LARGE_SIZES, unsaid=0.65),
+    Blend(share=0.42, made_up=1.0, sizes=SIZES, unsaid=0.2),
+    Blend(share=0.14, made_up=0.5, sizes=SIZES, unsaid=0.2),
+    Blend(share=0.29, made_up=0.0, sizes=SIZES, unsaid=0.2),
+    Blend(share=0.15, made_up=0.05, sizes=LARGE_SIZES, unsaid=0.65),
 )
 NEIGHBOURS = 0.5
 NARROW = 0.7  # share of the families whose words are few, so that names and values are told apart by where they stand

@@ -147,7 +147,7 @@ class Ours:
         return Run(
             tokens=generation.tokens,
             n_tokens=len(generation.tokens),
-            n_timed=len(generation.tokens) - (generation.n_first or 0),
+            n_timed=generation.n_after_first or 0,
             seconds=timings.decode_s,
             stop=generation.stop,
             n_forced=generation.constraint.n_forced if generation.constraint else 0,

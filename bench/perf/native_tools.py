@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from engine.cache import cache_path
 from engine.errors import ToolgaugeError
 
 ToolName = Literal["llama-bench", "llama-batched-bench"]
@@ -51,10 +52,8 @@ def binding_libraries() -> Path:
 
 def tools_folder(*, whole: bool = False) -> Path:
     """Where built tools are: those that use this binding's libraries, or `whole` ones that have their own."""
-    from platformdirs import user_cache_path
-
     use = "whole" if whole else hashlib.sha256(str(binding_libraries().resolve()).encode()).hexdigest()[:8]
-    folder: Path = user_cache_path("toolgauge", appauthor=False) / "perf" / f"llama.cpp-{binding_version()}-{use}"
+    folder: Path = cache_path("perf", f"llama.cpp-{binding_version()}-{use}")
     return folder
 
 

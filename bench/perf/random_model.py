@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.perf.workload import load_workload
+from engine.cache import cache_path
 from engine.shapes import Dense
 from engine.shapes.tokens import UNUSED, USER_DEFINED, Tokens, made_up_tokens
 from engine.shapes.writer import write
@@ -54,12 +55,10 @@ def write_random_model(path: Path, n_vocab: int = N_VOCAB, shape: Dense = SHAPE,
 
 def default_model(on_write: Callable[[], None] = lambda: None) -> Path:
     """The model that `bench.perf` measures when none is named: from the cache, written at the first time."""
-    from platformdirs import user_cache_path
-
     source = "qwen2" if _qwen2_file() else "synthetic"
     words = hashlib.sha256("\n".join(_words()).encode()).hexdigest()[:8] if source == "synthetic" else ""
     name = "-".join(part for part in ("random", str(N_VOCAB), source, words, f"r{_RECIPE}") if part)
-    path: Path = user_cache_path("toolgauge") / "perf" / f"{name}.gguf"
+    path: Path = cache_path("perf", f"{name}.gguf")
     if not path.exists():
         on_write()
         write_random_model(path)

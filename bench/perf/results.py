@@ -1,4 +1,4 @@
-"""From raw samples to figures: rates, ratios within rounds, shares, verdicts on the claims; and the JSON document.
+"""From raw samples to figures: rates, ratios within rounds, shares, verdicts on the claims.
 
 A ratio is formed within each round and only then summed up, so what slows the machine for a while slows both sides.
 """

@@ -166,8 +166,10 @@ class _Profiler:
                 if answer is None or (first := answer.timings.ttft_s) is None:
                     raise ToolgaugeError(finished.error or "no answer came")
                 n_written += len(answer.tokens)
-                n_timed += len(answer.tokens) - (answer.n_first or 0)
+                n_timed += answer.n_after_first or 0
                 begun, ended = min(begun, first), max(ended, first + answer.timings.decode_s)
+        if not n_timed:
+            raise ToolgaugeError("each answer was there as soon as it began; ask for more of it with --tokens")
         return n_written, n_timed / (ended - begun)
 
     # Memory

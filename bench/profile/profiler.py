@@ -13,6 +13,7 @@ from typing import Final
 
 from bench.perf.random_model import workload_tokens
 from bench.profile.values import Job, Profiled
+from engine.cache import cache_path
 from engine.child import child
 from engine.errors import ToolgaugeError
 from engine.shapes import Shape
@@ -58,9 +59,7 @@ class Asked:
 
 def default_folder() -> Path:
     """On a disk: the folder for temporary files may be memory, which the model needs itself."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("toolgauge", appauthor=False) / "profile"
+    return cache_path("profile")
 
 
 def profile_shape(asked: Asked, job: Job, bars: Bars) -> Profiled:

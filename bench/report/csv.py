@@ -78,11 +78,6 @@ def _spread(name: str, spread: Spread | None) -> dict[str, Any]:
     return {name: spread.median if spread else None, f"{name}_mad": spread.mad if spread else None}
 
 
-def _details(row: Row) -> Iterator[tuple[str, Any]]:
-    for name in _DETAILS:
-        yield from _leaves(name, getattr(row, name))
-
-
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Every number below a value, with the path to it; nothing for what was not measured."""
     if isinstance(value, Mapping):

@@ -49,6 +49,7 @@ class Judged:
     planned: Mapping[str, int] | None = None  # category -> items; None as with `cases`
     drafted: tuple[LatencySample, ...] = ()  # beside `samples`, and never among them; so are the warm ones
     warm: tuple[LatencySample, ...] = ()
+    n_tokens: Mapping[int, int] = field(default_factory=dict)  # generated, by item id
     scored: tuple[Scored, ...] = field(init=False)
     detailed: tuple[Scored, ...] = field(init=False)
 
@@ -137,4 +138,5 @@ def judged(store: Store, run: Run, cell: Cell, suite: Suite | None) -> Judged:
         n_trials = int(run.config.get("trials", 1))
         counted = Counter(case.category for case in spread(suite.cases, run.config.get("limit")))
         planned = {category: n * n_trials for category, n in counted.items()}
-    return Judged(cell, tuple(store.items(cell.id)), fresh, stale, samples, cases, planned, drafted, warm)
+    n_tokens = store.n_tokens(cell.id)
+    return Judged(cell, tuple(store.items(cell.id)), fresh, stale, samples, cases, planned, drafted, warm, n_tokens)

@@ -1,4 +1,4 @@
-"""What one item left behind: the steps of an episode as plain values, written to and read from JSON.
+"""What one item left behind: the steps of an episode as plain values.
 
 The worker makes records, the store keeps them, scoring reads them. A record holds everything that a verdict needs, so
 that re-scoring never loads a model. Knows no case, no score and no file.
@@ -6,13 +6,12 @@ that re-scoring never loads a model. Knows no case, no score and no file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from engine.types import Call, ConstraintStats, Fragment, Generation, Parsed, StopReason, Timings
+from engine.types import Generation, Parsed
 
 
 class ErrorKind(StrEnum):
@@ -73,47 +72,3 @@ class ItemRecord:
     format_id: str = ""  # the format whose parser read the steps, and its version
     format_version: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)  # attributes of the run that no score depends on
-
-
-def to_json(record: ItemRecord) -> str:
-    """ASCII only: model output may hold lone surrogates, which no UTF-8 file can."""
-    return json.dumps(asdict(record), separators=(",", ":"))
-
-
-def from_json(text: str) -> ItemRecord:
-    raw = json.loads(text)
-    error = raw["error"]
-    return ItemRecord(
-        case_id=raw["case_id"],
-        steps=tuple(_step(step) for step in raw["steps"]),
-        end=EpisodeEnd(raw["end"]),
-        error=ItemError(ErrorKind(error["kind"]), error["message"], tuple(error["log"])) if error else None,
-        format_id=raw["format_id"],
-        format_version=raw["format_version"],
-        extra=raw["extra"],
-    )
-
-
-def _step(raw: Mapping[str, Any]) -> StepRecord:
-    return StepRecord(
-        generation=_generation(raw["generation"]),
-        parsed=_parsed(raw["parsed"]),
-        results=tuple(ToolResult(**result) for result in raw["results"]),
-        prompt=raw["prompt"],
-    )
-
-
-def _generation(raw: Mapping[str, Any]) -> Generation:
-    known = dict(raw)
-    known["tokens"] = tuple(raw["tokens"])
-    known["stop"] = StopReason(raw["stop"])
-    known["timings"] = Timings(**raw["timings"])
-    known["constraint"] = ConstraintStats(**raw["constraint"]) if raw["constraint"] else None
-    return Generation(**known)
-
-
-def _parsed(raw: Mapping[str, Any]) -> Parsed:
-    known = dict(raw)
-    known["calls"] = tuple(Call(**call) for call in raw["calls"])
-    known["fragments"] = tuple(Fragment(**fragment) for fragment in raw["fragments"])
-    return Parsed(**known)

@@ -164,6 +164,18 @@ class Store:
             found[item_id].append(each)
         return dict(found)
 
+    def n_tokens(self, cell_id: int) -> dict[int, int]:
+        """How many tokens were generated for each item of a cell, over all its steps."""
+        sql = """
+        SELECT item_id, sum(length(tokens) / 4) AS n_tokens FROM step JOIN item ON item.id = step.item_id
+        WHERE item.cell_id = ? GROUP BY item_id
+        """
+
+        def counted(row: sqlite3.Row) -> tuple[int, int]:
+            return row["item_id"], row["n_tokens"]
+
+        return dict(self._rows(counted, sql, cell_id))
+
     def record(self, item: Item) -> ItemRecord:
         """The item as scoring wants it."""
         return columns.record(item, self.steps(item.id))

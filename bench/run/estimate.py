@@ -19,7 +19,6 @@ from bench.run.todo import todo
 Kind = Literal["item", "sample"]
 _At = tuple[tuple[str, Any], ...]  # context settings
 
-_KINDS: tuple[Kind, ...] = ("item", "sample")
 _N_FIRST = 8  # answers of a model after which its pace is believed
 
 _ITEM_SPEEDS = """

@@ -124,7 +124,7 @@ def open_model(spec: ModelSpec, work: Work) -> LoadedModel:
 def _open_llama(spec: ModelSpec) -> LoadedModel:
     from engine.constraint import backend
     from engine.decoder import LlamaRuntime
-    from engine.llama import build_info, devices, load_model, log_to_file
+    from engine.llama import build_info, devices, has_amx, load_model, log_to_file
 
     log_to_file(spec.log_path)
     growth = DeviceGrowth(devices)
@@ -141,6 +141,7 @@ def _open_llama(spec: ModelSpec) -> LoadedModel:
             yield Opened(runtime, model.buffers + runtime.context.buffers)
 
     kinds = sorted({device.name.rstrip("0123456789") for device in devices()})
+    kinds += ["AMX not used"] * has_amx()
     build = f"{build_info()} ({', '.join(kinds)})"
     return LoadedModel(
         model, spec, open_runtime, lambda name: backend(name, model), build, can_rewind=can_rewind, growth=growth

@@ -5,12 +5,15 @@ In a schema mode any violation is an escape from the grammar. Knows no expectati
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.results.records import StepRecord
 from engine.types import Call, Tool
+
+if TYPE_CHECKING:
+    from grammars.validation import Validator
 
 # jsonschema's keyword -> the kind of violation; what is not listed is "other"
 _KINDS = {
@@ -46,8 +49,9 @@ def violations(call: Call, tools: Mapping[str, Tool]) -> frozenset[str]:
     tool = tools.get(call.name)
     if tool is None:
         return frozenset({"invented_tool"})
-    found = validator(tool.parameters).iter_errors(call.arguments)
-    return frozenset(_KINDS.get(str(error.validator), "other") for error in _leaves(found))
+    return frozenset(
+        _KINDS.get(str(error.validator), "other") for error in _causes(validator(tool.parameters), call.arguments)
+    )
 
 
 def measure(steps: Sequence[StepRecord], offered: Sequence[Sequence[Tool]]) -> Adherence:
@@ -68,10 +72,43 @@ def measure(steps: Sequence[StepRecord], offered: Sequence[Sequence[Tool]]) -> A
     )
 
 
-def _leaves(errors: Iterable[Any]) -> Iterable[Any]:
-    """The causes below `anyOf` and `oneOf`, where the schema has them."""
-    for error in errors:
-        if error.context:
-            yield from _leaves(error.context)
-        else:
+def _causes(schema: Validator, value: Any) -> Iterator[Any]:
+    """What is wrong with a value; of `anyOf` and `oneOf` in those branches that it may have been meant for.
+
+    A part of a value is held against the same branches once, however many ways of the schema lead to them.
+    """
+    errors, seen = list(schema.trees(value)), set()
+    for error in errors:  # which grows
+        if not error.context:
             yield error
+            continue
+        key = id(error.validator_value), id(error.instance)
+        if key not in seen:
+            seen.add(key)
+            branches: dict[Any, list[Any]] = {}
+            for inner in error.context:
+                branches.setdefault(next(iter(inner.schema_path), None), []).append(inner)
+            errors += [inner for branch in _closest([*branches.values()]) for inner in branch]
+
+
+def _closest(branches: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    """The errors of the branches that a value is closest to: without those of another kind, while any is left."""
+    tests: tuple[Callable[[Any], bool], ...] = (_is_not_null, _is_of_another_kind, _is_named_otherwise)
+    for test in tests:
+        branches = [errors for errors in branches if not any(map(test, errors))] or branches
+    return branches
+
+
+def _is_not_null(error: Any) -> bool:
+    """Whoever writes a value did not mean to leave it out."""
+    return not error.path and error.validator == "type" and error.validator_value == "null"
+
+
+def _is_of_another_kind(error: Any) -> bool:
+    return not error.path and error.validator in ("type", "const", "enum")
+
+
+def _is_named_otherwise(error: Any) -> bool:
+    """By a member that can only have one value, which tells branches apart."""
+    is_fixed = error.validator == "const" or (error.validator == "enum" and len(error.validator_value) == 1)
+    return is_fixed and len(error.path) == 1

@@ -2,7 +2,8 @@
 
 Reading is strict first; where that fails, a fixed and ordered ledger of named repairs is tried, each on top of the one
 before, until the text can be read. The result is reported beside the verdict and never changes it, so that a lenient
-reader cannot move a ranking unseen. Of formats it knows the markers only: it looks for JSON in the shape of a call.
+reader cannot move a ranking unseen. Of formats it knows the markers only: it looks for JSON in the shape of a call, and
+leaves calls of other shapes to `bench.score.closing`.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from engine.types import Call, Parsed
 
 SMART_QUOTES = "“”„‟‘’‚‛«»"
 ENVELOPE = "envelope"
-"""The name of a repair for which reading the JSON was enough: only what stood around it was wrong."""
+"""The name of a repair for which reading the call was enough: only what stood around it was wrong."""
+FENCE = "fence"
+UNCLOSED = "unclosed"
 
 Mend = Callable[[str, int], str]
 
 _OPENING = re.compile(r"\{(?=\s*[\"'“‘}])|\[(?=\s*[{\[\]])")  # a bracket that looks like the beginning of JSON
 _STRING = re.compile(r'"(?:\\.|[^"\\])*+(")?', re.DOTALL)  # to the end of the text if nothing closes it
 _STRING_OR_BRACKET = re.compile(rf"{_STRING.pattern}|[{{\[\]}}]", re.DOTALL)
+_CALL_BEGINS = re.compile(rf"{_OPENING.pattern}|<")
 _FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _THINK_OPENS = re.compile(r"\s*<think(?:ing)?>")
 _THINK_CLOSES = re.compile(r"</think(?:ing)?>")
@@ -64,16 +68,27 @@ def flags(case: Case, record: ItemRecord) -> tuple[str, ...]:
         parsed = step.parsed
         if not (parsed.calls or parsed.fragments or parsed.open_block):
             continue
-        if "```" in step.generation.text:
-            found["fence"] = None
+        if _is_fenced(parsed, is_worded=not asks_for_words):
+            found[FENCE] = None
         if parsed.calls and parsed.content and not asks_for_words:
             found["prose_with_call"] = None
         values = "".join(text for call in parsed.calls for text in _texts(call.arguments))
         if any(quote in values and quote not in own_words for quote in SMART_QUOTES):
             found["smart_quotes_in_value"] = None
         for fragment in parsed.fragments:
-            found.update(dict.fromkeys(_attempt(fragment.text)[0]))
+            names = _attempt(fragment.text)[0]
+            found.update(dict.fromkeys(name for name in names if name != FENCE))  # which may be a value's
     return tuple(found)
+
+
+def _is_fenced(parsed: Parsed, *, is_worded: bool) -> bool:
+    """Whether a fence stands around a call or beside it; what was thought before it, and its values, may hold any."""
+    words = [parsed.content] if is_worded else []
+    for fragment in parsed.fragments:
+        text = _without_thinking(_MARKERS_AROUND.sub("", fragment.text), 0)
+        begins = _CALL_BEGINS.search(text)
+        words.append(text[: begins.start()] if begins else text)
+    return any("```" in text for text in words)
 
 
 def repair(parsed: Parsed) -> Repair | None:
@@ -258,12 +273,12 @@ def _closed(text: str, stop: int) -> str:
 
 LEDGER: tuple[tuple[str, Mend], ...] = (
     ("think_block", _without_thinking),
-    ("fence", _without_fence),
+    (FENCE, _without_fence),
     ("prose", _without_prose),
     ("smart_quotes", _straight(SMART_QUOTES)),
     ("single_quotes", _straight("'")),
     ("python_literals", _without_python),
     ("trailing_comma", _without_trailing_comma),
-    ("unclosed", _closed),
+    (UNCLOSED, _closed),
 )
 """In this order. Each takes the text and the place where strict reading stops."""

@@ -30,7 +30,6 @@ class Recovery:
     retry_helps: bool  # the same call works later; False: repeating it is never right
     n_further_calls: int
     n_further_tokens: int  # generated after the failure, the reply included
-    further_s: float  # the time these steps took
     recovered_after: int | None  # further calls up to the one that did it
     within_1: bool | None
     within_3: bool | None
@@ -57,7 +56,6 @@ def measure(case: Case, record: ItemRecord, trace: Trace) -> Recovery | None:
         retry_helps=fault.times is not None,
         n_further_calls=len(further),
         n_further_tokens=sum(len(generation.tokens) for generation in generations),
-        further_s=sum(generation.timings.total_s for generation in generations),
         recovered_after=after,
         within_1=after is not None and after <= WITHIN[0] if targets else None,
         within_3=after is not None and after <= WITHIN[1] if targets else None,

@@ -15,6 +15,7 @@ from bench.score import adherence, hygiene, official, order, recovery, state
 from bench.score.adherence import Adherence, violations
 from bench.score.arguments import Mismatch, mismatches, pair
 from bench.score.bfcl import OfficialVerdict, multi_turn
+from bench.score.closing import closed
 from bench.score.hygiene import Hygiene
 from bench.score.order import Order
 from bench.score.outcome import CutAt, NoCall, Outcome
@@ -85,7 +86,7 @@ def score(case: Case, record: ItemRecord) -> Score:
         explanation=_explanation(outcome, case, record, made, wrong, tools, ended or (), reference),
         goal_reached=_is_reached(case, outcome, made) and not ended,
         no_call=_no_call(record, outcome),
-        cut_at=position(cut.parsed, cut.generation.stop) if cut else None,
+        cut_at=position(cut.parsed, cut.generation.stop, record.format_id) if cut else None,
         stop=cut.generation.stop if cut else None,
         truncated_by=broken_off.cause if broken_off else None,
         adherence=adherence.measure(record.steps, offered(case, record)),
@@ -164,8 +165,12 @@ def _no_call(record: ItemRecord, outcome: Outcome) -> NoCall | None:
 
 def _hygiene(case: Case, record: ItemRecord, tools: Mapping[str, Tool]) -> Hygiene:
     found = hygiene.flags(case, record)
-    broken = next((step.parsed for step in record.steps if step.parsed.fragments), None)
-    mended = hygiene.repair(broken) if broken else None
+    steps = zip(record.steps, offered(case, record), strict=True)
+    broken = next(((step, tools_then) for step, tools_then in steps if step.parsed.fragments), None)
+    if broken is None:
+        return Hygiene(found)
+    step, tools_then = broken
+    mended = closed(step, record.format_id, tools_then) or hygiene.repair(step.parsed)
     if mended is None:
         return Hygiene(found)
     return Hygiene(found, mended.names, None if case.is_episode else _is_correct(case, mended.calls, tools))

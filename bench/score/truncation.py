@@ -4,7 +4,7 @@
     found.position, found.cause
 
 Everything follows from the record: the same tokens give the same cause, whatever would have come after them. Knows no
-case and no verdict.
+case and no verdict, and of formats only that the JSON envelope's calls are read when all of it is written.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Final
 
 from bench.results.records import ItemRecord
 from bench.score.outcome import CutAt
+from engine import formats
 from engine.decoding.stops import LONGEST_PERIOD
+from engine.formats.envelope import holds_call
 from engine.types import Generation, Parsed, StopReason
 
 # Output that was cut is said to repeat itself if it ends with one block of at most LONGEST_PERIOD tokens three times or
@@ -51,17 +53,17 @@ def truncation(record: ItemRecord) -> Truncation | None:
             return Truncation(number, CutAt.IN_CALL, TruncationCause.EARLY_END)
         cause = _cause(generation)
         if cause is not None:
-            return Truncation(number, position(parsed, generation.stop), cause)
+            return Truncation(number, position(parsed, generation.stop, record.format_id), cause)
     return None
 
 
-def position(parsed: Parsed, stop: StopReason) -> CutAt:
+def position(parsed: Parsed, stop: StopReason, format_id: str) -> CutAt:
     """Where output that was cut was cut."""
     if stop is StopReason.REASONING_LENGTH:
         return CutAt.REASONING
     if parsed.open_block:
         return CutAt.IN_CALL
-    if parsed.calls:
+    if parsed.calls or (format_id == formats.ENVELOPE.id and any(holds_call(f.text) for f in parsed.fragments)):
         return CutAt.AFTER_CALL
     if parsed.reasoning and not parsed.content and not parsed.fragments:
         return CutAt.REASONING

@@ -1,4 +1,4 @@
-"""The same case with and without its fault, side by side: what the failure itself changed, and what it cost.
+"""The same case with and without its fault, side by side: what the failure itself changed.
 
     for pair in twins(suite.cases, {(item.case_id, item.trial): item for item in items}): ...
 
@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from bench.results.records import ItemRecord
 from bench.suites.case import Case
 
 Item = TypeVar("Item")
@@ -27,25 +26,6 @@ class TwinPair(Generic[Item]):
     without_fault: Item
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What an episode took."""
-
-    n_steps: int
-    n_calls: int
-    n_tokens: int
-    seconds: float
-
-    def __sub__(self, other: Cost) -> Cost:
-        """How much more it took than another."""
-        return Cost(
-            self.n_steps - other.n_steps,
-            self.n_calls - other.n_calls,
-            self.n_tokens - other.n_tokens,
-            self.seconds - other.seconds,
-        )
-
-
 def twins(cases: Sequence[Case], items: Mapping[tuple[str, int], Item]) -> tuple[TwinPair[Item], ...]:
     """Pairs of which both are there; `items` by case id and trial."""
     by_id = {case.id: case for case in cases}
@@ -54,13 +34,4 @@ def twins(cases: Sequence[Case], items: Mapping[tuple[str, int], Item]) -> tuple
         TwinPair(by_id[original], trial, items[original, trial], item)
         for (case_id, trial), item in items.items()
         if (original := twin_of.get(case_id)) is not None and (original, trial) in items
-    )
-
-
-def cost(record: ItemRecord) -> Cost:
-    return Cost(
-        n_steps=len(record.steps),
-        n_calls=sum(len(step.parsed.calls) for step in record.steps),
-        n_tokens=sum(len(step.generation.tokens) for step in record.steps),
-        seconds=sum(step.generation.timings.total_s for step in record.steps),
     )

@@ -103,6 +103,8 @@ def _strings() -> Iterator[Probe]:
     yield _schema(
         "… any other of JSON Schema (ipv6, duration, ...)", {"type": "string", "format": "ipv6"}, ["::1"], ["x"]
     )
+    both = {"type": "string", "format": "time", "pattern": "^\\d\\d:\\d\\d$"}
+    yield _schema("… beside a `pattern`, which then says it all", both, ["19:30"], ["19:30:00Z"])
     yield _schema("… of nobody's (int32, password, ...)", {"type": "string", "format": "password"}, ["x"], [])
 
 
@@ -112,6 +114,8 @@ def _arrays() -> Iterator[Probe]:
     yield _schema("`minItems`, `maxItems`", sized, [[None], [None] * 3], [[], [None] * 4])
     pair = {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False}
     yield _schema("`prefixItems`", pair, [[], [1], [1, "a"]], [["a"], [1, "a", 2]])
+    fixed = {"type": "array", "prefixItems": [{"type": "integer"}] * 2, "minItems": 2, "maxItems": 2}
+    yield _schema("… as many as `maxItems`", fixed, [[1, 2]], [[1], [1, 2, 3]])
     yield _schema("`uniqueItems`", {**sized, "uniqueItems": True}, [[None]], [[None, None]])
     yield _schema("`contains`", {"type": "array", "contains": {"const": 1}}, [[1]], [[]])
     yield _schema("`unevaluatedItems`", {**pair, "items": True, "unevaluatedItems": False}, [[1]], [[1, "a", 2]])
@@ -137,6 +141,9 @@ def _combined() -> Iterator[Probe]:
     beside = {"type": "integer", "anyOf": [{"maximum": 0}, {"minimum": 9}]}
     yield _schema("… beside other keywords", beside, [0, 9], [1, 8])
     yield _schema("`oneOf` of branches that exclude each other", {"oneOf": _CHOICES}, [1, "a"], [None])
+    needs = [{"type": "object", "properties": {key: {"type": "null"}}, "required": [key]} for key in "ab"]
+    closed = {"oneOf": [{**one, "additionalProperties": False} for one in needs]}
+    yield _schema("… closed objects that require other names", closed, [{"a": None}, {"b": None}], [{}, {"c": None}])
     yield _schema("… that may overlap", {"oneOf": [{"type": "integer"}, {"type": "number"}]}, [1.5], [1])
     merged = {"allOf": [{"type": "integer", "minimum": 1}, {"maximum": 3}]}
     yield _schema("`allOf`", merged, [1, 3], [0, 4])

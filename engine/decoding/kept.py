@@ -1,7 +1,7 @@
 """What an answer leaves in its sequence until it is known whether an episode's next step goes on from there.
 
 The next prompt begins with the last one and, as far as it is tokenized alike, its answer. Knows sequence ids and
-tokens, and no context: the runtime rewinds and forgets.
+tokens, and no context: the runtime rewinds, and `engine.decoding.cells` forgets.
 """
 
 from __future__ import annotations

@@ -24,7 +24,6 @@ class Slot:
     submitted_s: float
     prefix: Prefix | None
     n_cached: int
-    n_cells: int  # reserved, beside those of the prefix
     pending: Sequence[int] | NDArray[np.int32]  # not decoded yet
     n_past: int = 0
     n_batched: int = 0  # of `pending`, in the current batch

@@ -21,7 +21,7 @@ from typing import Any
 from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_markers, watch_blocks
 from engine.formats.calls import tool_of, write_json
-from engine.formats.protocol import CannotCarry, Signature
+from engine.formats.protocol import CannotCarry, Closing, Signature
 from engine.formats.reasoning import THINK
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
 from engine.formats.typed import kinds_of, ordered_arguments, read_json, read_text, unwritable
@@ -56,6 +56,7 @@ class DeepseekDsmlFormat:
     stop_texts: tuple[str, ...] = ()
     frame = THINK
     signature = Signature(all_of=(DSML, "invoke name="))
+    closing = Closing(ends=CLOSINGS, inner=(END_INVOKE, END_PARAMETER + END_INVOKE))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
         f"A string cannot contain {END_PARAMETER} or NUL; where ｜DSML｜ is a token, the grammar leaves out "

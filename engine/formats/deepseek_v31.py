@@ -14,7 +14,7 @@ from typing import Final
 from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, check_tools, each_block, ends_inside, parse_blocks, watch_blocks
 from engine.formats.named import NAME_LIMIT, NamedCall
-from engine.formats.protocol import Signature
+from engine.formats.protocol import Closing, Signature
 from engine.formats.reasoning import THINK
 from engine.formats.strict import skip
 from engine.types import Call, Fragment, Parsed, Tool
@@ -41,6 +41,7 @@ class DeepseekV31Format:
     frame = THINK
     # V3 and R1 write their arguments in a fence behind the same markers.
     signature = Signature(all_of=(CALL_OPEN, SEPARATOR), none_of=("```json",))
+    closing = Closing(ends=(CLOSE, CALL_CLOSE + CLOSE))
     max_calls: int | None = None
     limits: tuple[str, ...] = (NAME_LIMIT,)
 

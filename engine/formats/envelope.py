@@ -18,7 +18,7 @@ from typing import Any
 from engine.constraint.protocol import ConstraintSpec
 from engine.errors import ConstraintError
 from engine.formats.calls import call_from, call_nodes, write_call, writes_name
-from engine.formats.protocol import Signature
+from engine.formats.protocol import Closing, Signature
 from engine.formats.reasoning import THINK, Frame, split_reasoning
 from engine.formats.strict import WHITE_SPACE, Broken, Value, members, read
 from engine.types import Call, Fragment, Parsed, Tool
@@ -37,6 +37,7 @@ class EnvelopeFormat:
     markers: tuple[str, ...] = ()
     stop_texts: tuple[str, ...] = ()
     signature = Signature()  # no model writes it natively: the prompt asks for it
+    closing = Closing()
     max_calls: int | None = None
     limits: tuple[str, ...] = ()
 
@@ -88,6 +89,16 @@ class EnvelopeFormat:
     def _headed(self, answer: Node) -> Node:
         """What stands between reasoning and a new message is the decoder's to write, the header is the answer's."""
         return Seq((*_marked(self.frame.header), answer)) if self.frame.header else answer
+
+
+def holds_call(answer: str) -> bool:
+    """Whether a whole call stands among the `calls` of an answer, which may be cut: `parse` then reads none of them."""
+    return any(
+        isinstance(element.value, Value) and isinstance(call_from(element.value.value), Call)
+        for member in members(answer, 0)
+        if member.key == "calls"
+        for element in members(answer, member.start)
+    )
 
 
 def _marked(text: str) -> tuple[Node, ...]:

@@ -29,7 +29,7 @@ from engine.formats.blocks import (
 )
 from engine.formats.calls import tool_of
 from engine.formats.gemma_dict import QUOTE
-from engine.formats.protocol import CannotCarry, Signature
+from engine.formats.protocol import CannotCarry, Closing, Signature
 from engine.formats.reasoning import Frame
 from engine.formats.strict import Broken, Value, skip
 from engine.types import Call, Fragment, Parsed, Tool
@@ -57,6 +57,7 @@ class Gemma4Format:
     stop_texts: tuple[str, ...] = ("<|tool_response>", "<turn|>")
     frame = Frame(open="<|channel>thought\n", close="<channel|>")
     signature = Signature(all_of=(OPEN + PREFIX,))
+    closing = Closing(ends=(CLOSE,), inner=("}", QUOTE + "}"))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
         f"A string cannot contain {QUOTE} or NUL.",

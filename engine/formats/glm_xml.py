@@ -25,7 +25,7 @@ from engine.formats.blocks import (
     watch_blocks,
 )
 from engine.formats.calls import tool_of
-from engine.formats.protocol import Signature
+from engine.formats.protocol import Closing, Signature
 from engine.formats.reasoning import THINK
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
 from engine.formats.typed import Notation, TypedArguments, ordered_arguments
@@ -56,6 +56,7 @@ class GlmXmlFormat:
     stop_texts: tuple[str, ...] = ("<|user|>", "<|observation|>")
     frame = THINK
     signature = Signature(all_of=(OPEN, KEY, VALUE))
+    closing = Closing(ends=(CLOSE,), inner=(END_VALUE,))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
         "A string cannot contain </arg_value> or NUL.",

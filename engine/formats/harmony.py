@@ -19,7 +19,7 @@ from engine.constraint.protocol import ConstraintSpec
 from engine.errors import ConstraintError
 from engine.formats.blocks import check_tools
 from engine.formats.calls import write_arguments
-from engine.formats.protocol import CannotCarry, Signature
+from engine.formats.protocol import CannotCarry, Closing, Signature
 from engine.formats.reasoning import Frame, PlainAnswer, split_reasoning
 from engine.formats.strict import WHITE_SPACE, Broken, Value, read, skip
 from engine.types import Call, Fragment, Parsed, Tool
@@ -96,6 +96,7 @@ class HarmonyFormat:
         header=f"{CHANNEL}final{MESSAGE}",
     )
     signature = Signature(all_of=(f"{CHANNEL}commentary", MESSAGE))
+    closing = Closing()
     max_calls: int | None = 1
     limits: tuple[str, ...] = (
         "There is one call in an answer, not several.",

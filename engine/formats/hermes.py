@@ -30,7 +30,7 @@ from engine.formats.blocks import (
     watch_blocks,
 )
 from engine.formats.calls import call_from, call_nodes, write_call, writes_name
-from engine.formats.protocol import Signature
+from engine.formats.protocol import Closing, Signature
 from engine.formats.reasoning import THINK
 from engine.formats.strict import Broken, Value, members, read, skip
 from engine.types import Call, Fragment, Parsed, Tool
@@ -52,6 +52,7 @@ class HermesFormat:
     stop_texts: tuple[str, ...] = ()
     frame = THINK
     signature = Signature(all_of=(OPEN, "arguments"), none_of=("<function=", "<arg_key>", "<tool_calls>", "<invoke "))
+    closing = Closing()
     max_calls: int | None = None
     limits: tuple[str, ...] = ()
 

@@ -17,7 +17,7 @@ from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_calls, watch_blocks
 from engine.formats.calls import call_from, call_nodes, write_call
 from engine.formats.lists import list_node, names_first, read_list, read_objects, write_list
-from engine.formats.protocol import Signature
+from engine.formats.protocol import Closing, Signature
 from engine.formats.reasoning import THINK
 from engine.formats.strict import WHITE_SPACE, Broken, skip
 from engine.formats.tags import in_a_row, one_of, optional
@@ -53,6 +53,7 @@ class JsonListFormat:
             "please directly output an empty list",  # Hammer 2.1
         )
     )
+    closing = Closing()
     max_calls: int | None = None
     limits: tuple[str, ...] = ()
 

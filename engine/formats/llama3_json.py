@@ -17,7 +17,7 @@ from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_calls, watch_blocks
 from engine.formats.calls import call_from, call_nodes, write_call
 from engine.formats.lists import list_node, names_first, read_list, read_objects
-from engine.formats.protocol import CannotCarry, Signature
+from engine.formats.protocol import CannotCarry, Closing, Signature
 from engine.formats.reasoning import THINK
 from engine.formats.strict import Broken, skip
 from engine.types import Call, Fragment, Parsed, Tool
@@ -38,6 +38,7 @@ class Llama3JsonFormat:
     stop_texts: tuple[str, ...] = ("<|eom_id|>",)  # instead of <|eot_id|> where the model waits for a result
     frame = THINK
     signature = Signature(all_of=('"parameters": dictionary of argument name and its value',))
+    closing = Closing()
     max_calls: int | None = 1
     limits: tuple[str, ...] = ("There is one call in an answer, not several.",)
 

@@ -13,7 +13,7 @@ from typing import Final
 from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import check_tools, parse_blocks, watch_blocks
 from engine.formats.named import NAME_LIMIT, NamedCall
-from engine.formats.protocol import Signature
+from engine.formats.protocol import Closing, Signature
 from engine.formats.reasoning import Frame
 from engine.types import Call, Parsed, Tool
 from engine.watch import BufferWatcher
@@ -34,6 +34,7 @@ class MistralArgsFormat:
     stop_texts: tuple[str, ...] = ()
     frame = Frame(open="[THINK]", close="[/THINK]")
     signature = Signature(all_of=(OPEN, ARGS), none_of=("[CALL_ID]",))
+    closing = Closing()
     max_calls: int | None = None
     limits: tuple[str, ...] = (NAME_LIMIT,)
 

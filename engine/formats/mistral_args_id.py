@@ -15,7 +15,7 @@ from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import check_tools, parse_blocks, watch_blocks
 from engine.formats.calls import call_id
 from engine.formats.named import NAME_LIMIT, NamedCall
-from engine.formats.protocol import Signature
+from engine.formats.protocol import Closing, Signature
 from engine.formats.reasoning import THINK
 from engine.types import Call, Parsed, Tool
 from engine.watch import BufferWatcher
@@ -38,6 +38,7 @@ class MistralArgsIdFormat:
     stop_texts: tuple[str, ...] = ()
     frame = THINK
     signature = Signature(all_of=(OPEN, CALL_ID, ARGS))
+    closing = Closing()
     max_calls: int | None = None
     limits: tuple[str, ...] = (NAME_LIMIT,)
 

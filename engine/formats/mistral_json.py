@@ -17,7 +17,7 @@ from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, check_tools, each_block, failed, parse_blocks, stray_calls, watch_blocks
 from engine.formats.calls import ARGUMENTS, call_from, call_id, write_arguments, write_json
 from engine.formats.lists import list_node, names_first, read_list, write_list
-from engine.formats.protocol import Signature
+from engine.formats.protocol import Closing, Signature
 from engine.formats.reasoning import THINK
 from engine.formats.strict import Broken
 from engine.formats.tags import optional
@@ -40,6 +40,7 @@ class MistralJsonFormat:
     stop_texts: tuple[str, ...] = ()
     frame = THINK
     signature = Signature(all_of=(OPEN,), none_of=("[ARGS]",))
+    closing = Closing()
     max_calls: int | None = None
     limits: tuple[str, ...] = ()
 

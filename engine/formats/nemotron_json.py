@@ -26,7 +26,7 @@ from engine.formats.blocks import (
 )
 from engine.formats.calls import call_from, call_nodes, write_call
 from engine.formats.lists import list_node, names_first, read_list, write_list
-from engine.formats.protocol import Signature
+from engine.formats.protocol import Closing, Signature
 from engine.formats.reasoning import THINK
 from engine.formats.strict import Broken, skip
 from engine.types import Call, Fragment, Parsed, Tool
@@ -49,6 +49,7 @@ class NemotronJsonFormat:
     stop_texts: tuple[str, ...] = ("<SPECIAL_12>",)  # ends a turn of Nemotron Nano v2
     frame = THINK
     signature = Signature(all_of=(OPEN,))
+    closing = Closing()
     max_calls: int | None = None
     limits: tuple[str, ...] = ()
 

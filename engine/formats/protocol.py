@@ -38,6 +38,17 @@ class Signature:
         return tuple(found), tuple(missing), tuple(text for text in self.none_of if text in template)
 
 
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What ends a call that is no JSON object of its own, for whoever reads an answer that lacks its end.
+
+    `ends` closes what stands around a call, in each of its spellings; before it may be missing, too, one of `inner`.
+    """
+
+    ends: tuple[str, ...] = ()
+    inner: tuple[str, ...] = ()
+
+
 class StreamWatcher(Protocol):
     """An incremental view of one output; fed text as it arrives, in pieces of any size."""
 
@@ -64,6 +75,7 @@ class ToolFormat(Protocol):
     stop_texts: tuple[str, ...]  # tokens that end the answer beside the model's own end-of-generation tokens
     frame: Frame  # how reasoning opens and closes, and what stands before an answer in plain text
     signature: Signature
+    closing: Closing
     max_calls: int | None  # calls in one answer; None: any number
     limits: tuple[str, ...]  # what the format cannot carry, one sentence each
 

@@ -27,7 +27,7 @@ from typing import Any
 from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, blocks_node, check_tools, failed, parse_blocks, stray_markers, watch_blocks
 from engine.formats.calls import tool_of
-from engine.formats.protocol import Signature
+from engine.formats.protocol import Closing, Signature
 from engine.formats.reasoning import THINK
 from engine.formats.strict import skip
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
@@ -63,6 +63,7 @@ class QwenXmlFormat:
     stop_texts: tuple[str, ...] = ()
     frame = THINK
     signature = Signature(all_of=(OPEN, FUNCTION, PARAMETER))
+    closing = Closing(ends=(f"\n{CLOSE}",), inner=(f"\n{END_FUNCTION}", f"\n{END_PARAMETER}\n{END_FUNCTION}"))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
         "A string cannot contain </parameter> or NUL.",

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from engine.llama.context import Batch, Context
 from engine.llama.grammar import GrammarSampler
-from engine.llama.library import build_info, devices, last_log_lines, log_to_file, supports_gpu, system_info
+from engine.llama.library import build_info, devices, has_amx, last_log_lines, log_to_file, supports_gpu, system_info
 from engine.llama.log import BufferSize
 from engine.llama.model import Model, load_model
 from engine.llama.params import KV_TYPES, ContextParams, Device, LoadParams
@@ -32,6 +32,7 @@ __all__ = [
     "Model",
     "build_info",
     "devices",
+    "has_amx",
     "last_log_lines",
     "load_model",
     "log_to_file",

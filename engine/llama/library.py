@@ -107,6 +107,15 @@ def system_info() -> str:
     return text.decode().strip(" |")
 
 
+def has_amx() -> bool:
+    """Whether this llama.cpp would multiply quantized weights with AMX.
+
+    Models are loaded without it: its kernels end the process at the first prompt of a quantized model where the
+    compiler has dropped the tile configuration, as GCC 12 does (llama.cpp's issue 20824 and pull request 26954).
+    """
+    return "AMX_INT8 = 1" in system_info()
+
+
 def supports_gpu() -> bool:
     return bool(library().llama_supports_gpu_offload())
 

@@ -16,7 +16,7 @@ import numpy as np
 from engine.errors import ModelFileError, ToolgaugeError
 from engine.llama.context import Context
 from engine.llama.failures import load_failure
-from engine.llama.library import LOG, devices, library
+from engine.llama.library import LOG, devices, has_amx, library
 from engine.llama.log import BufferSize, Line, buffer_sizes
 from engine.llama.params import SPLIT_MODES, ContextParams, LoadParams
 from engine.llama.stack import on_stack
@@ -82,6 +82,7 @@ def _native_params(params: LoadParams, progress: Progress | None, raised: list[B
     native.load_mode = _LOAD_MODES[params.use_mmap, params.use_mlock]
     native.check_tensors = params.check_tensors
     native.vocab_only = params.vocab_only
+    native.use_extra_bufts = not has_amx()  # no way to refuse AMX alone: without, weights stay as they are in the file
     if params.tensor_split:
         n_devices = binding.llama_max_devices()
         if len(params.tensor_split) > n_devices:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from engine.llama.context import Context
 from engine.llama.grammar import GrammarSampler
-from engine.llama.library import library
+from engine.llama.library import has_amx, library
 from engine.llama.model import Model
 from engine.llama.params import KV_TYPES, default_threads
 
@@ -26,20 +27,40 @@ def open_binding(model: Model, context: Context) -> Any:
 
     params = context.params
     n_threads = params.n_threads or default_threads()
-    return Llama(
-        str(model.path),
-        n_gpu_layers=model.params.n_gpu_layers,
-        use_mmap=model.params.use_mmap,
-        n_ctx=context.n_ctx,
-        n_batch=params.n_batch,
-        n_ubatch=min(params.n_ubatch, params.n_batch),
-        n_threads=n_threads,
-        n_threads_batch=params.n_threads_batch or n_threads,
-        flash_attn=context.flash_attention,
-        type_k=KV_TYPES[params.type_k],
-        type_v=KV_TYPES[params.type_v],
-        verbose=False,
-    )
+    with _defaults(use_extra_bufts=not has_amx()):
+        return Llama(
+            str(model.path),
+            n_gpu_layers=model.params.n_gpu_layers,
+            use_mmap=model.params.use_mmap,
+            n_ctx=context.n_ctx,
+            n_batch=params.n_batch,
+            n_ubatch=min(params.n_ubatch, params.n_batch),
+            n_threads=n_threads,
+            n_threads_batch=params.n_threads_batch or n_threads,
+            flash_attn=context.flash_attention,
+            type_k=KV_TYPES[params.type_k],
+            type_v=KV_TYPES[params.type_v],
+            verbose=False,
+        )
+
+
+@contextmanager
+def _defaults(**settings: Any) -> Iterator[None]:
+    """Settings of a model that the binding's `Llama` has no argument for."""
+    llama_cpp = library()
+    defaults = llama_cpp.llama_model_default_params
+
+    def changed() -> Any:
+        params = defaults()
+        for name, value in settings.items():
+            setattr(params, name, value)
+        return params
+
+    llama_cpp.llama_model_default_params = changed
+    try:
+        yield
+    finally:
+        llama_cpp.llama_model_default_params = defaults
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from engine.llama import (
     supports_gpu,
     system_info,
 )
+from engine.llama import model as llama_model
 from engine.llama.context import DecodeError
 from engine.llama.library import binding
 from engine.llama.params import default_threads
@@ -56,6 +57,16 @@ def test_cuda_is_asked_for_nvmls_order_of_cards_before_the_binding_is_imported(
     with pytest.raises(ToolgaugeError, match="llama-cpp-python cannot be loaded"):
         binding.__wrapped__()
     assert os.environ["CUDA_DEVICE_ORDER"] == after
+
+
+@pytest.mark.parametrize("has_amx", [False, True])
+def test_weights_are_not_rearranged_for_amx_whose_kernels_may_crash(
+    has_amx: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nano at Q8_0 on a Sapphire Rapids: the first prompt ended the process."""
+    monkeypatch.setattr(llama_model, "has_amx", lambda: has_amx)
+    native, _kept = llama_model._native_params(LoadParams(), None, [])
+    assert native.use_extra_bufts is not has_amx
 
 
 def test_a_models_facts_are_read(tiny_model: Model, tiny_path: Path) -> None:

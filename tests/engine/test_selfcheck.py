@@ -136,6 +136,41 @@ def test_reasoning_that_the_prompt_opens_or_closes_is_no_disagreement(opening: s
     assert found(source).keys() == names
 
 
+# The system message
+
+HOW = "Call tools like this:"
+
+
+def test_a_system_message_that_is_not_shown_is_a_finding() -> None:
+    findings = found(changed("{{ system }}", "{{ '' }}"))
+    assert findings.keys() == {"system-not-shown"}
+    later = changed("{{ system }}", "{{ system if messages[-1].role == 'user' }}")
+    assert found(later)["system-not-kept"].message.endswith("it stands in front of the user's last words then")
+    gone = changed("{{ system }}", "{{ system if messages | length < 3 }}").replace(
+        "{{ message.content }}<|im_end|>", ""
+    )
+    assert "once a tool has answered" in found(gone)["system-not-shown"].message
+
+
+def test_a_system_message_that_costs_the_model_how_tools_are_called_is_a_finding() -> None:
+    """As xLAM-2's template, which shows the tools all the same."""
+    findings = found(changed(HOW, "{% if not system %}Call tools like this:{% endif %}"))
+    assert findings.keys() == {"system-replaces-instructions"}
+    assert f"without one: {HOW}" in findings["system-replaces-instructions"].message
+
+
+def test_who_the_model_is_said_to_be_may_be_replaced() -> None:
+    """As Qwen3-Coder's template says it where there are tools, and others say it always."""
+    persona = "{% if not system %}You are a keen helper.{% endif %}"
+    assert found(changed(HOW, f"{persona} {HOW}")) == {}
+    assert found(persona + TEMPLATE.source) == {}
+
+
+def test_a_template_that_takes_no_system_message_says_so() -> None:
+    findings = found("{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + TEMPLATE.source)
+    assert findings["template-refuses"].message == "a system message: the chat template failed: no"
+
+
 # Settings
 
 
@@ -173,7 +208,7 @@ def test_no_template_makes_it_raise(source: str) -> None:
 
 @pytest.mark.real
 def test_the_makers_templates_agree_with_their_formats(real_data: Path) -> None:
-    """Beside tokens, which the fake vocabulary lacks: DeepSeek V3.1's shows no tools, Gemma 4's misplaces words."""
+    """Beside tokens, which the fake vocabulary lacks: tools, words and a system message that some leave out."""
     checked, disagreeing = 0, {}
     for path in sorted((real_data / "templates").glob("*.jinja")):
         template = ChatTemplate(path.read_text(encoding="utf-8"))
@@ -186,5 +221,8 @@ def test_the_makers_templates_agree_with_their_formats(real_data: Path) -> None:
     assert checked >= 14
     assert disagreeing == {
         "deepseek-ai-DeepSeek-V3.1.jinja": {"tools-not-shown"},
+        "Mistral-Small-3.2-24B-Instruct-2506.jinja": {"words-not-shown"},
         "google-gemma-4-31B-it.jinja": {"words-not-shown"},
+        "meta-llama-Llama-3.1-8B-Instruct.jinja": {"words-not-shown"},
+        "mistralai-Mistral-Nemo-Instruct-2407.jinja": {"words-not-shown", "system-not-kept"},
     }

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from engine.turns import divided, native_messages, with_reasoning, with_thinking_words
+from engine.turns import (
+    divided,
+    native_messages,
+    with_joined_results,
+    with_reasoning,
+    with_system_beside_user,
+    with_thinking_words,
+)
 from engine.types import Call, Message
 
 ASK = Message("user", "Both, please.")
@@ -90,6 +97,30 @@ def test_results_without_a_call_and_calls_without_a_result_are_kept() -> None:
     first, second = Message("assistant", "Sure.", (FIRST,)), Message("assistant", "", (SECOND,))
     assert list(divided([ASK, BOTH, stray, NOON], 1)) == [ASK, first, second, NOON, stray]
     assert list(divided([ASK, BOTH], 1)) == [ASK, first, second]
+
+
+# What a template wants elsewhere
+
+
+def test_a_system_message_moves_to_the_users_last_words_where_there_are_any() -> None:
+    brief = Message("system", "Be brief.")
+    asked, again, call, result = native_messages([ASK, ASK, BOTH, SUM])
+    moved = with_system_beside_user(list(native_messages([brief, ASK, ASK, BOTH, SUM])))
+    assert moved == [asked, again | {"content": "Be brief.\n\nBoth, please."}, call, result]
+    alone = list(native_messages([brief, BOTH, SUM]))
+    assert with_system_beside_user(alone) == alone
+
+
+def test_results_and_what_follows_them_join_the_turn_of_their_calls() -> None:
+    silent, done = Message("assistant", calls=(FIRST, SECOND)), Message("assistant", "Done.")
+    asked, calls, *_ = turns = list(native_messages([ASK, silent, SUM, NOON, done, ASK]))
+    responses = [{"name": "add", "response": "3"}, {"name": "now", "response": "noon"}]
+    assert with_joined_results(turns) == [asked, calls | {"tool_responses": responses, "content": "Done."}, asked]
+    # Calls behind a result are a turn of their own, and so is whatever follows a turn that has words or no result.
+    again = list(native_messages([silent, SUM, silent, NOON, BOTH]))
+    assert [len(turn.get("tool_responses", ())) for turn in with_joined_results(again)] == [1, 1, 0]
+    for kept in ([BOTH, SUM, done], [silent, done], [ASK, SUM]):
+        assert with_joined_results(list(native_messages(kept)))[-1]["content"] == (kept[-1].content)
 
 
 # Past reasoning, which episodes used to lose

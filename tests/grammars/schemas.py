@@ -95,11 +95,11 @@ def tool_parameters(draw: st.DrawFn, *, flat: bool = False) -> dict[str, Any]:
     if flat:
         properties = st.dictionaries(NAMES, _LEAVES, min_size=1, max_size=3)
         return normalise_parameters({"type": "object", "properties": draw(properties)})
-    anywhere = st.sampled_from([{"$ref": "#/$defs/node"}, {"$ref": "#/$defs/leaf"}, {}, {"type": "object"}])
+    anywhere = st.sampled_from([{"$ref": "#/$defs/node"}, {"$ref": "#/$defs/Leaf"}, {}, {"type": "object"}])
     inner = st.recursive(_LEAVES | anywhere, _containers, max_leaves=5)
     schema = draw(_objects(inner))
     schema["$defs"] = {
-        "leaf": draw(_LEAVES),
+        "Leaf": draw(_LEAVES),
         "node": {
             "type": "object",
             "properties": {"v": draw(_LEAVES), "next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}},

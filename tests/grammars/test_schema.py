@@ -33,6 +33,26 @@ def test_every_spelling_of_a_tool_reads_the_same(tool: dict[str, Any]) -> None:
     assert normalised.parameters == CLOSED_CITY
 
 
+def test_what_describes_no_arguments_is_not_taken_for_them() -> None:
+    beside = {"annotations": {"readOnlyHint": True}, "outputSchema": {"type": "object"}, "_meta": {"x": 1}}
+    assert normalise_tool({"name": "ping", **beside}) == normalise_tool({"name": "ping"})
+
+
+def test_a_discriminator_is_required_of_every_branch() -> None:
+    """pydantic's `kind: Literal["cat"] = "cat"`: nothing else would tell the two apart."""
+    branches = {
+        name: {"type": "object", "properties": {"kind": {"const": name, "default": name}}} for name in ("cat", "dog")
+    }
+    animal = {
+        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in branches],
+        "discriminator": {"propertyName": "kind", "mapping": {name: f"#/$defs/{name}" for name in branches}},
+    }
+    found = normalise_parameters({"type": "object", "properties": {"pet": animal}, "$defs": branches})
+    assert validator(found).is_valid({"pet": {"kind": "dog"}})
+    assert not validator(found).is_valid({"pet": {}})
+    assert to_gbnf(Json(found), {}) and to_lark(Json(found), {})
+
+
 def test_a_tool_without_parameters_takes_none() -> None:
     expected = {"type": "object", "properties": {}, "additionalProperties": False, "required": []}
     assert normalise_tool({"name": "ping"}).parameters == expected
@@ -158,6 +178,22 @@ def _tool(parameters: Any) -> dict[str, Any]:
         ({"type": "function", "function": "x"}, "must be a JSON object"),
         ({"name": "t", "description": 3}, "description"),
         (_tool([]), "tool 't': parameters must be a JSON object"),
+        (
+            {"name": "t", "args": {"city": {"type": "string"}}},
+            "tool 't': its arguments stand under 'args'",
+        ),  # LangChain
+        ({"name": "t", "parameter_definitions": {"city": {"type": "str"}}}, "under 'parameter_definitions'"),  # Cohere
+        ({"name": "t", "inputs": {"city": {"type": "string"}}}, "under 'inputs'"),  # smolagents
+        ({"name": "t", "params_json_schema": {"type": "object"}}, "under 'params_json_schema'"),  # Agents SDK
+        ({"name": "t", "inputschema": {"type": "object"}}, "under 'inputschema'"),
+        ({"name": "t", "inputSchema": {"json": {"type": "object"}}}, "parameters hold 'json'"),  # Bedrock
+        (
+            _tool({"city": {"type": "str"}, "days": {"type": "int"}}),
+            "parameters hold 'city', which is no keyword",
+        ),  # xLAM
+        (_tool({"properties": {"p": {"type": "date"}}}), "#/properties/p/type: 'date' is no JSON type; write one of"),
+        (_tool({"properties": {"p": {"type": "array", "items": None}}}), "'items' is null; leave it out"),
+        (_tool({"properties": {"p": {"type": "string", "required": True}}}), "'required' is a list of names"),
         (_tool({"type": "string"}), "must be of type object"),
         (
             {"name": "t", "parameters": {"type": "object", "properties": {"p": {"type": "strng"}}}},

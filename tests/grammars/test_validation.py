@@ -36,6 +36,9 @@ from grammars.validation import validator
         ({"pattern": "a"}, 3, True),
         ({"format": "date"}, "hello", False),
         ({"format": "date"}, "2024-02-29", True),
+        ({"format": "time", "pattern": r"^\d\d:\d\d$"}, "19:30", True),  # zod's, without the offset of a `time`
+        ({"format": "time", "pattern": r"^\d\d:\d\d$"}, "19:30:00Z", False),
+        ({"format": "date", "pattern": r"^(?=.*\d)"}, "7", False),  # that pattern cannot be read
         ({"patternProperties": {r"^\W+$": {"type": "integer"}}}, {"é": "1"}, False),
         ({"patternProperties": {"^a": True}, "additionalProperties": False}, {"ab": 1}, True),
         ({"patternProperties": {"^a": True}, "additionalProperties": False}, {"ab": 1, "c": 1}, False),

@@ -44,8 +44,8 @@ class Recovery:
     accuracy_where_twin_right: Rate | None
     further_calls: float | None  # mean after the failure
     further_tokens: float | None
-    further_s: float | None
-    extra_calls: float | None  # mean over the twin's, where both are right
+    extra_calls: float | None  # mean of what the whole episode took more than its twin, where both are right
+    extra_tokens: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ def measure(judged: Judged) -> tuple[Recovery, ...]:
     there = {each.found["kind"] for each in fired}
     kinds = [kind.value for kind in FaultKind if kind in there]
     return (
-        _count(ALL, fired, _n_cases(judged, None)),
-        *(_count(kind, [f for f in fired if f.found["kind"] == kind], _n_cases(judged, kind)) for kind in kinds),
+        _count(judged, ALL, fired),
+        *(_count(judged, kind, [f for f in fired if f.found["kind"] == kind]) for kind in kinds),
     )
 
 
@@ -89,14 +89,14 @@ def _twins(judged: Judged) -> dict[tuple[str, int], Verdict]:
     return {(pair.case.id, pair.trial): pair.without_fault[1] for pair in pairs}
 
 
-def _n_cases(judged: Judged, kind: str | None) -> int | None:
+def _n_cases(judged: Judged, kind: str) -> int | None:
     if judged.cases is None:
         return None
     faults = (judged.cases[item.case_id].fault for item, _ in judged.explained)
-    return sum(fault is not None and kind in (None, fault.kind) for fault in faults)
+    return sum(fault is not None and kind in (ALL, fault.kind) for fault in faults)
 
 
-def _count(kind: str, fired: Sequence[_Fired], n_cases: int | None) -> Recovery:
+def _count(judged: Judged, kind: str, fired: Sequence[_Fired]) -> Recovery:
     paired = [(each, each.twin) for each in fired if each.twin is not None]
     both_right = [(f, twin) for f, twin in paired if is_right(f.verdict) and is_right(twin)]
 
@@ -105,7 +105,7 @@ def _count(kind: str, fired: Sequence[_Fired], n_cases: int | None) -> Recovery:
 
     return Recovery(
         kind,
-        n_cases,
+        _n_cases(judged, kind),
         len(fired),
         within_1=rate_by("within_1"),
         within_3=rate_by("within_3"),
@@ -121,8 +121,12 @@ def _count(kind: str, fired: Sequence[_Fired], n_cases: int | None) -> Recovery:
         ),
         further_calls=mean(each.found["n_further_calls"] for each in fired),
         further_tokens=mean(each.found["n_further_tokens"] for each in fired),
-        further_s=mean(each.found["further_s"] for each in fired),
         extra_calls=mean(_n_calls(f.verdict) - _n_calls(twin) for f, twin in both_right),
+        extra_tokens=mean(
+            judged.n_tokens[f.verdict.item_id] - judged.n_tokens[twin.item_id]
+            for f, twin in both_right
+            if {f.verdict.item_id, twin.item_id} <= judged.n_tokens.keys()
+        ),
     )
 
 
@@ -149,13 +153,14 @@ def table(rows: Sequence[Row]) -> Table | None:
             "fabricated\nsuccess",
             "honest\nstop",
             "extra\ncalls",
+            "extra\ntokens",
         ],
         more=("fault",),
         notes=(
             "all of the answers in which the fault fired; right without fault: the same cases with a tool"
             " that works, as far as the suite has them",
-            "recovered: within so many further calls, where recovering is possible; extra calls: mean, against the same"
-            " case without its fault, where both are right",
+            "recovered: within so many further calls, where recovering is possible; extra calls and tokens: mean, over"
+            " the whole conversation, against the same case without its fault, where both are right",
             "fabricated success, honest stop: proxies, from patterns for the last reply that the cases bring",
         ),
     )
@@ -172,4 +177,5 @@ def _cells(found: Recovery) -> list[Cell]:
         *(hits_of(rate, "warn" if rate and rate.hits else "plain") for rate in (found.loop, found.fabricated_success)),
         hits_of(found.honest_stop),
         DASH if found.extra_calls is None else cell(f"{found.extra_calls:+.1f}"),
+        DASH if found.extra_tokens is None else cell(f"{found.extra_tokens:+,.0f}"),
     ]

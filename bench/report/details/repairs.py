@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.modes import MODES
 from bench.rates import Rate, rate, share
 from bench.report.document import Table
 from bench.report.judged import Judged, is_right
-from bench.report.layout import Line, per_line, rate_of, rate_with_interval, tally
+from bench.report.layout import DASH, Line, per_line, rate_of, rate_with_interval, tally
 from bench.score import Outcome
+from bench.score.closing import is_mendable
+from engine.formats import ENVELOPE
 
 if TYPE_CHECKING:
     from bench.report.values import Row
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Repairs:
     strict: Rate | None  # answers read strictly, of those that tried to call and were not cut
-    n_repairable: int  # of the others
+    n_repairable: int | None  # of the others; None: there are no repairs for calls of this format, and so below
     needed: Mapping[str, int]  # repair -> answers that needed it
     flags: Mapping[str, int]  # what was untidy -> answers, readable ones too
     accuracy: Rate | None  # strict: the verdict
@@ -41,14 +44,19 @@ def measure(judged: Judged) -> Repairs | None:
     answers = [item.case_id for item, _ in explained]
     n_right = sum(is_right(verdict) for _, verdict in explained)
     n_mended = sum(details["hygiene"]["correct_after_repair"] is True for details in mended)
+    has_repairs = bool(mended) or is_mendable(_format_of(judged))  # or it wrote another format's calls
     return Repairs(
         strict=rate((item.case_id, _is_strict(details)) for item, details in tried),
-        n_repairable=len(mended),
+        n_repairable=len(mended) if has_repairs else None,
         needed=_histogram(name for details in mended for name in details["hygiene"]["repairs"]),
         flags=_histogram(name for _, details in tried for name in details["hygiene"]["flags"]),
         accuracy=share(n_right, len(answers), answers),
-        accuracy_after=share(n_right + n_mended, len(answers), answers),
+        accuracy_after=share(n_right + n_mended, len(answers), answers) if has_repairs else None,
     )
+
+
+def _format_of(judged: Judged) -> str:
+    return ENVELOPE.id if MODES[judged.cell.mode].style == "json" else judged.cell.model.format
 
 
 def _is_strict(details: Mapping[str, Any]) -> bool:
@@ -72,7 +80,7 @@ def tables(rows: Sequence[Row]) -> list[Table]:
                 [
                     rate_of(repairs.strict),
                     tally(_n_unread(repairs), "warn"),
-                    tally(repairs.n_repairable),
+                    DASH if repairs.n_repairable is None else tally(repairs.n_repairable),
                     rate_with_interval(repairs.accuracy),
                     rate_with_interval(repairs.accuracy_after),
                 ],
@@ -82,6 +90,7 @@ def tables(rows: Sequence[Row]) -> list[Table]:
         headers = ["read\nstrictly", "not\nreadable", "repairable", "accuracy", "accuracy\nafter repair"]
         notes = (
             "of answers that tried to call and were not cut; the verdict is the strict one, and repairs never move it",
+            "most repairs are for JSON objects with a name: compare them within one format; -: none for this format",
         )
         result.append(per_line(lines, "Reading strictly, and with repairs", headers, notes=notes))
     histograms = [

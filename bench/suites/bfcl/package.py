@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.suites.case import SuiteError
+from engine.cache import cache_path
 
 ENVIRONMENT: Final = "TOOLGAUGE_BFCL"
 PULL: Final = "toolgauge pull bfcl"
@@ -73,9 +74,7 @@ PINS: Final = (BFCL, MPMATH)
 
 
 def cache() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("toolgauge", appauthor=False) / "bfcl" / BFCL.version
+    return cache_path("bfcl", BFCL.version)
 
 
 def folder() -> Path | None:

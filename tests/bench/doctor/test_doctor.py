@@ -12,6 +12,7 @@ from bench.cli.main import main
 from bench.cli.shell import Exit
 from bench.doctor import machine as doctor
 from bench.doctor.machine import Check, Llama
+from engine.llama import has_amx
 from engine.llama.params import Device
 from engine.meter import Gpu, Gpus
 
@@ -24,13 +25,13 @@ NO_NVML = Gpus(problem="NVML does not start: no driver")
 @pytest.mark.parametrize(
     ("llama", "nvml", "state", "detail", "fix"),
     [
-        (Llama("b", True, "", (CPU, CARD)), NVML, "ok", "NVIDIA H200 (130 GiB free), driver 580.1", ""),
-        (Llama("b", True, "", (CPU, CARD)), NO_NVML, "note", "no video memory figures", ""),
-        (Llama("b", False, "", (CPU,)), NVML, "note", "built without GPU support", "GGML_CUDA=on"),
-        (Llama("b", True, "", (CPU,)), NVML, "note", "llama.cpp sees none", "GGML_CUDA=on"),
-        (Llama("b", False, "", (CPU,)), NO_NVML, "note", "none, models run on the CPU", ""),
+        (Llama("b", True, False, (CPU, CARD)), NVML, "ok", "NVIDIA H200 (130 GiB free), driver 580.1", ""),
+        (Llama("b", True, False, (CPU, CARD)), NO_NVML, "note", "no video memory figures", ""),
+        (Llama("b", False, False, (CPU,)), NVML, "note", "built without GPU support", "GGML_CUDA=on"),
+        (Llama("b", True, False, (CPU,)), NVML, "note", "llama.cpp sees none", "GGML_CUDA=on"),
+        (Llama("b", False, False, (CPU,)), NO_NVML, "note", "none, models run on the CPU", ""),
         (None, NVML, "note", "NVIDIA H200", "GGML_CUDA=on"),
-        (Llama("b", True, "", (CPU, CARD)), replace(NVML, doubt="in doubt"), "note", "driver 580.1; in doubt", ""),
+        (Llama("b", True, False, (CPU, CARD)), replace(NVML, doubt="in doubt"), "note", "driver 580.1; in doubt", ""),
     ],
 )
 def test_the_gpu_line(llama: Llama | None, nvml: Gpus, state: str, detail: str, fix: str) -> None:
@@ -48,9 +49,15 @@ def test_a_library_that_does_not_load_is_a_failure_with_a_fix() -> None:
 
 def test_another_version_of_the_binding_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "version_of", lambda name: "0.3.0")
-    check = doctor._llama(Llama("b", False, "", (CPU,)))
+    check = doctor._llama(Llama("b", False, False, (CPU,)))
     assert check.state == "fail"
     assert check.fix == f"{sys.executable} -m pip install {doctor.PIN}"  # not whatever `pip` is on the PATH
+
+
+def test_amx_kernels_are_said_to_be_left_out() -> None:
+    plain, with_amx = (doctor._llama(Llama("b", False, has_amx, (CPU,))) for has_amx in (False, True))
+    assert (plain.state, with_amx.state) == ("ok", "note")
+    assert "AMX" in with_amx.detail and "AMX" not in plain.detail
 
 
 def test_the_pin_is_the_one_that_the_project_installs() -> None:
@@ -110,6 +117,6 @@ def test_only_a_failure_makes_a_machine_unusable(
 def test_the_real_machine_is_examined_whole(tmp_path: Path) -> None:
     checks = {check.name: check for check in doctor.examine(tmp_path / "results.db")}
     assert list(checks)[:3] == ["toolgauge", "llama.cpp", "GPU"]
-    assert checks["llama.cpp"].state == "ok"
+    assert checks["llama.cpp"].state == ("note" if has_amx() else "ok")
     assert {"memory", "backend llguidance", "bundled model", "results", "cache", "downloads"} <= set(checks)
     assert all(check.fix for check in checks.values() if check.state == "fail")

@@ -135,7 +135,7 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
 
 
 def test_the_default_model_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_: tmp_path)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path)
     monkeypatch.setattr(random_model, "N_VOCAB", 1000)
     monkeypatch.setattr(random_model, "write_random_model", lambda path: write_random_model(path, 1000, SHAPE))
     written: list[str] = []

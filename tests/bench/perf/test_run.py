@@ -35,6 +35,8 @@ from bench.perf.random_model import write_random_model
 from bench.perf.texts import compare, is_canonical
 from bench.perf.workload import Case, load_workload
 from engine.errors import ConstraintError, ToolgaugeError
+from engine.llama import reference
+from engine.llama.library import library
 from engine.llama.reference import ReferenceLoop
 from engine.types import StopReason
 from tests.bench.perf.small import SHAPE
@@ -243,6 +245,16 @@ def test_every_round_asks_all_methods_and_the_order_changes(session: Session) ->
     assert len(rounds) == 12
     assert all(sorted(order) == names for order in rounds)
     assert len(set(rounds)) > 4
+
+
+def test_the_binding_loads_as_our_loop_does(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference, "has_amx", lambda: True)
+    llama = reference.open_binding(session.model, session.runtime.context)
+    try:
+        assert not llama.model_params.use_extra_bufts
+        assert library().llama_model_default_params().use_extra_bufts  # only there
+    finally:
+        llama.close()
 
 
 def test_the_binding_refuses_a_grammar_that_would_end_the_process(session: Session) -> None:

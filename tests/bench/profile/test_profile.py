@@ -25,7 +25,7 @@ from engine.llama.params import ContextParams, LoadParams
 from engine.runtime import Finished
 from engine.shapes.tokens import made_up_tokens
 from engine.shapes.writer import write
-from engine.types import Timings
+from engine.types import Generation, StopReason, Timings
 from tests.engine.shapes.every import N_TOKENS, TINY
 
 SOURCE = "made up"
@@ -221,9 +221,10 @@ def test_no_answer_is_called_constrained_without_its_constraint(
 def test_answers_at_a_time_last_from_the_first_ones_beginning_to_the_last_ones_end(tmp_path: Path) -> None:
     """Sixteen prompts of which the last was read long after the first: only one answer's own time was counted."""
     ended = [
-        SimpleNamespace(tokens=(1,) * 11, timings=Timings(ttft_s=first, decode_s=1.0)) for first in (0.1, 0.2, 0.6)
+        Generation((1,) * 11, "", StopReason.LENGTH, 8, 0, n_first=1, timings=Timings(ttft_s=first, decode_s=1.0))
+        for first in (0.1, 0.2, 0.6)
     ]
-    waiting = [[Finished(number, cast(Any, generation))] for number, generation in enumerate(ended)]
+    waiting = [[Finished(number, generation)] for number, generation in enumerate(ended)]
     runtime = SimpleNamespace(n_slots=3, submit=lambda _request: None, step=lambda: waiting.pop())
     model = SimpleNamespace(n_vocab=N_TOKENS, vocabulary=lambda: SimpleNamespace(eog=()))
     profiler = profiler_of(model, job_for(asked(tmp_path)))

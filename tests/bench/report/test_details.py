@@ -55,7 +55,9 @@ def verdict_of(number: int, found: Score) -> Verdict:
 
 def judged(answers: Sequence[tuple[Case, ItemRecord]], *, mode: str = "native.free") -> Judged:
     """A cell with these answers, each judged as it would be."""
-    return of_scores([(case, score(case, record)) for case, record in answers], mode=mode)
+    found = of_scores([(case, score(case, record)) for case, record in answers], mode=mode)
+    n_tokens = [sum(len(step.generation.tokens) for step in record.steps) for _, record in answers]
+    return replace(found, n_tokens=dict(enumerate(n_tokens)))
 
 
 def of_scores(scores: Sequence[tuple[Case, Score]], *, mode: str = "native.free") -> Judged:
@@ -276,6 +278,8 @@ def test_recovery_is_told_given_that_the_fault_fired_and_beside_the_twin(tmp_pat
     assert (counts(transient.accuracy), counts(transient.twin_accuracy)) == ((1, 3), (2, 3))
     assert counts(transient.accuracy_where_twin_right) == (1, 2)
     assert transient.extra_calls == 1.0  # three calls, where two would do
+    assert transient.extra_tokens == 2.0  # of one more answer
+    assert recovery.measure(replace(judged(answers), n_tokens={}))[0].extra_tokens is None
     assert transient.further_calls == pytest.approx(1 / 3)
     assert recovery.measure(judged(answers[3:])) == ()
 
@@ -340,6 +344,25 @@ def test_repairs_stand_beside_the_strict_accuracy_and_never_move_it(case: Case) 
     assert found.needed == {"single_quotes": 2}
     assert (counts(found.accuracy), counts(found.accuracy_after)) == ((1, 6), (2, 6))
     assert repairs.measure(judged(answers[4:5])) is None
+
+
+def test_a_format_without_repairs_has_no_accuracy_after_repair(case: Case) -> None:
+    """A 0 beside another format's count would say that nothing of it could be mended."""
+    cell = judged([(case, play(case, [[ADD]])), (case, play(case, [broken("add, and be quick")]))])
+    rows = []
+    for format_id, mode in (("hermes", "native.free"), ("harmony", "native.free"), ("harmony", "json.free")):
+        model = replace(MODEL, format=format_id)
+        found = repairs.measure(replace(cell, cell=replace(cell.cell, model=model, mode=mode)))
+        assert found is not None
+        has_none = (format_id, mode) == ("harmony", "native.free")
+        assert (found.n_repairable, counts(found.accuracy_after)) == ((None, None) if has_none else (0, (1, 2)))
+        rows.append(replace(samples.row("F16", mode, 9), repairs=found))
+    (table,) = repairs.tables(rows)
+    assert [[cell.text[:5] for cell in row[-3:]] for row in table.rows] == [
+        ["0", "50.0%", "50.0%"],
+        ["-", "50.0%", "-"],
+        ["0", "50.0%", "50.0%"],
+    ]
 
 
 def test_adherence_counts_calls_by_violation_and_escapes_are_red(case: Case) -> None:
@@ -517,3 +540,14 @@ def test_details_are_complete_if_they_are_what_this_scorer_writes(
     details = score(case, play(case, [[ADD]])).details()
     assert is_complete(details | change) is expected
     assert not is_complete({name: value for name, value in details.items() if name != "official"})
+
+
+def test_details_of_recovery_with_a_time_are_read_as_those_without(tmp_path: Path) -> None:
+    """Up to scorer 4 they had `further_s`, the time that batched answers took, waiting for a slot included."""
+    case, _ = with_twin(tmp_path)
+    cell = judged([(case, play(case, [[ADD], [STORE], [STORE], "Stored."]))])
+    (verdict,) = cell.verdicts.values()
+    older = {**verdict.details, "recovery": {**verdict.details["recovery"], "further_s": 1.5}}
+    assert (
+        recovery.measure(replace(cell, verdicts={0: replace(verdict, details=older)})) == recovery.measure(cell) != ()
+    )

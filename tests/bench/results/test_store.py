@@ -82,6 +82,7 @@ def test_a_record_comes_back_as_it_went_in(store: Store, plan: Plan) -> None:
     assert store.record(item) == FULL_RECORD
     assert (item.id, item.n_slots, item.total_s, item.attempt) == (item_id, 4, 1.5, 1)
     assert store.steps_of(cell_id) == {item_id: list(FULL_RECORD.steps)}
+    assert store.n_tokens(cell_id) == {item_id: sum(len(step.generation.tokens) for step in FULL_RECORD.steps)}
 
 
 def test_a_prompt_that_several_steps_share_is_kept_once(store: Store, plan: Plan) -> None:

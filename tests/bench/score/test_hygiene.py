@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.results.records import ItemRecord
 from bench.score import Outcome, score
+from bench.score.closing import closed, is_mendable
 from bench.score.hygiene import LEDGER, repair
+from bench.suites.case import Case
 from engine import formats
 from engine.formats.protocol import ToolFormat
 from engine.types import Call, Parsed
@@ -218,6 +221,121 @@ def test_flags(tmp_path: Path) -> None:
     assert flags(Parsed(content="```python\n1 + 2\n```")) == ()  # an answer about code is no attempt at a call
     assert flags(broken(f"```\n{RIGHT}\n```")) == ("fence",)
     assert flags(broken("{'a': }")) == ("single_quotes",)
+
+
+CODE = '{"name": "add", "arguments": {"a": 1, "b": 2, "note": "```python\\nx\\n```"%s}}'
+QWEN_CODE = """<tool_call>
+<function=add>
+<parameter=note>
+```json
+{"name": "x"}
+```
+</parameter>
+</function>
+"""
+
+
+@pytest.mark.parametrize(
+    ("fmt", "text", "is_fenced"),
+    [
+        ("hermes", f"<think>In ```json``` or bare?</think>\n<tool_call>\n{RIGHT}\n</tool_call>", False),
+        ("hermes", f"<tool_call>\n{CODE % ''}\n</tool_call>", False),
+        ("hermes", f"<tool_call>\n{CODE % ','}\n</tool_call>", False),  # a broken call's value
+        ("hermes", f"```json\n<tool_call>\n{RIGHT}\n</tool_call>\n```", True),
+        ("hermes", f"<tool_call>\n```json\n{RIGHT}\n```\n</tool_call>", True),
+        ("qwen_xml", QWEN_CODE + "</tool_call>", False),
+        ("qwen_xml", QWEN_CODE, False),
+        ("qwen_xml", f"```xml\n{QWEN_CODE}</tool_call>\n```", True),
+        ("json", f'{{"calls": [{RIGHT}], "reply": "```python\\nx\\n```"}}', False),
+        ("json", f'<think>```</think>{{"calls": [{RIGHT}], "reply": ""}}', False),
+        ("json", f'```json\n{{"calls": [{RIGHT}], "reply": ""}}\n```', True),
+        ("json", f'Here it is: ```json\n{{"calls": [{RIGHT}], "reply": ""}}\n```', True),
+    ],
+)
+def test_a_fence_in_a_thought_or_a_value_is_not_untidy(fmt: str, text: str, is_fenced: bool, tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_case())
+    assert ("fence" in score(case, answered(case, fmt, text)).hygiene.flags) is is_fenced
+
+
+def answered(case: Case, fmt: str, text: str) -> ItemRecord:
+    """The record of an answer as a model wrote it."""
+    parsed = formats.get(fmt).parse(text, case.tools)
+    record = play(case, [parsed])
+    (step,) = record.steps
+    step = replace(step, generation=replace(step.generation, text=text))
+    return replace(record, steps=(step,), format_id=fmt)
+
+
+LAST_MARKERS = {
+    "hermes": "</tool_call>",
+    "qwen_xml": "</tool_call>",
+    "glm_xml": "</tool_call>",
+    "deepseek_dsml": "</｜DSML｜function_calls>",
+    "gemma4": "<tool_call|>",
+    "deepseek_v31": "<｜tool▁calls▁end｜>",
+    "nemotron_json": "</TOOLCALL>",
+}
+
+
+@pytest.mark.parametrize("fmt", LAST_MARKERS)
+def test_an_envelope_without_its_end_is_one_repair_in_every_format(fmt: str, tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_case())
+    written = formats.get(fmt).write([SUM], case.tools)
+    assert written.endswith(LAST_MARKERS[fmt])
+    for n_calls, text in ((1, written), (2, formats.get(fmt).write([SUM, SUM], case.tools))):
+        result = score(case, answered(case, fmt, text.removesuffix(LAST_MARKERS[fmt])))
+        assert (result.outcome, result.hygiene.repairs) == (Outcome.UNPARSEABLE, ("envelope",))
+        assert result.hygiene.correct_after_repair is (n_calls == 1)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "text"),
+    [
+        ("qwen_xml", "<tool_call>\n<function=add>\n{a}\n{b}\n</tool_call>"),
+        ("qwen_xml", "<tool_call>\n<function=add>\n{a}\n<parameter=b>\n2"),
+        ("qwen_xml", "<think>Add.</think><function=add>\n{a}\n{b}\n"),
+        ("glm_xml", "<tool_call>add<arg_key>a</arg_key><arg_value>1</arg_value><arg_key>b</arg_key><arg_value>2"),
+        ("gemma4", "<|tool_call>call:add{{a:1,b:2"),
+        ("deepseek_dsml", '<｜DSML｜tool_calls>\n<｜DSML｜invoke name="add">\n{json_a}\n{json_b}\n'),
+        ("deepseek_dsml", '<｜DSML｜function_calls>\n<｜DSML｜invoke name="add">\n{json_a}\n{cut_b}'),
+    ],
+)
+def test_a_call_between_tags_without_its_end_is_unclosed(fmt: str, text: str, tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_case())
+    cut = '<｜DSML｜parameter name="{}" string="false">{}'
+    parts = {
+        "a": "<parameter=a>\n1\n</parameter>",
+        "b": "<parameter=b>\n2\n</parameter>",
+        "json_a": cut.format("a", 1) + "</｜DSML｜parameter>",
+        "json_b": cut.format("b", 2) + "</｜DSML｜parameter>",
+        "cut_b": cut.format("b", 2),
+    }
+    result = score(case, answered(case, fmt, text.format(**parts)))
+    assert (result.outcome, result.hygiene.repairs) == (Outcome.UNPARSEABLE, ("unclosed",))
+    assert result.hygiene.correct_after_repair is True
+
+
+@pytest.mark.parametrize(
+    ("fmt", "text"),
+    [
+        ("qwen_xml", "<tool_call>\n"),
+        ("qwen_xml", "<tool_call>\n<function=add>\n<parameter=a"),
+        (
+            "qwen_xml",
+            "<tool_call>\n<function=add>\n<parameter=a>\n1\n</parameter>\nand so on\n</function>\n</tool_call>",
+        ),
+        ("gemma4", '<|tool_call>call:add{a:"1",b:2}'),
+        ("mistral_args", '[TOOL_CALLS]add[ARGS]{"a": 1, "b": 2'),
+    ],
+)
+def test_an_end_makes_up_no_call(fmt: str, text: str, tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_case())
+    assert closed(answered(case, fmt, text).steps[0], fmt, case.tools) is None
+
+
+def test_every_format_whose_calls_are_json_or_have_an_end_can_be_mended() -> None:
+    assert {fmt for fmt in formats.FORMATS if not is_mendable(fmt)} == {"harmony", "mistral_args", "mistral_args_id"}
+    assert not is_mendable("")
 
 
 def test_the_reply_that_the_json_modes_ask_for_is_not_untidy(tmp_path: Path) -> None:

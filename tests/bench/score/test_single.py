@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bench.score.arguments import pair
 from bench.suites.case import Case, load
 from bench.suites.reference import reference_steps
 from engine.types import Call, Fragment, Parsed, StopReason, Tool
+from grammars.schema import normalise_parameters
 from tests.bench.episodes import Answer, broken, case_from, play, raw_case, raw_episode
 
 SUM, KEEP = Call("add", {"a": 1, "b": 2}), Call("store", {"value": 3})
@@ -146,6 +148,72 @@ def test_violations_below_alternatives_are_told_by_their_causes() -> None:
     either = {"anyOf": [{"type": "integer"}, {"enum": ["all"]}]}
     tool = Tool("f", "", {"type": "object", "properties": {"n": either}, "additionalProperties": False})
     assert violations(Call("f", {"n": "none"}), {"f": tool}) == {"wrong_type", "not_in_enum"}
+
+
+RULE = {
+    "type": "object",
+    "properties": {"frequency": {"type": "string", "enum": ["daily", "weekly"]}, "count": {"type": "integer"}},
+    "required": ["frequency", "count"],
+}
+DAY = {"type": "object", "properties": {"date": {"type": "string"}}, "required": ["date"]}
+NULL = {"type": "null"}
+
+
+def shape(name: dict[str, Any], *sides: str) -> dict[str, Any]:
+    properties = {"kind": name, **{side: {"type": "number"} for side in sides}}
+    return {"type": "object", "properties": properties, "required": ["kind", *sides]}
+
+
+SHAPES = {"oneOf": [shape({"const": "circle"}, "r"), shape({"enum": ["box"]}, "w", "h")]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "kinds"),
+    [
+        # an object was not meant to be null
+        ({"anyOf": [RULE, NULL]}, {"frequency": "daily"}, {"missing_required"}),
+        ({"anyOf": [RULE, NULL]}, {"frequency": "hourly", "count": 1}, {"not_in_enum"}),
+        ({"anyOf": [RULE, NULL]}, {"frequency": "daily", "count": 1, "until": "x"}, {"invented_field"}),
+        ({"anyOf": [RULE, NULL]}, {"frequency": "daily", "count": "1"}, {"wrong_type"}),
+        ({"anyOf": [RULE, NULL]}, "daily", {"wrong_type"}),
+        ({"anyOf": [{"type": "string", "enum": ["a", "b"]}, NULL]}, "c", {"not_in_enum"}),
+        ({"anyOf": [{"type": "array", "items": {"anyOf": [RULE, NULL]}}, NULL]}, [{"count": 1}], {"missing_required"}),
+        ({"anyOf": [{"anyOf": [{"type": "integer"}, RULE]}, NULL]}, {"count": 1}, {"missing_required"}),
+        ({"anyOf": [RULE, False]}, {"frequency": "daily", "count": "1"}, {"wrong_type", "other"}),
+        # a circle was not meant to be a box
+        (SHAPES, {"kind": "circle", "r": "5"}, {"wrong_type"}),
+        (SHAPES, {"kind": "box", "w": 1}, {"missing_required"}),
+        ({"anyOf": [SHAPES, NULL]}, {"kind": "box", "w": 1, "h": 2, "r": 3}, {"invented_field"}),
+        (SHAPES, {"kind": "cone"}, {"not_in_enum", "missing_required"}),
+        # which of two it was meant for cannot be told
+        (
+            {"anyOf": [RULE, DAY]},
+            {"frequency": "hourly", "count": 1},
+            {"not_in_enum", "missing_required", "invented_field"},
+        ),
+    ],
+)
+def test_what_a_branch_says_that_was_never_meant_is_no_violation(
+    schema: dict[str, Any], value: Any, kinds: set[str]
+) -> None:
+    parameters = normalise_parameters({"type": "object", "properties": {"x": schema}}, "f")
+    assert violations(Call("f", {"x": value}), {"f": Tool("f", "", parameters)}) == kinds
+
+
+def test_a_schema_that_holds_itself_in_several_branches_takes_no_time() -> None:
+    node = {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#/$defs/n"}, {"$ref": "#/$defs/m"}]}}}
+    schema = {
+        "type": "object",
+        "properties": {"x": {"$ref": "#/$defs/n"}},
+        "$defs": {"n": node, "m": {**node, "required": ["next"]}},
+    }
+    value: Any = 5
+    for _ in range(40):
+        value = {"next": value}
+    tool = Tool("f", "", normalise_parameters(schema, "f"))
+    began = time.process_time()
+    assert violations(Call("f", {"x": value}), {"f": tool}) == {"wrong_type"}
+    assert time.process_time() - began < 5
 
 
 def test_adherence_counts_attempts_and_calls(episode: Case) -> None:

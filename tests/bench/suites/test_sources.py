@@ -117,6 +117,10 @@ def broken(**schema: Any) -> str:
         ('{"tools": {}}', "it holds no tools"),
         ('{"model": "m", "messages": []}', "it holds no tools"),
         ("[7]", "tool 1 is no JSON object"),
+        (
+            '[{"type": "web_search_20250305", "name": "web_search"}]',
+            "tool 1 is of type 'web_search_20250305'",
+        ),
         ('[{"type": "web_search"}]', "tool 1 is of type 'web_search', which only a service can run"),
         ('{"jsonrpc": "2.0", "id": 1, "error": {"code": 1, "message": "not ready"}}', "a server's error: not ready"),
         (json.dumps({"tools": [MCP], "nextCursor": "p2"}), "one page of a longer list"),

@@ -32,7 +32,9 @@ from bench.suites.case import Case, Official
 from bench.truncation.cuts import Cutter
 from bench.truncation.sweep import Answered, CellSweep, Level, judged, sweep
 from engine.fake import VOCABULARY, FakeModel
+from engine.formats import ENVELOPE
 from engine.formats.hermes import HermesFormat
+from engine.formats.protocol import ToolFormat
 from engine.runtime import Limits, Reasoning, Request
 from engine.types import Call, Fragment, Generation, Parsed, Sampling, StopReason
 from grammars.errors import ToolgaugeError
@@ -78,6 +80,55 @@ def record(*steps: StepRecord) -> ItemRecord:
 def test_where_and_by_what(parsed: Parsed, stop: StopReason, tokens: Sequence[int], position: str, cause: str) -> None:
     found = truncation(record(step(parsed, stop, tokens)))
     assert found == Truncation(0, CutAt(position), TruncationCause(cause))
+
+
+WHOLE = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        (f'{{"calls": [{WHOLE}], "reply": "Sure, I will', "after_call"),
+        (f'{{"calls": [{WHOLE}]', "after_call"),
+        (f'{{"calls": [{WHOLE}, ', "after_call"),
+        (f'{{"reply": "Sure.", "calls": [{WHOLE}', "after_call"),
+        (f'<think>Add.</think>{{"calls": [{WHOLE}], "re', "after_call"),
+        (f'{{"calls": [{WHOLE}, {{"name": "ad', "in_call"),
+        ('{"calls": [{"name": "add", "argum', "in_call"),
+        ('{"calls": [{"name": "add"}], "reply": "Su', "prose"),  # an element that is no call
+        ('{"calls": [], "reply": "I am', "prose"),
+        ('{"calls": [', "prose"),
+        ('{"reply": "' + WHOLE.replace('"', "'"), "prose"),
+        ("<think>Add", "reasoning"),
+    ],
+)
+def test_a_cut_envelope_is_cut_behind_its_whole_calls_although_none_is_read(text: str, position: str) -> None:
+    parsed = ENVELOPE.parse(text, ())
+    assert parsed.calls == ()
+    found = truncation(replace(record(step(parsed, StopReason.LENGTH)), format_id=ENVELOPE.id))
+    assert found == Truncation(0, CutAt(position), TruncationCause.BUDGET)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "written"),
+    [
+        (HERMES, f"<tool_call>\n{WHOLE}\n</tool_call>\nSure, I will add them for you."),
+        (ENVELOPE, f'{{"calls": [{WHOLE}], "reply": "Sure, I will add them for you."}}'),
+    ],
+    ids=["hermes", "json"],
+)
+def test_a_budget_that_ends_in_the_words_behind_a_call_cuts_after_it(
+    fmt: ToolFormat, written: str, tmp_path: Path
+) -> None:
+    case = case_from(tmp_path, raw_case())
+    desk = Desk(FakeModel("fake:test", lambda request, prompt: ""))  # type: ignore[arg-type]
+    tokens = tuple(desk.tokenize(written))
+    generation = Generation(tokens, written, StopReason.EOG, n_prompt=1, n_cached=0)
+    whole = ItemRecord(
+        case.id, (StepRecord(generation, fmt.parse(written, case.tools)),), EpisodeEnd.SINGLE, format_id=fmt.id
+    )
+    cut = Cutter(fmt, VOCABULARY, "native.free", "none", frozenset()).cut(case, whole, len(tokens) - 10)
+    assert score(case, cut).cut_at is CutAt.AFTER_CALL
 
 
 @pytest.mark.parametrize(

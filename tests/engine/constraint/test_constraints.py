@@ -26,6 +26,20 @@ CALLS = Repeat(CALL, separator=Literal("\n"))
 TEXT = '<tool_call>\n{"name": "add", "arguments": {"a": 12}}\n</tool_call>'
 
 
+# as pydantic names what it refers to; a bounded number is written in rules of its own
+POINTS = normalise_parameters(
+    {
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/Point"}, "b": {"$ref": "#/$defs/point"}},
+        "required": ["a", "b"],
+        "$defs": {
+            "Point": {"type": "object", "properties": {"x": {"type": "number", "maximum": 9}}, "required": ["x"]},
+            "point": {"type": "number", "minimum": 1, "maximum": 5},
+        },
+    }
+)
+
+
 def _optional(name: str, kind: str) -> dict[str, Any]:
     return normalise_parameters({"type": "object", "properties": {name: {"type": kind}}})
 
@@ -54,6 +68,7 @@ def _optional(name: str, kind: str) -> dict[str, Any]:
         (Seq((Marker("[TOOL_CALLS]"), Json({"type": "boolean"}))), ["[TOOL_CALLS]true"], ["[TOOL_CALLS]1", "true"]),
         (Seq((Marker("<no such token>"), Literal("x"))), ["<no such token>x"], ["x"]),
         (Seq((Marker('", "arguments": {"'), Literal("x"))), ['", "arguments": {"x'], ["x"]),
+        (Json(POINTS), ['{"a": {"x": 7}, "b": 5}'], ['{"a": 7, "b": {"x": 5}}', '{"a": {"x": 10}, "b": 5}']),
         (CALLS, [TEXT, f"{TEXT}\n{TEXT}"], [f"{TEXT}\n", TEXT[:-1], "", TEXT.replace("12", '"a"')]),
     ],
 )

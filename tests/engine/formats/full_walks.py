@@ -25,8 +25,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path
-
+from engine.cache import cache_path
 from engine.constraint import BACKENDS, backend
 from engine.formats import FORMATS
 from engine.llama import LoadParams, load_model
@@ -66,7 +65,8 @@ def main() -> int:
     parser.add_argument("formats", nargs="*", metavar="FORMAT", help="only these")
     options = parser.parse_args()
     pairs = list(all_pairs(options.formats or list(FORMATS)))
-    path = user_cache_path("toolgauge", ensure_exists=True) / f"walks-{code_hash()}.jsonl"
+    path = cache_path(f"walks-{code_hash()}.jsonl")
+    path.parent.mkdir(parents=True, exist_ok=True)
     if options.again:
         path.unlink(missing_ok=True)
     done = read_done(path)

@@ -101,12 +101,15 @@ def test_what_a_template_of_each_shape_writes_is_read_back(format_id: str, model
     assert n_read > N_EXAMPLES / 2 and n_read + n_refused == len(examples())
 
 
+WORDLESS = {"harmony", "json_list", "llama3_json", "mistral_json"}  # a turn with calls is nothing else in our templates
+
+
 @pytest.mark.parametrize("format_id", NATIVE)
 def test_a_template_of_each_shape_agrees_with_its_format(format_id: str, model: Model) -> None:
     source = (OWN / f"{format_id}.jinja").read_text(encoding="utf-8")
     of_the_vocabulary = {"marker-not-a-token", "turn-end-not-a-stop"}  # the bundled model has its own family's alone
-    found = check(ChatTemplate(source), get(format_id), model)
-    assert [finding for finding in found if finding.name not in of_the_vocabulary] == []
+    found = {finding.name for finding in check(ChatTemplate(source), get(format_id), model)}
+    assert found - of_the_vocabulary == ({"words-not-shown"} if format_id in WORDLESS else set())
 
 
 # The makers'

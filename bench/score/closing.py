@@ -1,0 +1,53 @@
+"""An answer whose call lacks its end, read once more with the end that its format has for it.
+
+    mended = closed(step, record.format_id, tools)
+
+For calls between tags or marks of their own, of which the ledger in `bench.score.hygiene` can read nothing. It has two
+repairs under the ledger's names: `envelope` where the call is whole and only what stands around it was not closed,
+`unclosed` where the call was not either. Of formats it knows no more than they say of themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+from bench.results.records import StepRecord
+from bench.score.hygiene import ENVELOPE, UNCLOSED, Repair, repair
+from engine import formats
+from engine.formats.protocol import Closing
+from engine.prompt import ends_in_reasoning
+from engine.types import Call, Fragment, Parsed, Tool
+
+
+def closed(step: StepRecord, format_id: str, tools: Sequence[Tool]) -> Repair | None:
+    """All calls of an answer with what its end lacks; None if there is nothing to add, or it stays unreadable."""
+    fmt = formats.NATIVE.get(format_id)
+    if fmt is None:
+        return None
+    opened = ends_in_reasoning(step.prompt, fmt.frame)
+    for name, text in _with_ends(step.generation.text, fmt.closing):
+        parsed = fmt.parse(text, tools, reasoning_opened=opened)
+        if parsed.calls and not parsed.fragments and not parsed.open_block:
+            return Repair((name,), parsed.calls)
+    return None
+
+
+@cache
+def is_mendable(format_id: str) -> bool:
+    """Whether there are repairs for calls as a format has them; where not, that none was repaired says nothing."""
+    fmt = formats.FORMATS.get(format_id)
+    if fmt is None:
+        return False
+    written = fmt.write((Call("name", {}),), ())
+    return bool(fmt.closing.ends) or repair(Parsed(fragments=(Fragment(written, "", 0),))) is not None
+
+
+def _with_ends(text: str, closing: Closing) -> Iterator[tuple[str, str]]:
+    """The text with each of the ends that it may lack, in place of the one that it has, and the name of that repair."""
+    text = text.rstrip()
+    for end in closing.ends:
+        text = text.removesuffix(end.strip()).rstrip()
+    for inner in ("", *closing.inner):
+        for end in closing.ends:
+            yield UNCLOSED if inner else ENVELOPE, text + inner + end
