@@ -116,6 +116,7 @@ def test_quantized_blocks_decode_as_well(level: str, tmp_path: Path) -> None:
             assert logits.std() > 0.01
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.parametrize("arch", ["qwen35", "nemotron_h_moe", "qwen3moe", "gemma4", "deepseek2"])
 def test_the_whole_way_to_a_report(arch: str, file_of: FileOf, tmp_path: Path) -> None:
     model = planned(arch, file_of(arch))
