@@ -36,3 +36,11 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.tiny_gguf import write_tiny_model
 
     return write_tiny_model(tmp_path_factory.mktemp("tiny") / "model.gguf")
+
+
+@pytest.fixture
+def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs have their workers in this process: for tests that are not about the life or death of one."""
+    from tests.bench.worker_here import WorkerHere
+
+    monkeypatch.setattr("bench.run.drive.Worker", WorkerHere)

@@ -15,6 +15,7 @@ from bench.cli.shell import Exit
 from bench.results.store import Store
 from bench.truncation.sweep import sweep
 from tests.bench.episodes import raw_case, write_suite
+from tests.bench.worker_here import WorkerHere
 
 Captured = pytest.CaptureFixture[str]
 
@@ -29,7 +30,9 @@ def db(suite: Path) -> Path:
     """One file with two types of the KV cache."""
     path = suite.parent / "results.db"
     fixed = ["--suite", str(suite), "--modes", "native.free", "--no-latency", "--no-report", "--db", str(path)]
-    assert main(["run", "fake:perfect", "--kv-type", "f16,q8_0", *fixed]) == Exit.OK
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.run.drive.Worker", WorkerHere)
+        assert main(["run", "fake:perfect", "--kv-type", "f16,q8_0", *fixed]) == Exit.OK
     return path
 
 

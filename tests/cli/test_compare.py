@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,20 +11,27 @@ import pytest
 from bench.cli.main import main
 from bench.cli.shell import Exit
 from bench.results.store import Store
+from tests.bench.worker_here import WorkerHere
 
 Captured = pytest.CaptureFixture[str]
 RUN = ["--suite", "quick", "--yes", "--no-report", "--no-latency", "--modes", "native.free,json.free"]
 
 
-@pytest.fixture
-def db(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> Path:
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs 1 and 2 of a script that is always right, and run 3 of one that never calls."""
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "results.db"
-    for model in ("perfect", "perfect", "silent"):
-        assert main(["run", f"fake:{model}", *RUN, "--new", "--db", str(path)]) == Exit.OK
-    capsys.readouterr()
+    path = tmp_path_factory.mktemp("runs") / "results.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.run.drive.Worker", WorkerHere)
+        for model in ("perfect", "perfect", "silent"):
+            assert main(["run", f"fake:{model}", *RUN, "--new", "--db", str(path)]) == Exit.OK
     return path
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without results to stand in."""
+    monkeypatch.chdir(tmp_path)
 
 
 def test_the_same_again_is_no_difference(db: Path, capsys: Captured) -> None:
@@ -65,8 +73,9 @@ def without_verdicts(db: Path, run: int, mode: str, n: int) -> None:
         )
 
 
-def test_a_mode_without_verdicts_is_no_success(db: Path, capsys: Captured) -> None:
+def test_a_mode_without_verdicts_is_no_success(db: Path, tmp_path: Path, capsys: Captured) -> None:
     """A whole mode, and twelve cases of another, ended in constraint errors in the later run; all else is right."""
+    db = Path(shutil.copy(db, tmp_path))
     without_verdicts(db, 2, "json.free", 40)
     without_verdicts(db, 2, "native.free", 12)
     guard = ["compare", "1", "2", "--db", str(db), "--margin", "40", "--fail-if"]

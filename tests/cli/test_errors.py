@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -28,12 +29,18 @@ Captured = pytest.CaptureFixture[str]
 Fails = Callable[..., str]
 
 
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A result file that holds a run, with its suite beside it."""
+    here = tmp_path_factory.mktemp("results")
+    return stored_run(here, {("F16", "native.free"): [RIGHT, WRONG]}, suites=(str(here / "mine.jsonl"),))
+
+
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in, with a result file that holds a run."""
-    suites = (str(tmp_path / "mine.jsonl"),)
-    stored_run(tmp_path, {("F16", "native.free"): [RIGHT, WRONG]}, suites=suites)
-    (tmp_path / "results.db").rename(tmp_path / "toolgauge.db")
+    shutil.copy(results, tmp_path / "toolgauge.db")
+    shutil.copy(results.with_name("mine.jsonl"), tmp_path)
     for name in ("TOOLGAUGE_DB", "TOOLGAUGE_MODELS", "TOOLGAUGE_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -473,6 +480,7 @@ def tiny_run(folder: Path, gguf: bytes, modes: str, *flags: str) -> int:
     return main(["run", "tiny-F16.gguf", "--suite", "mine.jsonl", "--modes", modes, *fixed, *flags])
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.parametrize("backend", ["llguidance", "gbnf", "outlines"])
 def test_a_constraint_that_cannot_be_built_is_told_with_its_place_and_never_left_out(
     backend: str, gguf: bytes, folder: Path, capsys: Captured
@@ -496,6 +504,7 @@ def test_a_constraint_that_cannot_be_built_is_told_with_its_place_and_never_left
     assert reason in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_case_that_does_not_fit_the_context_is_counted_and_costs_no_other(
     gguf: bytes, folder: Path, capsys: Captured
 ) -> None:

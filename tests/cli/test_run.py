@@ -21,6 +21,7 @@ from tests.bench.episodes import raw_case, write_suite
 ROOT = Path(__file__).resolve().parents[2]
 Captured = pytest.CaptureFixture[str]
 Run = Callable[..., int]
+here = pytest.mark.usefixtures("workers_here")  # what dies or is interrupted needs a process
 
 
 @pytest.fixture
@@ -49,6 +50,7 @@ def test_a_run_ends_with_its_report_on_stdout_and_tells_the_rest_on_stderr(run: 
     assert "fake:perfect: loaded in" in captured.err
 
 
+@here
 def test_what_is_asked_of_the_reasoning_is_recorded_and_said_where_it_has_no_effect(
     run: Run, tmp_path: Path, capsys: Captured
 ) -> None:
@@ -65,6 +67,7 @@ def test_what_is_asked_of_the_reasoning_is_recorded_and_said_where_it_has_no_eff
     assert (config["thinking"], config["reasoning_effort"], config["format"]) == (True, "low", "hermes")
 
 
+@here
 def test_a_setting_that_is_left_alone_is_no_warning(run: Run, capsys: Captured) -> None:
     assert run("fake:perfect", "--modes", "native.free", "--thinking", "auto") == Exit.OK
     captured = capsys.readouterr()
@@ -72,12 +75,14 @@ def test_a_setting_that_is_left_alone_is_no_warning(run: Run, capsys: Captured) 
     assert "Self-check" not in captured.out
 
 
+@here
 def test_json_is_the_only_thing_on_stdout(run: Run, capsys: Captured) -> None:
     assert run("fake:silent", "--modes", "native.free", "--json") == Exit.OK
     values = json.loads(capsys.readouterr().out)
     assert values["sections"][0]["rows"][0]["outcomes"] == {"no_call": 3}
 
 
+@here
 def test_a_suite_that_is_named_twice_is_measured_once(run: Run, suite: Path, tmp_path: Path, capsys: Captured) -> None:
     assert run("fake:perfect", "--modes", "native.free", "--suite", str(suite)) == Exit.OK
     assert "| fake:perfect | native.free |   3 | 100.0%" in capsys.readouterr().out
@@ -93,6 +98,7 @@ def test_items_that_could_not_be_scored_are_code_one(run: Run, capsys: Captured)
     assert "runtime error" in captured.out
 
 
+@here
 def test_without_a_report_it_says_how_to_get_one(run: Run, capsys: Captured) -> None:
     assert run("fake:perfect", "--modes", "native.free", "--no-report") == Exit.OK
     captured = capsys.readouterr()
@@ -100,6 +106,7 @@ def test_without_a_report_it_says_how_to_get_one(run: Run, capsys: Captured) -> 
     assert "`toolgauge report` prints what it found" in captured.err
 
 
+@here
 def test_a_context_beyond_training_is_told_once_and_heads_the_report(run: Run, capsys: Captured) -> None:
     """`run nano -c 16384`, of a model that was trained on 2,048 tokens, said nothing."""
     assert run("fake:perfect", "-c", "16384,4096", "--limit", "1") == Exit.OK
@@ -120,6 +127,7 @@ def test_a_dry_run_stores_nothing(run: Run, tmp_path: Path, capsys: Captured) ->
     assert not (tmp_path / "results.db").exists()
 
 
+@here
 def test_the_same_command_again_is_a_new_run_once_the_first_is_finished(run: Run, tmp_path: Path) -> None:
     for _ in range(2):
         assert run("fake:perfect", "--modes", "native.free", "--no-report") == Exit.OK
@@ -176,6 +184,7 @@ def test_a_suite_with_a_mistake_is_a_sentence_that_names_the_line(tmp_path: Path
     assert "mine.jsonl:2" in capsys.readouterr().err
 
 
+@here
 def test_what_has_no_effect_on_a_resumed_run_is_refused_rather_than_dropped(
     run: Run, tmp_path: Path, capsys: Captured
 ) -> None:

@@ -37,6 +37,7 @@ def said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> S
 # new
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_the_example_is_sound_and_can_be_run(said: Said, tmp_path: Path, capsys: Captured) -> None:
     code, _, err = said("new")
     assert (code, "toolgauge run --suite my_suite.jsonl" in err) == (Exit.OK, True)
@@ -462,6 +463,7 @@ def test_a_log_that_is_none(said: Said, arguments: tuple[str, ...], sentence: st
 # run, with tools of one's own
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_tools_of_today_stand_in_place_of_the_suites(said: Said, tmp_path: Path, capsys: Captured) -> None:
     header = {"suite": "mine", "version": "1", "tools": [ADD]}
     write_suite(tmp_path, raw_case(tools=["add", "keep"]), header=header)

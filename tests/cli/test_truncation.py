@@ -29,6 +29,7 @@ def fixed(tmp_path: Path) -> list[str]:
     return ["--suite", str(suite), "--db", str(tmp_path / "results.db")]
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_sweep_generates_once_and_can_be_taken_again(fixed: list[str], capsys: Captured) -> None:
     modes = ["--modes", "native.free,json.schema"]
     assert main(["truncation", "fake:perfect", "--budgets", "200,40,8", *modes, *fixed]) == Exit.OK
@@ -77,6 +78,7 @@ def test_mistakes_are_one_sentence(
     assert sentence in captured.err
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_run_can_be_judged_and_cut_from_another_folder(
     tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +94,7 @@ def test_a_run_can_be_judged_and_cut_from_another_folder(
     assert "Judged 1 answer of run 1" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_the_sweep_of_an_unfinished_run_says_so(
     tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

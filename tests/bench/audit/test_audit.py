@@ -357,6 +357,7 @@ def test_a_run_is_warned_of_what_its_backend_cannot_express(tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_what_was_known_before_a_run_is_stored_with_it_and_reported(tmp_path: Path, capsys: Captured) -> None:
     tools = [tool(f"pick{number}", x={"type": "array", "uniqueItems": True}) for number in range(6)]
     suite = write_suite(tmp_path, *(raw(number, [each]) for number, each in enumerate(tools)))

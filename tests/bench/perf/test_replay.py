@@ -36,7 +36,7 @@ def replay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     path = Path(bench.nano.__file__).with_name("nano-f16.gguf")
     if request.param == "noise":
         path = write_tiny_model(tmp_path_factory.mktemp("noise") / "noise.gguf", context=8192)
-    with open_replay(path, "quick", n_gpu_layers=0, n_threads=1) as opened:
+    with open_replay(path, "nano", n_gpu_layers=0, n_threads=1) as opened:  # its prompts are short
         yield opened
 
 
@@ -81,7 +81,7 @@ def test_it_prints_the_same_tables(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_model_that_cannot_rewind_is_skipped_with_the_reason(tmp_path: Path) -> None:
     shape = TINY["qwen35"].changed({"max_position_embeddings": 8192})
     path = write(tmp_path / "hybrid.gguf", shape, "F16", made_up_tokens(N_TOKENS, chat_template=CHAT_TEMPLATE))
-    with open_replay(path, "quick", n_gpu_layers=0, n_threads=1) as opened:
+    with open_replay(path, "nano", n_gpu_layers=0, n_threads=1) as opened:
         measured = opened.measure("quick")
     assert {(each.method, each.reason) for each in measured.missing if each.skipped} == {
         (DRAFTED, CANNOT_DRAFT),
@@ -103,7 +103,7 @@ class Broken:
 
 
 def test_a_tool_that_fails_in_the_warm_up_is_left_out(tmp_path: Path) -> None:
-    with open_replay(write_tiny_model(tmp_path / "noise.gguf", context=8192), "quick", n_threads=1) as opened:
+    with open_replay(write_tiny_model(tmp_path / "noise.gguf", context=8192), "nano", n_threads=1) as opened:
         opened._native = cast(Any, Broken())
         measured = opened.measure("quick")
     assert {sample.method for sample in measured.samples} == {FREE, FORCED, DRAFTED}

@@ -380,6 +380,7 @@ def test_the_size_of_a_type_is_of_keys_and_values(name: str) -> None:
     assert kv_size(name) == row_bytes(type_k, 32) + row_bytes(type_v or type_k, 32)
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_run_goes_on_at_the_setting_where_it_ended(tmp_path: Path, store: Store) -> None:
     planned = plan_of(tmp_path, n_cases=4, modes=["native.free"], **grid(n_batch="256,512"))
     told: list[events.Event] = []
@@ -406,6 +407,7 @@ def test_a_run_goes_on_at_the_setting_where_it_ended(tmp_path: Path, store: Stor
     assert len(loaded) == len(planned.models) == 2
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_what_does_not_fit_at_one_setting_leaves_the_others(tmp_path: Path, store: Store) -> None:
     planned = plan_of(tmp_path, modes=["native.free"], **grid(n_ctx="4096,8192"))
     with pytest.raises(ToolgaugeError, match=r"1 combination of 2 left out: .*does not fit.*toolgauge report 1"):

@@ -7,22 +7,23 @@ an episode is another conversation and is not compared.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import bench.nano
-from bench.modes import MODES
+from bench.modes import MODES, NO_BACKEND
 from bench.results.records import ItemRecord
 from bench.run.config import LatencySettings, RunConfig
 from bench.run.execute import model_spec
 from bench.run.loading import LoadedModel, open_model
-from bench.run.messages import ItemFinished, ItemJob, Message, Work
-from bench.run.plan import PlannedModel, make_plan, spread
+from bench.run.messages import ItemFinished, ItemJob, Message, ModelSpec, Work
+from bench.run.plan import PlannedModel, make_plan
 from bench.run.play import Player
-from bench.suites.case import Suite, load
+from bench.suites.case import Case, Suite, load
 from engine.constraint import BACKENDS
 from engine.divergence import explain
 from engine.gguf_file import read_gguf
@@ -31,52 +32,64 @@ from engine.runtime import Limits
 from engine.types import Generation, Timings
 from tests.tiny_gguf import write_tiny_model
 
-N_CASES = 2  # of each suite
 CONTEXT = ContextParams(n_ctx=2048, n_batch=512, n_threads=1)
 NANO = Path(bench.nano.__file__).with_name("nano-f16.gguf")
 SCHEMA = tuple(mode for mode in MODES if mode.endswith(".schema"))
+SHORT = ("nano/single-1", "nano/parallel-1", "nano/recovery-1")  # one call, several, and an episode
+LONG = ("quick/selection-1",)  # four times as long, so that it is read in several batches
 
 
-@dataclass(frozen=True)
+@cache
+def case(case_id: str) -> Case:
+    return _suite(case_id.partition("/")[0]).case(case_id)
+
+
+@cache
+def _suite(name: str) -> Suite:
+    return load(name)
+
+
 class Playground:
-    """A model and the suites; plays them with and without drafts."""
+    """A model, loaded once for each way to decode; plays cases with and without drafts."""
 
-    path: Path
-    model: Model  # to explain differences with
-    limits: Limits
-    log: Path
+    def __init__(self, path: Path, model: Model, limits: Limits, log: Path) -> None:
+        """`model`: to explain differences with."""
+        self.path, self.model, self.limits, self.log = path, model, limits, log
+        self._opened: dict[tuple[int, bool], tuple[LoadedModel, ModelSpec]] = {}
 
-    def play(self, mode: str, backend: str, n_slots: int, n_cases: int, *, draft: bool) -> dict[str, ItemRecord]:
-        facts = read_gguf(self.path)
-        planned = PlannedModel("a", "F16", str(self.path), "0", 1, facts.template(tools=True), "a", "hermes", 2048)
-        config = RunConfig(
-            modes=(mode,),
-            backend=backend,
-            context=CONTEXT,
-            limits=self.limits,
-            parallel=n_slots,
-            latency=LatencySettings(enabled=False),
-            draft=draft,
-            load=LoadParams(n_gpu_layers=0),
-        )
-        plan = make_plan(config, (planned,), [_part(name, n_cases) for name in ("quick", "nano")])
-        jobs = tuple(
-            ItemJob(f"{cell.suite.name} {item.case.id}", item.case, mode, cell.backend, 0)
-            for cell in plan.cells
-            for item in cell.items
-        )
-        spec = model_spec(plan, planned, open_model)
-        spec = replace(spec, log_path=self.log)
+    def open(self, n_slots: int, *, draft: bool) -> tuple[LoadedModel, ModelSpec]:
+        if (n_slots, draft) not in self._opened:
+            template = read_gguf(self.path).template(tools=True)
+            planned = PlannedModel("a", "F16", str(self.path), "0", 1, template, "a", "hermes", 2048)
+            config = RunConfig(
+                context=CONTEXT,
+                limits=self.limits,
+                parallel=n_slots,
+                latency=LatencySettings(enabled=False),
+                draft=draft,
+                load=LoadParams(n_gpu_layers=0),
+            )
+            spec = model_spec(make_plan(config, (planned,), [_suite("nano")]), planned, open_model)
+            spec = replace(spec, log_path=self.log)
+            self._opened[n_slots, draft] = open_model(spec, Work((), ())), spec
+        return self._opened[n_slots, draft]
+
+    def play(
+        self, mode: str, backend: str, n_slots: int, cases: Sequence[str], *, draft: bool
+    ) -> dict[str, ItemRecord]:
+        model, spec = self.open(n_slots, draft=draft)
+        engine = backend if MODES[mode].constrained else NO_BACKEND
         messages: list[Message] = []
-        model: LoadedModel = open_model(spec, Work(jobs, ()))
         with model.runtime(single=False) as opened:
+            jobs = [ItemJob(each, case(each), mode, engine, 0) for each in cases]
             Player(model, spec, messages.append).play(opened.runtime, jobs)
         return {each.key: each.record for each in messages if isinstance(each, ItemFinished)}
 
-    def compare(self, mode: str, backend: str, n_slots: int, n_cases: int = N_CASES) -> Counter[str]:
+    def compare(self, mode: str, backend: str, n_slots: int) -> Counter[str]:
         """How steps compare, and how many choices were drafted and accepted."""
-        without = self.play(mode, backend, n_slots, n_cases, draft=False)
-        drafted = self.play(mode, backend, n_slots, n_cases, draft=True)
+        cases = SHORT if n_slots == 1 else SHORT + LONG  # how long a prompt is, no engine sees
+        without = self.play(mode, backend, n_slots, cases, draft=False)
+        drafted = self.play(mode, backend, n_slots, cases, draft=True)
         assert without.keys() == drafted.keys()
         found: Counter[str] = Counter()
         for key, record in drafted.items():
@@ -102,11 +115,6 @@ class Playground:
         return parting.cause if parting else "other stop"
 
 
-def _part(name: str, n_cases: int) -> Suite:
-    whole = load(name)
-    return replace(whole, cases=spread(whole.cases, n_cases))
-
-
 def _plain(generation: Generation) -> Generation:
     """Without times, and without what is a sum of probabilities, which have noise of their own."""
     stats = generation.constraint and replace(generation.constraint, removed_mass=None)
@@ -123,9 +131,8 @@ def kinds() -> Iterator[tuple[str, str, int]]:
 
 @pytest.fixture(scope="module")
 def nano(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playground]:
-    log = tmp_path_factory.mktemp("nano") / "llama.log"
     with load_model(NANO, LoadParams(n_gpu_layers=0)) as model:
-        yield Playground(NANO, model, Limits(answer=120), log)
+        yield Playground(NANO, model, Limits(answer=120), tmp_path_factory.mktemp("nano") / "llama.log")
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +152,6 @@ def test_the_bundled_model_answers_the_same(nano: Playground, mode: str, backend
 
 @pytest.mark.parametrize(("mode", "backend", "n_slots"), [*kinds()])
 def test_random_weights_write_the_same(noise: Playground, mode: str, backend: str, n_slots: int) -> None:
-    found = noise.compare(mode, backend, n_slots, n_cases=1)
+    found = noise.compare(mode, backend, n_slots)
     assert found["drafted"] > 0
     assert {*found} <= {"same", "noise", "drafted", "accepted"}, found

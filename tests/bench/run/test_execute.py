@@ -34,6 +34,8 @@ from tests.bench.scripted import (
     plan_of,
 )
 
+here = pytest.mark.usefixtures("workers_here")  # what dies or is interrupted needs a process
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
@@ -81,6 +83,7 @@ def test_a_run_stores_answers_verdicts_samples_loads_and_memory(store: Store, tm
     assert len(heard.of(events.SampleDone)) == 12
 
 
+@here
 def test_an_answer_is_kept_though_its_verdict_cannot_be_given(store: Store, tmp_path: Path) -> None:
     """A schema that the validator could not follow made every resumption die at the same answer."""
 
@@ -100,6 +103,7 @@ def test_an_answer_is_kept_though_its_verdict_cannot_be_given(store: Store, tmp_
     assert heard.of(events.Warned)
 
 
+@here
 def test_an_answer_is_stored_before_it_is_judged(store: Store, tmp_path: Path) -> None:
     """A verdict that took for ever lost the answer, and each resumption made the same one again."""
     seen = []
@@ -117,6 +121,7 @@ def test_an_answer_is_stored_before_it_is_judged(store: Store, tmp_path: Path) -
     assert len(store.verdicts(cell.id)) == plan.n_items
 
 
+@here
 def test_what_an_earlier_start_did_not_judge_is_judged_by_the_next(store: Store, tmp_path: Path) -> None:
     """A process may be killed after it stored an answer and before it stored the verdict."""
     plan = plan_of(tmp_path, modes=["native.free"])
@@ -129,6 +134,7 @@ def test_what_an_earlier_start_did_not_judge_is_judged_by_the_next(store: Store,
     assert store.verdicts(cell.id).keys() == {item.id for item in store.items(cell.id)}
 
 
+@here
 def test_a_template_that_disagrees_with_the_format_is_told_and_kept(store: Store, tmp_path: Path) -> None:
     heard = Heard()
     agreeing = run(store, plan_of(tmp_path, n_cases=1), listener=heard)
@@ -142,6 +148,7 @@ def test_a_template_that_disagrees_with_the_format_is_told_and_kept(store: Store
     assert len(heard.of(events.Warned)) == 2
 
 
+@here
 def test_two_runs_of_a_plan_are_equal_item_for_item(store: Store, tmp_path: Path) -> None:
     plan = plan_of(tmp_path, with_episode=True)
     first, second = run(store, plan), run(store, plan)
@@ -158,6 +165,7 @@ def test_two_runs_of_a_plan_are_equal_item_for_item(store: Store, tmp_path: Path
     assert answers(first) == answers(second)
 
 
+@here
 def test_a_finished_run_is_not_touched_again_unless_it_is_named(store: Store, tmp_path: Path) -> None:
     plan = plan_of(tmp_path, n_cases=1)
     first = run(store, plan)
@@ -231,6 +239,7 @@ def test_a_worker_that_always_dies_is_given_up(store: Store, tmp_path: Path) -> 
     assert run(store, plan).id == unfinished.id
 
 
+@here
 def test_a_model_that_does_not_fit_says_so_in_the_engines_words(store: Store, tmp_path: Path) -> None:
     sentence = "fake:perfect does not fit into memory: 9 MiB are missing; take a smaller quantization"
     with pytest.raises(ToolgaugeError, match=f"^{sentence}$"):
@@ -238,6 +247,7 @@ def test_a_model_that_does_not_fit_says_so_in_the_engines_words(store: Store, tm
     assert [load.error for load in store.loads(store.run("last").id)] == [sentence]
 
 
+@here
 def test_a_model_that_does_not_fit_does_not_keep_the_others_from_being_measured(store: Store, tmp_path: Path) -> None:
     large = replace(fake("fake:perfect", quant="F16"), path="fake:F16")
     plan = plan_of(tmp_path, [large, fake("fake:perfect", quant="Q4_K_M")], n_cases=2)
@@ -250,6 +260,7 @@ def test_a_model_that_does_not_fit_does_not_keep_the_others_from_being_measured(
     assert {cell.model.quant: len(store.items(cell.id)) for cell in cells} == {"F16": 0, "Q4_K_M": 2}
 
 
+@here
 def test_another_build_of_llama_cpp_is_another_run(store: Store, tmp_path: Path) -> None:
     plan = plan_of(tmp_path, n_cases=1)
     done = run(store, plan)
@@ -260,6 +271,7 @@ def test_another_build_of_llama_cpp_is_another_run(store: Store, tmp_path: Path)
         run(store, plan, which=done.id)
 
 
+@here
 def test_an_estimate_comes_from_the_first_items_or_from_an_earlier_run(store: Store, tmp_path: Path) -> None:
     plan = plan_of(tmp_path, n_cases=6, latency=LatencySettings(n_cases=1, repetitions=1))
     first, second = Heard(), Heard()

@@ -36,6 +36,7 @@ def test_what_stays_idle_is_said(
     assert told is None if begins is None else (told or "").startswith(begins)
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offload, "supports_gpu", lambda: False)
     monkeypatch.setattr(offload, "gpus", lambda: CARD)

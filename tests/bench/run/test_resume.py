@@ -15,8 +15,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.results.judge import verdict
 from bench.results.store import Store
+from bench.run.config import LatencySettings
+from bench.run.events import Event, ItemDone, ModelLoaded, SampleDone, Started
+from bench.run.execute import execute
+from bench.run.loading import open_model
+from bench.run.plan import Plan
 from tests.bench.runner import slow_plan
+from tests.bench.scripted import PROVENANCE, plan_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,8 +59,8 @@ def the_rest(process: subprocess.Popen[str]) -> list[str]:
     return lines
 
 
-def assert_complete(folder: Path) -> None:
-    plan = slow_plan(folder)
+def assert_complete(folder: Path, plan: Plan | None = None) -> None:
+    plan = plan or slow_plan(folder)
     with Store.read(folder / "results.db") as store:
         (run,) = store.runs()
         assert run.finished_utc is not None
@@ -66,9 +73,8 @@ def assert_complete(folder: Path) -> None:
     assert set(outcomes) == {"correct"}
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_run_killed_at_a_random_moment_holds_every_item_once(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)
+def test_a_run_killed_at_a_random_moment_holds_every_item_once(tmp_path: Path) -> None:
+    chance = random.Random(0)
     with running(tmp_path) as process:
         lines_until(process, "item", chance.randint(1, 5))
         time.sleep(chance.random() * 0.05)
@@ -85,6 +91,32 @@ def test_a_run_killed_at_a_random_moment_holds_every_item_once(tmp_path: Path, s
     assert first.endswith("True")
     assert last == "finished 0"
     assert_complete(tmp_path)
+
+
+class Ended(BaseException):
+    """Whatever ends a run that is not answered for."""
+
+
+@pytest.mark.usefixtures("workers_here")
+@pytest.mark.parametrize("n_done", range(13))  # of eight items and four samples
+def test_a_run_that_ends_anywhere_holds_every_item_and_sample_once(tmp_path: Path, n_done: int) -> None:
+    plan = plan_of(tmp_path, n_cases=3, with_episode=True, latency=LatencySettings(n_cases=1, repetitions=1))
+    told: list[Event] = []
+
+    def end_soon(event: Event) -> None:
+        told.append(event)
+        n_seen = sum(isinstance(each, ItemDone | SampleDone) for each in told)
+        if n_seen == n_done and isinstance(event, ModelLoaded | ItemDone | SampleDone):
+            raise Ended
+
+    with Store.open(tmp_path / "results.db") as store:
+        with pytest.raises(Ended):
+            execute(store, plan, PROVENANCE, opener=open_model, scorer=verdict, listener=end_soon)
+        told.clear()
+        execute(store, plan, PROVENANCE, opener=open_model, scorer=verdict, listener=told.append)
+    started = next(event for event in told if isinstance(event, Started))
+    assert (started.resumed, started.n_done + started.n_samples_done) == (True, n_done)
+    assert_complete(tmp_path, plan)
 
 
 def test_a_run_killed_before_anything_is_done_starts_over(tmp_path: Path) -> None:

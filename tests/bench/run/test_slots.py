@@ -248,6 +248,7 @@ def test_the_choice_changes_no_key_and_is_kept_with_the_settings(tmp_path: Path)
     assert made.config.n_slots == 3
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_run_is_gone_on_with_as_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, told = plan_of(tmp_path, n_cases=40, parallel=AUTO), []
     with Store.open(tmp_path / "results.db") as store:
@@ -268,6 +269,7 @@ def test_a_run_is_gone_on_with_as_it_began(tmp_path: Path, monkeypatch: pytest.M
     assert [event.slots.n_slots for event in told if isinstance(event, events.SlotsChosen)] == [8]
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_another_number_may_be_asked_for_when_a_run_is_gone_on_with(tmp_path: Path) -> None:
     with Store.open(tmp_path / "results.db") as store:
         with pytest.raises(ToolgaugeError):

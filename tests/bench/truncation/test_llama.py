@@ -79,7 +79,7 @@ def of(mode: str, backend: str) -> str:
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundled]:
     small = scripted_suite(tmp_path_factory.mktemp("suite"), 1, with_episode=True)  # short prompts, since all is slow
-    suite = replace(small, cases=(*small.cases, load("quick").case("quick/selection-2")))
+    suite = replace(small, cases=(*small.cases, load("nano").case("nano/single-2")))
     plan = make_plan(CONFIG, models_for(CONFIG, Nobody()), (suite,))
     spec = replace(model_spec(plan, plan.models[0], open_model), log_path=tmp_path_factory.mktemp("log") / "llama.log")
     yield Bundled(open_model(spec, Work((), ())), spec, suite)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -22,18 +23,21 @@ from grammars.canonical import dumps
 from grammars.merge import same
 from tests.engine.formats.walking import BEYOND_GRAMMARS, BUNDLED, TOOLS, Walker
 
+Answers = Callable[[ToolFormat], list[str]]
 N_TEXTS = 50 if "TOOLGAUGE_WALKS" in os.environ else 10
 formats = pytest.mark.parametrize("fmt", FORMATS.values(), ids=lambda fmt: fmt.id)
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Any]:
+def answers() -> Iterator[Answers]:
+    """Whole answers in a format, walked once for all tests."""
     with load_model(BUNDLED, LoadParams(vocab_only=True)) as model:
-        yield backend("llguidance", model)
+        engine = backend("llguidance", model)
+        yield cache(lambda fmt: walked(engine, fmt))
 
 
-def answers(engine: Any, fmt: ToolFormat) -> list[str]:
-    """Whole answers, short ones preferred: each is read hundreds of times."""
+def walked(engine: Any, fmt: ToolFormat) -> list[str]:
+    """Short answers are preferred: each is read hundreds of times."""
     walker = Walker(engine, fmt.constraint(TOOLS, required=True).root)
     walks = [walker.walk(random.Random(f"{fmt.id} {number}")) for number in range(3 * N_TEXTS)]
     by_size = sorted((walk for walk in walks if walk and is_within_grammars(fmt, walk)), key=len)
@@ -61,8 +65,8 @@ def is_prefix(read: tuple[Call, ...], calls: tuple[Call, ...]) -> bool:
 
 
 @formats
-def test_a_cut_answer_has_no_call_that_is_not_whole(engine: Any, fmt: ToolFormat) -> None:
-    for text in answers(engine, fmt):
+def test_a_cut_answer_has_no_call_that_is_not_whole(answers: Answers, fmt: ToolFormat) -> None:
+    for text in answers(fmt):
         whole = fmt.parse(text, TOOLS)
         assert whole.calls and not whole.fragments
         n_calls = 0
@@ -74,8 +78,8 @@ def test_a_cut_answer_has_no_call_that_is_not_whole(engine: Any, fmt: ToolFormat
 
 
 @formats
-def test_an_unclosed_call_is_always_reported_as_open(engine: Any, fmt: ToolFormat) -> None:
-    for text in answers(engine, fmt):
+def test_an_unclosed_call_is_always_reported_as_open(answers: Answers, fmt: ToolFormat) -> None:
+    for text in answers(fmt):
         spans = list(open_spans(fmt, text))
         assert spans
         for cut in cuts(text):
@@ -86,8 +90,8 @@ def test_an_unclosed_call_is_always_reported_as_open(engine: Any, fmt: ToolForma
 
 
 @formats
-def test_what_is_open_is_named_where_it_begins(engine: Any, fmt: ToolFormat) -> None:
-    for text in answers(engine, fmt)[:3]:
+def test_what_is_open_is_named_where_it_begins(answers: Answers, fmt: ToolFormat) -> None:
+    for text in answers(fmt)[:3]:
         for cut in cuts("So: " + text if can_follow_prose(fmt) else text):
             parsed = fmt.parse(cut, TOOLS)
             for fragment in parsed.fragments:
@@ -97,8 +101,8 @@ def test_what_is_open_is_named_where_it_begins(engine: Any, fmt: ToolFormat) -> 
 
 
 @formats
-def test_a_cut_in_reasoning_is_no_call_but_behind_a_whole_one(engine: Any, fmt: ToolFormat) -> None:
-    text = answers(engine, fmt)[0]
+def test_a_cut_in_reasoning_is_no_call_but_behind_a_whole_one(answers: Answers, fmt: ToolFormat) -> None:
+    text = answers(fmt)[0]
     for opened in (True, False):
         before = ("" if opened else fmt.frame.open) + "I call " + text
         for cut in cuts(before):
@@ -112,8 +116,8 @@ def test_a_cut_in_reasoning_is_no_call_but_behind_a_whole_one(engine: Any, fmt: 
 
 
 @formats
-def test_the_watcher_agrees_with_the_parser_at_every_cut(engine: Any, fmt: ToolFormat) -> None:
-    for number, answer in enumerate(answers(engine, fmt)):
+def test_the_watcher_agrees_with_the_parser_at_every_cut(answers: Answers, fmt: ToolFormat) -> None:
+    for number, answer in enumerate(answers(fmt)):
         chance = random.Random(f"pieces {number}")
         opened = chance.random() < 0.3
         text = (f"hm{fmt.frame.close}{fmt.frame.resume}" if opened else "") + answer + chance.choice(["", "\n", " bye"])
