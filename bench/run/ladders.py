@@ -142,8 +142,10 @@ def _say(files: Sequence[Found], reason: str, say: Callable[[str], None]) -> Non
 
 
 def _doubt(first: Found, found: Found) -> str:
-    notes = same_model(first.file, found.file).notes
-    return f"from {first.file.path.name} in {'; '.join(notes[:_MOST_DIFFERENCES])}" if notes else ""
+    differences = list(same_model(first.file, found.file).notes)
+    if _called(first) != _called(found):
+        differences.insert(0, f"the file's name: {stem_of(first.file.path)!r} / {stem_of(found.file.path)!r}")
+    return f"from {first.file.path.name} in {'; '.join(differences[:_MOST_DIFFERENCES])}" if differences else ""
 
 
 def _names(ladders: Sequence[Sequence[Found]], others: Sequence[Found]) -> list[str]:

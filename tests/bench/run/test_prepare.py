@@ -186,7 +186,9 @@ def test_files_of_one_name_are_a_ladder_and_what_differs_goes_with_the_run(files
 def test_a_name_that_is_spelled_otherwise_is_the_same_name(files: Path, tmp_path: Path) -> None:
     other = model_at(tmp_path / "other.gguf", name="TINY_")
     again = shutil.copy(quantize(other, "Q8_0", tmp_path / "made"), tmp_path / "publisher_tiny-Q8_0.gguf")
-    assert labels(models(files, "tiny-F16.gguf", str(again))) == [("tiny", "F16"), ("tiny", "Q8_0")]
+    found = models(files, "tiny-F16.gguf", str(again))
+    assert labels(found) == [("tiny", "F16"), ("tiny", "Q8_0")]
+    assert found[1].doubt.startswith("from tiny-F16.gguf in the file's name: 'tiny' / 'publisher_tiny'; general.name: ")
 
 
 def test_two_files_of_one_level_are_no_ladder(files: Path, tmp_path: Path) -> None:
