@@ -92,7 +92,9 @@ def document(found: Between) -> Document:
     """Build the page: what differs between the runs, then a table for each suite."""
     from bench.report.document import Heading, Text
 
-    blocks: list[Block] = [Heading(f"Run {found.before} -> run {found.after}"), *_settings(found)]
+    blocks: list[Block] = [Heading(f"Run {found.before} -> run {found.after}")]
+    blocks += [Text(warning, "warn") for warning in found.warnings]
+    blocks += _settings(found)
     for suite in dict.fromkeys(change.suite for change in found.changes):
         blocks.append(_table(suite, [change for change in found.changes if change.suite == suite]))
     differing = sum(change.rung.gained + change.rung.lost + change.n_without_verdict for change in found.changes)
@@ -106,7 +108,7 @@ def _settings(found: Between) -> Iterator[Block]:
     from bench.report.document import Column, Table, Text, cell
 
     if not found.settings:
-        yield Text("Settings, software and machine are the same.", "dim")
+        yield Text("Settings given, software and machine are the same.", "dim")
         return
     yield Table(
         (Column("what differs"), Column(f"run {found.before}"), Column(f"run {found.after}")),

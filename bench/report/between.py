@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.rates import case_of
-from bench.report import compare
+from bench.report import about, compare
 from bench.report.decide import MARGIN, Level
 from bench.report.decide import compare as held_against
-from bench.report.judged import Judged, judged
+from bench.report.judged import Judged, judged, suites_of
 from bench.report.values import Rung
 from bench.results.rows import Run
 from bench.results.store import Store
@@ -81,6 +81,7 @@ class Between:
     changes: tuple[Change, ...]
     left_out: tuple[str, ...]
     missing: tuple[Missing, ...] = ()
+    warnings: tuple[str, ...] = ()  # of either run, as its own report has them
 
     @property
     def worse(self) -> tuple[Change, ...]:
@@ -124,11 +125,24 @@ def between(store: Store, before: Run, after: Run, margin: float = MARGIN) -> Be
         ),
         left_out=left_out,
         missing=tuple(_missing(old, {first.cell.id for first, _ in both})),
+        warnings=tuple(_warnings([(before, old), (after, new)])),
     )
 
 
 def _rows(store: Store, run: Run) -> list[Judged]:
-    return [judged(store, run, cell, None) for cell in store.cells(run.id)]
+    suites = suites_of(run) if run.config.get("limit") else {}  # the cases tell only whether a limit left any out
+    return [judged(store, run, cell, suites.get(cell.suite)) for cell in store.cells(run.id)]
+
+
+def _warnings(runs: Sequence[tuple[Run, Sequence[Judged]]]) -> Iterator[str]:
+    """What a reader of either run is warned of, once where it is true of both."""
+    of: dict[str, list[int]] = {}
+    for run, rows in runs:
+        found = (*map(about.in_words, about.disagreements(rows)), *about.warnings(run, rows, with_looks=False))
+        for sentence in found:
+            of.setdefault(sentence, []).append(run.id)
+    for sentence, ids in of.items():
+        yield f"{'Both runs' if len(ids) > 1 else f'Run {ids[0]}'}: {sentence}"
 
 
 def _level(row: Judged) -> Level:

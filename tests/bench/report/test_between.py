@@ -40,13 +40,13 @@ def planned(folder: Path, answers: Answers, models: Sequence[PlannedModel] = (),
     return plan_of(folder, models or [level(quant) for quant in quants], n_cases=n_cases, modes=modes, **settings)
 
 
-def stored(store: Store, plan: Plan, answers: Answers) -> int:
+def stored(store: Store, plan: Plan, answers: Answers, *, finished: bool = True) -> int:
     run_id = writer.begin_run(store, plan, PROVENANCE)
     for cell, wanted in zip(store.cells(run_id), plan.cells, strict=True):
         for item, kind in zip(wanted.items, answers[wanted.model.quant, wanted.mode.id], strict=False):
             found = record(item.case, kind, constrained=wanted.mode.constrained)
             writer.put_item(store, run_id, cell.id, item, found, scores=[verdict(item.case, found)])
-    writer.release(store, run_id, finished=True)
+    writer.release(store, run_id, finished=finished)
     return run_id
 
 
@@ -92,6 +92,21 @@ def test_only_cases_with_a_verdict_in_both_runs_count(store: Store, tmp_path: Pa
     assert (change.before.n_right, change.after.n_right) == (1, 0)
     assert change.rung.verdict == "cannot tell"
     assert change.n_without_verdict == 1, "the second case had one, and the third one has it now alone"
+
+
+def test_the_warnings_of_both_runs_stand_beside_what_changed(store: Store, tmp_path: Path) -> None:
+    """A baseline that was killed at 4 of 12 answers was held against a whole run without a word."""
+    place = ("F16", "native.free")
+    plan = planned(tmp_path, {place: [RIGHT] * 12})
+    first = stored(store, plan, {place: [RIGHT] * 4}, finished=False)
+    second = stored(store, plan, {place: [RIGHT] * 11 + [BROKEN]})
+    found = compared(store, first, second)
+    unfinished, reason = found.warnings
+    assert unfinished == (
+        f"Run {first}: The run is unfinished, with 4 of 12 answers; running the same command again goes on."
+    )
+    assert reason.startswith(f"Run {second}: Not scored, 1 answer: ")
+    assert found.to_json()["warnings"] == found.warnings
 
 
 def test_cases_and_rows_that_lost_their_verdicts_are_not_shown_to_be_not_worse(store: Store, tmp_path: Path) -> None:
