@@ -7,6 +7,7 @@ help, what does a smaller level cost, and what went wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from shlex import quote
 
 from bench import numbers
 from bench.modes import NO_BACKEND
@@ -52,6 +53,7 @@ def document(report: Report, wanted: Collection[str] = ()) -> Document:
     if averages := bfcl.table_of_groups(report.bfcl_groups):
         blocks += [Heading("BFCL", 2), averages]
     blocks += _disagreements(report.disagreements)
+    blocks += _several_models(report)
     if more:
         names = ", ".join(name for name in DETAILS if name in more)
         blocks.append(Text(f"Closer looks: {names}. `toolgauge report {report.run_id} --details` has all.", "dim"))
@@ -66,6 +68,14 @@ def _disagreements(found: Sequence[Disagreement]) -> Iterable[Block]:
     for each in compared:
         yield Text(f"{each.model} {', '.join(each.quants)}, {each.name}: {each.message}", "warn")
         yield from compared_texts(each.rendered, each.expected)
+
+
+def _several_models(report: Report) -> Iterable[Block]:
+    """Where models are told apart: how to hold two of them against each other."""
+    models = dict.fromkeys(section.model for section in report.sections)
+    if len(models) > 1:
+        two = " ".join(quote(f"{report.run_id}:{model}") for model in list(models)[:2])
+        yield Text(f"Two models side by side, on the same cases: `toolgauge compare {two}`.", "dim")
 
 
 def compared_texts(rendered: str, expected: str) -> Iterable[Block]:

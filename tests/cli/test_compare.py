@@ -97,6 +97,22 @@ def test_what_a_run_left_out_is_said_beside_the_comparison(db: Path, capsys: Cap
     assert text.index("not for deciding") < text.index("Settings given")
 
 
+def test_two_models_of_one_run(db: Path, capsys: Captured) -> None:
+    assert main(["run", "fake:perfect", "fake:silent", *RUN, "--db", str(db)]) == Exit.OK
+    capsys.readouterr()
+    two = ["compare", "4:fake:perfect", "4:fake:silent", "--db", str(db)]
+    assert main([*two, "--fail-if", "worse"]) == Exit.REGRESSION
+    text = capsys.readouterr().out
+    assert "## Run 4:fake:perfect -> run 4:fake:silent\n" in text
+    assert "quick: fake:perfect -> fake:silent" in text
+    assert "Not compared" not in text
+    assert main(["report", "4", "--db", str(db)]) == Exit.OK
+    hint = "Two models side by side, on the same cases: `toolgauge compare 4:fake:perfect 4:fake:silent`."
+    assert hint in capsys.readouterr().out
+    assert main(["report", "1", "--db", str(db)]) == Exit.OK
+    assert "Two models side by side" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("runs", "why"), [(("1", "1"), "both are run 1; name two"), (("1", "9"), "9"), (("x", "1"), "x")]
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.report.between import Between, Missing, between
+from bench.report.between import Between, Missing, Side, between
 from bench.results import writer
 from bench.results.judge import verdict
 from bench.results.store import Store
@@ -135,6 +135,26 @@ def test_another_model_or_level_is_compared_where_it_is_the_only_one(store: Stor
     assert change.differs == ("file", "chat template")
 
 
+def test_two_models_of_one_run_are_compared_level_by_level(store: Store, tmp_path: Path) -> None:
+    """There was no way: one run is the same run."""
+    quants = ("F16", "Q4")
+    answers = {(quant, "native.free"): [RIGHT] * 3 for quant in quants}
+    both = [level(quant, name, gguf_sha256=f"{name} {quant}") for name in ("base", "my tune") for quant in quants]
+    run_id = stored(store, planned(tmp_path, answers, both), answers)
+    run = store.run(str(run_id))
+    found = between(store, run, run, models=("base", "my tune"))
+    assert [(change.before, change.after) for change in found.changes] == [
+        (Side("base", quant, "", 3), Side("my tune", quant, "", 3)) for quant in quants
+    ]
+    assert (found.settings, found.missing, found.left_out, found.warnings) == ({}, (), (), ())
+    assert (found.before_model, found.after_model) == ("base", "my tune")
+    with pytest.raises(ToolgaugeError, match="run 1 has no model 'bas'; those it has are: base, my tune"):
+        between(store, run, run, models=("bas", "base"))
+    for models in (("", ""), ("base", "base"), ("base", "")):
+        with pytest.raises(ToolgaugeError, match="two of its models: `toolgauge compare 1:base '1:my tune'`"):
+            between(store, run, run, models=models)
+
+
 def test_what_has_no_counterpart_is_said(store: Store, tmp_path: Path) -> None:
     old = {("F16", "native.free"): [RIGHT], ("F16", "json.free"): [RIGHT]}
     new = {("F16", "native.free"): [RIGHT], ("Q4", "native.free"): [RIGHT]}
@@ -172,11 +192,11 @@ def test_what_differs_between_the_runs_is_named(store: Store, tmp_path: Path) ->
 def test_verdicts_of_two_scorers_are_named_in_the_run_and_in_the_row(store: Store, tmp_path: Path) -> None:
     """An interrupted `toolgauge score`: one row of a run was judged by the older scorer, with the same details."""
     answers = {("F16", "native.free"): [RIGHT] * 3, ("F16", "json.free"): [RIGHT] * 3}
-    first, second = (stored(store, planned(tmp_path, answers), answers) for _ in range(2))
+    first, second, third = (stored(store, planned(tmp_path, answers), answers) for _ in range(3))
     with store.transaction() as sql:
         ids = "SELECT item.id FROM item JOIN cell ON cell.id = cell_id WHERE cell.run_id = ? AND mode = 'native.free'"
         sql.execute(f"UPDATE score SET scorer_version = '0' WHERE item_id IN ({ids})", (first,))
     found = compared(store, first, second)
     assert found.settings == {"scorer": (f"0, {VERSION}", VERSION)}
     assert [change.differs for change in found.changes] == [("scorer",), ()]
-    assert not compared(store, second, second).settings
+    assert not compared(store, second, third).settings
