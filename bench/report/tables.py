@@ -7,6 +7,7 @@ help, what does a smaller level cost, and what went wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import combinations
 from shlex import quote
 
 from bench import numbers
@@ -71,11 +72,15 @@ def _disagreements(found: Sequence[Disagreement]) -> Iterable[Block]:
 
 
 def _several_models(report: Report) -> Iterable[Block]:
-    """Where models are told apart: how to hold two of them against each other."""
-    models = dict.fromkeys(section.model for section in report.sections)
-    if len(models) > 1:
-        two = " ".join(quote(f"{report.run_id}:{model}") for model in list(models)[:2])
-        yield Text(f"Two models side by side, on the same cases: `toolgauge compare {two}`.", "dim")
+    """How to hold two models against each other, where they have a level in common or one level each."""
+    levels: dict[str, set[str]] = {}
+    for section in report.sections:
+        levels.setdefault(section.model, set()).update(row.quant for row in section.rows)
+    for one, other in combinations(levels, 2):
+        if levels[one] & levels[other] or len(levels[one]) == len(levels[other]) == 1:
+            two = " ".join(quote(f"{report.run_id}:{model}") for model in (one, other))
+            yield Text(f"Two models side by side, on the same cases: `toolgauge compare {two}`.", "dim")
+            return
 
 
 def compared_texts(rendered: str, expected: str) -> Iterable[Block]:
