@@ -68,10 +68,15 @@ class GgufFile:
 
 @dataclass(frozen=True, slots=True)
 class Sameness:
-    """Whether two files can be levels of one ladder. `notes` are differences that do not forbid it."""
+    """Whether two files can be levels of one ladder. `notes` are differences that do not forbid it.
+
+    `marks`: those of the notes by which a fine-tune is known, which has its base's shapes and vocabulary; they come
+    first among the notes. A converter or a publisher may have made them as well, so they decide nothing by themselves.
+    """
 
     conflicts: tuple[str, ...]
     notes: tuple[str, ...]
+    marks: tuple[str, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -128,6 +133,7 @@ def same_model(first: GgufFile, second: GgufFile) -> Sameness:
     """Compare what quantization does not change: hyperparameters, vocabulary, tensor shapes."""
     conflicts: list[str] = []
     notes: list[str] = []
+    marks: list[str] = []
     for key in sorted({*first.metadata, *second.metadata} - _PER_FILE_KEYS):
         if key.startswith(_PER_FILE_PREFIXES):
             continue
@@ -136,17 +142,30 @@ def same_model(first: GgufFile, second: GgufFile) -> Sameness:
             continue
         # A newer converter writes keys that an older one did not, which says nothing about the weights.
         is_note = one is None or other is None or key.startswith(_NOTE_PREFIXES)
-        (notes if is_note else conflicts).append(f"{key}: {_shown(one)} / {_shown(other)}")
+        kind = marks if _is_mark(key, one, other) else notes if is_note else conflicts
+        kind.append(f"{key}: {_shown(one)} / {_shown(other)}")
     shapes = [{tensor.name: tensor.shape for tensor in file.tensors} for file in (first, second)]
     for name in sorted({*shapes[0], *shapes[1]}):
         one_shape, other_shape = shapes[0].get(name), shapes[1].get(name)
         if one_shape != other_shape:
             conflicts.append(f"tensor {name}: {_shown(one_shape)} / {_shown(other_shape)}")
-    return Sameness(tuple(conflicts), tuple(notes))
+    return Sameness(tuple(conflicts), (*marks, *notes), tuple(marks))
+
+
+def _is_mark(key: str, one: object, other: object) -> bool:
+    """Whether a chat template is another one, or a name is, however it is spelled; older converters wrote fewer."""
+    if key.startswith(_TEMPLATE):
+        return True
+    if key not in _NAME_KEYS or one is None or other is None:
+        return False
+    first, second = (_SPELLING.sub("", str(name)).casefold() for name in (one, other))
+    return first != second
 
 
 _PER_FILE_KEYS = {"general.file_type", "general.quantization_version", "general.quantized_by", "general.alignment"}
 _PER_FILE_PREFIXES = ("split.", "quantize.", "general.url", "general.repo_url", "general.source")
+_NAME_KEYS = {"general.name", "general.basename", "general.finetune"}
+_SPELLING = re.compile(r"[\W_]+")  # what people write otherwise between the words of a name
 _NOTE_PREFIXES = ("general.", _TEMPLATE, "tokenizer.ggml.padding_token_id")
 
 

@@ -8,7 +8,7 @@ texts are lexemes together with what ends them (`grammars.lexeme`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from itertools import groupby, takewhile
@@ -51,7 +51,7 @@ from grammars.regular import (
     excluding,
 )
 from grammars.restricted import Grammar, kept
-from grammars.shape import Const, Document, Integer, Number, Shape, Union
+from grammars.shape import Array, Const, Document, Integer, Number, Object, Ref, Shape, Union, parts
 from grammars.values import Values
 
 BACKEND = "llguidance"
@@ -111,10 +111,19 @@ class _Printer:
                 return self.any_order(node)
 
     def values(self, document: Document, notation: Notation) -> str:
-        """The values of a schema: all of it as `%json`, or rules with `%json` for the parts that can be."""
+        """The values of a schema: all of it as `%json`, or rules with `%json` for the parts that can be.
+
+        Where objects or lists are alternatives, all of them are one or the other: the key and colon of a rule is a
+        longer lexeme than the key within `%json`, which would be lost.
+        """
+        is_mixed = not all(is_exact(union, document) for union in _alternatives(document))
 
         def as_json(shape: Shape) -> str | None:
-            if notation is not JSON or not is_exact(shape, document):
+            if (
+                notation is not JSON
+                or not is_exact(shape, document)
+                or (is_mixed and any(map(_is_nested, parts(shape))))
+            ):
                 return None
             schema = json.dumps(to_llguidance_schema(shape, document), ensure_ascii=False)
             if schema not in self.schemas:
@@ -331,3 +340,15 @@ def _scalar(shape: Shape) -> Expr | None:
             known = [text for text in map(_scalar, options) if text is not None]
             return alt(*known) if len(known) == len(options) else None
     return None
+
+
+def _is_nested(shape: Shape) -> bool:
+    return isinstance(shape, Object | Array | Ref)
+
+
+def _alternatives(document: Document) -> Iterator[Union]:
+    """Those of which several begin with a bracket, or may."""
+    for shape in (document.root, *document.shapes.values()):
+        for part in parts(shape):
+            if isinstance(part, Union) and sum(map(_is_nested, part.options)) > 1:
+                yield part

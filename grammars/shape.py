@@ -6,7 +6,7 @@ says where in the schema a shape comes from, for messages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from grammars.ranges import Bound
@@ -108,14 +108,23 @@ class Document:
         found: set[str] = set()
         open_shapes = [shape]
         while open_shapes:
-            match open_shapes.pop():
-                case Ref(other) if other not in found:
-                    found.add(other)
-                    open_shapes.append(self.shapes[other])
-                case Union(options):
-                    open_shapes += options
-                case Array(prefix, rest):
-                    open_shapes += [*prefix, *([] if rest is None else [rest])]
-                case Object(properties, rest):
-                    open_shapes += [*(one.shape for one in properties), *([] if rest is None else [rest])]
+            for part in parts(open_shapes.pop()):
+                if isinstance(part, Ref) and part.name not in found:
+                    found.add(part.name)
+                    open_shapes.append(self.shapes[part.name])
         return found
+
+
+def parts(shape: Shape) -> Iterator[Shape]:
+    """The shape and all that stands within it; a reference, not what it refers to."""
+    inside = [shape]
+    while inside:
+        part = inside.pop()
+        yield part
+        match part:
+            case Union(options):
+                inside += options
+            case Array(prefix, rest):
+                inside += [*prefix, *([] if rest is None else [rest])]
+            case Object(properties, rest):
+                inside += [*(one.shape for one in properties), *([] if rest is None else [rest])]

@@ -72,10 +72,11 @@ def write_tiny_model(
     chat_template: str | None = CHAT_TEMPLATE,
     width: int = 64,
     more: Mapping[str, TokenType] = MappingProxyType({}),
+    name: str = "tiny",
 ) -> Path:
     """A whole F16 model with random weights. With `width` 256 every matrix can be quantized to every level."""
     writer = GGUFWriter(path, "qwen3")
-    _add_header(writer, context=context, width=width, chat_template=chat_template, more=more)
+    _add_header(writer, context=context, width=width, chat_template=chat_template, more=more, name=name)
     writer.add_file_type(1)  # mostly F16
     rng = np.random.default_rng(seed)
     head, n_vocab = width // 2, len(vocabulary()[0]) + len(more)
@@ -113,8 +114,9 @@ def _add_header(
     chat_template: str | None,
     more: Mapping[str, TokenType] = MappingProxyType({}),
     pre: str = "qwen2",
+    name: str = "tiny",
 ) -> None:
-    writer.add_name("tiny")
+    writer.add_name(name)
     writer.add_context_length(context)
     writer.add_embedding_length(width)
     writer.add_block_count(2)

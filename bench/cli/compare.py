@@ -18,6 +18,7 @@ EXAMPLES = examples(
     "toolgauge compare 3 5",
     "toolgauge compare 3 last --fail-if worse",
     "toolgauge compare 3 last --margin 2 --fail-if not-shown --json",
+    "toolgauge compare 3:Qwen3-8B 3:xLAM-2-8b",
 )
 
 
@@ -27,8 +28,12 @@ class FailIf(StrEnum):
 
 
 def compare(
-    before: Annotated[str, typer.Argument(metavar="BEFORE", help="The earlier run's number, or `last`.")],
-    after: Annotated[str, typer.Argument(metavar="AFTER", help="The later run's number, or `last`.")] = "last",
+    before: Annotated[
+        str, typer.Argument(metavar="BEFORE", help="The earlier run's number, or `last`; 3:NAME for one of its models.")
+    ],
+    after: Annotated[
+        str, typer.Argument(metavar="AFTER", help="The later run's number, or `last`; or with a model.")
+    ] = "last",
     margin: Margin = 5.0,
     fail_if: Annotated[
         FailIf | None,
@@ -46,16 +51,14 @@ def compare(
 
     Rows of the same suite and mode are held against each other: those of the
     same model and level, else of the same level, else the only ones there are.
+    Two models that were measured in one run are compared by RUN:MODEL.
     """
     from bench.report.between import between
     from bench.results.store import Store
-    from grammars.errors import ToolgaugeError
 
+    (first, _, old), (second, _, new) = before.partition(":"), after.partition(":")
     with Store.read(db) as store:
-        first, second = store.run(before), store.run(after)
-        if first.id == second.id:
-            raise ToolgaugeError(f"both are run {first.id}; name two, `toolgauge ls runs` lists them")
-        found = between(store, first, second, margin / 100)
+        found = between(store, store.run(first), store.run(second), margin / 100, (old, new))
     if as_json:
         emit_json(found.to_json())
     else:
@@ -81,9 +84,13 @@ def _failing(found: Between, fail_if: FailIf) -> Iterator[str]:
 
 def document(found: Between) -> Document:
     """Build the page: what differs between the runs, then a table for each suite."""
+    from bench.report.between import called
     from bench.report.document import Heading, Text
 
-    blocks: list[Block] = [Heading(f"Run {found.before} -> run {found.after}"), *_settings(found)]
+    names = (called(found.before, found.before_model), called(found.after, found.after_model))
+    blocks: list[Block] = [Heading(f"Run {names[0]} -> run {names[1]}")]
+    blocks += [Text(warning, "warn") for warning in found.warnings]
+    blocks += _settings(found, names)
     for suite in dict.fromkeys(change.suite for change in found.changes):
         blocks.append(_table(suite, [change for change in found.changes if change.suite == suite]))
     differing = sum(change.rung.gained + change.rung.lost + change.n_without_verdict for change in found.changes)
@@ -93,14 +100,14 @@ def document(found: Between) -> Document:
     return blocks
 
 
-def _settings(found: Between) -> Iterator[Block]:
+def _settings(found: Between, names: tuple[str, str]) -> Iterator[Block]:
     from bench.report.document import Column, Table, Text, cell
 
     if not found.settings:
-        yield Text("Settings, software and machine are the same.", "dim")
+        yield Text("Settings given, software and machine are the same.", "dim")
         return
     yield Table(
-        (Column("what differs"), Column(f"run {found.before}"), Column(f"run {found.after}")),
+        (Column("what differs"), *(Column(f"run {name}") for name in names)),
         tuple((cell(name), cell(old), cell(new)) for name, (old, new) in found.settings.items()),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from bench.drift.measure import Drift
     from bench.drift.values import Figures, Mean, Place, RoleDrift
     from bench.report.document import Block, Cell, Column, Document, Table, Tone
+    from bench.run.plan import PlannedModel
     from engine.types import PromptStyle
 
 EXAMPLES = examples(
@@ -69,6 +71,7 @@ def drift(
     from bench.drift.values import summarise, to_json
     from bench.run import settings
     from bench.run.config import RunConfig
+    from bench.run.plan import doubts
     from bench.run.prepare import BUNDLED, BUNDLED_QUANTS, BUNDLED_SUITES, models_for
     from bench.suites.examine import load_to_measure
     from engine.fake import PREFIX
@@ -102,7 +105,10 @@ def drift(
     )
     suites = [load_to_measure(name) for name in config.suites]
     person = Terminal(ask=not yes)
-    found = measure(models_for(config, person), suites, how, person)
+    planned = _named(models_for(config, person))
+    for doubt in doubts(planned):
+        say(f"warning: {doubt}", "yellow")
+    found = measure(planned, suites, how, person)
     figures = summarise(found)
     if as_json:
         emit_json(to_json(found, figures))
@@ -113,6 +119,13 @@ def drift(
             say(f"{each.model.label} was not measured: {each.error}", "bold red")
     if any(each.error for each in figures):
         raise typer.Exit(Exit.ERRORED_ITEMS)
+
+
+def _named(models: Sequence[PlannedModel]) -> tuple[PlannedModel, ...]:
+    """Add a model's name to its level where more than one is named; tables tell rows apart by the level."""
+    if len({model.name for model in models}) == 1:
+        return tuple(models)
+    return tuple(replace(model, quant=f"{model.quant} ({model.name})") for model in models)
 
 
 def _style(text: str) -> PromptStyle:

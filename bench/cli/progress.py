@@ -27,7 +27,7 @@ from bench.run.events import (
     Warned,
     WorkerDied,
 )
-from bench.run.plan import Plan, PlannedModel
+from bench.run.plan import Plan, PlannedCell, PlannedModel
 from bench.score.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ class RunProgress(AbstractContextManager["RunProgress"]):
         self._console = stderr_console()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._n_total = self._n_done = self._n_right = self._n_judged = self._n_errors = 0
+        self._n_total = self._n_done = self._n_errors = 0
+        self._verdicts: dict[str, list[bool]] = {}  # whether an answer was right, by what a cell is called
+        self._with_suite = False
         self._line_at = clock()
         self._is_estimated = False
 
@@ -71,11 +73,11 @@ class RunProgress(AbstractContextManager["RunProgress"]):
                 self._line(f"{model.label}: loaded in {numbers.duration(load_s)}")
             case ItemDone(cell, _, record, outcome):
                 self._n_errors += record.error is not None
-                self._n_judged += outcome is not None and record.error is None
-                self._n_right += outcome == Outcome.CORRECT
-                self._advance(f"{cell.model.label} {cell.mode.id}")
+                if outcome is not None and record.error is None:
+                    self._verdicts.setdefault(self._called(cell), []).append(outcome == Outcome.CORRECT)
+                self._advance(self._called(cell))
             case SampleDone(cell):
-                self._advance(f"{cell.model.label} {cell.mode.id}, timing")
+                self._advance(f"{self._called(cell)}, timing")
             case WorkerDied(model, n_in_flight, reason, log):
                 self._died(model, n_in_flight, reason, log)
             case Warned(text):
@@ -86,10 +88,11 @@ class RunProgress(AbstractContextManager["RunProgress"]):
     def _start(self, event: Started) -> None:
         say(describe(event.plan))
         if event.resumed:
-            n_done = event.n_done + event.n_samples_done
-            say(f"Going on with run {event.run.id}, of which {numbers.count(n_done)} answers are there already.")
+            there = counted(event.n_done, event.n_samples_done)
+            say(f"Going on with run {event.run.id}, of which {there} are there already.")
         self._n_total = event.plan.n_items + event.plan.n_samples
         self._n_done = event.n_done + event.n_samples_done
+        self._with_suite = len({cell.suite.name for cell in event.plan.cells}) > 1
         if not self._console.is_terminal:
             return
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -113,26 +116,34 @@ class RunProgress(AbstractContextManager["RunProgress"]):
             about = "Less than a second" if remaining_s < 1 else f"About {numbers.roughly(remaining_s)}"
             say(f"{about} to go, judging by {basis}.")
 
+    def _called(self, cell: PlannedCell) -> str:
+        return f"{cell.model.label} {cell.mode.id}" + (f" on {cell.suite.name}" if self._with_suite else "")
+
     def _advance(self, label: str) -> None:
         self._n_done += 1
         self._describe(label)
         if self._clock() - self._line_at >= LINE_EVERY_S:
-            self._line(f"{label}: {numbers.count(self._n_done)} of {numbers.count(self._n_total)}, {self._tally()}")
+            done = f"{numbers.count(self._n_done)} of {numbers.count(self._n_total)}{self._errors()}"
+            right = self._right(label)
+            self._line(f"{done}; {label}" + (f": {right}" if right else ""))
 
     def _describe(self, label: str) -> None:
         if self._bar and self._task is not None:
-            self._bar.update(self._task, description=visible(label), completed=self._n_done, tally=self._tally())
+            tally = f"{self._right(label)}{self._errors()}".removeprefix(", ")
+            self._bar.update(self._task, description=visible(label), completed=self._n_done, tally=tally)
 
-    def _tally(self) -> str:
-        if not self._n_judged:
-            return ""
-        errors = f", {numbers.plural(self._n_errors, 'error')}" if self._n_errors else ""
-        return f"{numbers.share(self._n_right / self._n_judged)} right{errors}"
+    def _right(self, label: str) -> str:
+        """The share of this cell's answers, as far as they came while one looked on; the report has a row for each."""
+        verdicts = self._verdicts.get(label)
+        return f"{numbers.share(sum(verdicts) / len(verdicts))} right" if verdicts else ""
+
+    def _errors(self) -> str:
+        return f", {numbers.plural(self._n_errors, 'error')} in all" if self._n_errors else ""
 
     def _line(self, text: str) -> None:
         """Write a line where there is no bar."""
         if not self._bar:
-            say(text.rstrip(", "))
+            say(text)
             self._line_at = self._clock()
 
     def _died(self, model: PlannedModel, n_in_flight: int, reason: str, log: tuple[str, ...]) -> None:
@@ -149,9 +160,13 @@ def describe(plan: Plan) -> str:
     """What a run is going to do, in one sentence."""
     modes = tuple(dict.fromkeys(cell.mode.id for cell in plan.cells))
     suites = tuple(dict.fromkeys(cell.suite.name for cell in plan.cells))
-    samples = f" and {numbers.plural(plan.n_samples, 'timing')}" if plan.n_samples else ""
     settings = f" at {numbers.plural(len(plan.settings), 'setting')}" if plan.settings else ""
     return (
         f"{numbers.plural(plan.n_files, 'model file')}{settings} in {numbers.plural(len(modes), 'mode')}"
-        f" on {' and '.join(suites)}: {numbers.plural(plan.n_items, 'answer')}{samples}."
+        f" on {' and '.join(suites)}: {counted(plan.n_items, plan.n_samples)}."
     )
+
+
+def counted(n_items: int, n_samples: int) -> str:
+    samples = f" and {numbers.plural(n_samples, 'timing')}" if n_samples else ""
+    return f"{numbers.plural(n_items, 'answer')}{samples}"

@@ -42,7 +42,7 @@ def quantize(
     from bench import numbers
     from bench.cli.person import Terminal
     from bench.report.document import Column, Table, Text, cell
-    from bench.run.prepare import stem_of
+    from bench.run.ladders import stem_of
     from engine.quantize import find_level
     from engine.quantize import quantize as make
     from grammars.errors import ToolgaugeError

@@ -65,11 +65,13 @@ def in_words(found: Disagreement) -> str:
     return f"Self-check of {found.model}, {found.name}: {found.message}."
 
 
-def warnings(run: Run, cells: Sequence[Judged]) -> Iterable[str]:
+def warnings(run: Run, cells: Sequence[Judged], *, with_looks: bool = True) -> Iterable[str]:
+    """`with_looks`: also what keeps the closer looks from being told, which a comparison of two runs does not have."""
     n_cases = {judged.cell.suite: None if judged.cases is None else len(judged.cases) for judged in cells}
     yield from incomplete(run, [judged.cell for judged in cells], n_cases, sum(len(judged.items) for judged in cells))
     yield from _audited(run)
-    yield from _left_out(run, cells)
+    if with_looks:
+        yield from _left_out(run, cells)
     n_unjudged = sum(len(judged.items) - len(judged.verdicts) - len(judged.stale) for judged in cells)
     if n_unjudged:
         yield f"{numbers.plural(n_unjudged, 'answer')} not judged yet: `toolgauge score {run.id}` does it."

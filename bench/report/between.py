@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from shlex import quote
 from typing import Any
 
-from bench.report import compare
+from bench.report import about, compare
 from bench.report.decide import MARGIN, Level
 from bench.report.decide import compare as held_against
-from bench.report.judged import Judged, judged
+from bench.report.judged import Judged, judged, suites_of
 from bench.report.values import Rung
 from bench.results.rows import Run
 from bench.results.store import Store
@@ -70,7 +71,8 @@ class Missing:
 class Between:
     """`settings`: name -> what it was and what it is. `left_out`: sentences on rows that were not compared.
 
-    `missing`: those of them that had verdicts before; what the later run alone has is not among them.
+    `before_model` and `after_model`: whose rows alone were taken; "": those of all the run's models.
+    `missing`: of what was left out that which had verdicts before; what the later run alone has is not among it.
     """
 
     before: int
@@ -80,6 +82,9 @@ class Between:
     changes: tuple[Change, ...]
     left_out: tuple[str, ...]
     missing: tuple[Missing, ...] = ()
+    warnings: tuple[str, ...] = ()  # of either run, as its own report has them
+    before_model: str = ""
+    after_model: str = ""
 
     @property
     def worse(self) -> tuple[Change, ...]:
@@ -94,15 +99,24 @@ class Between:
         return {"schema": SCHEMA, **asdict(self)}
 
 
-def between(store: Store, before: Run, after: Run, margin: float = MARGIN) -> Between:
-    """Raises `ToolgaugeError` where no row of the one run has a counterpart in the other."""
-    old, new = _rows(store, before), _rows(store, after)
+def between(
+    store: Store, before: Run, after: Run, margin: float = MARGIN, models: tuple[str, str] = ("", "")
+) -> Between:
+    """`models`: the one of each run whose rows are taken, "" for all, so that two models of one run can be compared.
+
+    Raises `ToolgaugeError` where no row of the one side has a counterpart in the other.
+    """
+    whole = _rows(store, before), _rows(store, after)
+    old, new = (_of(model, rows, run) for model, rows, run in zip(models, whole, (before, after), strict=True))
+    if before.id == after.id and (models[0] == models[1] or "" in models):
+        raise ToolgaugeError(_both_alike(before, whole[0]))
+    names = (f"run {called(before.id, models[0])}", f"run {called(after.id, models[1])}")
     without: list[tuple[str, Judged]] = []
-    both = list(_matched(old, new, before, after, without))
+    both = list(_matched(old, new, names, without))
     left_out = tuple(_left_out(without))
     if not both:
         why = "; ".join(left_out) or "neither has a verdict"
-        raise ToolgaugeError(f"runs {before.id} and {after.id} have nothing that could be compared: {why}")
+        raise ToolgaugeError(f"{names[0]} and {names[1]} have nothing that could be compared: {why}")
     levels = [(_level(first, first), _level(second, first)) for first, second in both]
     compared = held_against(levels, margin=margin)
     return Between(
@@ -124,11 +138,50 @@ def between(store: Store, before: Run, after: Run, margin: float = MARGIN) -> Be
         ),
         left_out=left_out,
         missing=tuple(_missing(old, {first.cell.id for first, _ in both})),
+        warnings=tuple(_warnings([(before, whole[0]), (after, whole[1])])),
+        before_model=models[0],
+        after_model=models[1],
     )
 
 
+def called(run_id: int, model: str) -> str:
+    """One side of a comparison as a person names it: a run, or a model of it."""
+    return f"{run_id}:{model}" if model else str(run_id)
+
+
+def _of(model: str, rows: Sequence[Judged], run: Run) -> list[Judged]:
+    found = [row for row in rows if model in ("", row.cell.model.name)]
+    if not found and rows:
+        names = ", ".join(_models(rows))
+        raise ToolgaugeError(f"run {run.id} has no model '{model}'; those it has are: {names}")
+    return found
+
+
+def _models(rows: Iterable[Judged]) -> list[str]:
+    return list(dict.fromkeys(row.cell.model.name for row in rows))
+
+
+def _both_alike(run: Run, rows: Sequence[Judged]) -> str:
+    names = _models(rows)
+    two = " ".join(quote(called(run.id, name)) for name in names[:2])
+    models = f", or two of its models: `toolgauge compare {two}`" if len(names) > 1 else ""
+    return f"both are run {run.id}; name two, `toolgauge ls runs` lists them{models}"
+
+
 def _rows(store: Store, run: Run) -> list[Judged]:
-    return [judged(store, run, cell, None) for cell in store.cells(run.id)]
+    suites = suites_of(run) if run.config.get("limit") else {}  # the cases tell only whether a limit left any out
+    return [judged(store, run, cell, suites.get(cell.suite)) for cell in store.cells(run.id)]
+
+
+def _warnings(runs: Sequence[tuple[Run, Sequence[Judged]]]) -> Iterator[str]:
+    """What a reader of either run is warned of, once where it is true of both."""
+    of: dict[str, list[int]] = {}
+    for run, rows in {run.id: (run, rows) for run, rows in runs}.values():
+        found = (*map(about.in_words, about.disagreements(rows)), *about.warnings(run, rows, with_looks=False))
+        for sentence in found:
+            of.setdefault(sentence, []).append(run.id)
+    for sentence, ids in of.items():
+        yield f"{'Both runs' if len(ids) > 1 else f'Run {ids[0]}'}: {sentence}"
 
 
 def _level(row: Judged, reference: Judged) -> Level:
@@ -142,16 +195,19 @@ def _side(row: Judged, other: Judged) -> Side:
 
 
 def _matched(
-    old: Sequence[Judged], new: Sequence[Judged], before: Run, after: Run, without: list[tuple[str, Judged]]
+    old: Sequence[Judged], new: Sequence[Judged], names: tuple[str, str], without: list[tuple[str, Judged]]
 ) -> Iterator[tuple[Judged, Judged]]:
-    """Each row of the later run with its counterpart; those that have none go `without`, with the reason."""
+    """Each row of the later run with its counterpart; those that have none go `without`, with the reason.
+
+    `names`: what the two sides are called.
+    """
     found: set[int] = set()  # rows of the earlier run
     for row in new:
         alike = [each for each in old if (each.cell.suite, each.cell.mode) == (row.cell.suite, row.cell.mode)]
         beside = [each for each in new if (each.cell.suite, each.cell.mode) == (row.cell.suite, row.cell.mode)]
         first = _closest(row, alike, alone=len(alike) == len(beside) == 1)
         if first is None:
-            without.append((f"run {after.id} alone has it", row))
+            without.append((f"{names[1]} alone has it", row))
             continue
         found.add(first.cell.id)
         if first.cell.suite_sha256 != row.cell.suite_sha256:
@@ -160,7 +216,7 @@ def _matched(
             without.append(("no case has a verdict in both runs", row))
         else:
             yield first, row
-    without += ((f"run {before.id} alone has it", row) for row in old if row.cell.id not in found)
+    without += ((f"{names[0]} alone has it", row) for row in old if row.cell.id not in found)
 
 
 def _missing(old: Iterable[Judged], compared: Container[int]) -> Iterator[Missing]:

@@ -7,6 +7,8 @@ help, what does a smaller level cost, and what went wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import combinations
+from shlex import quote
 
 from bench import numbers
 from bench.modes import NO_BACKEND
@@ -54,6 +56,7 @@ def document(report: Report, wanted: Collection[str] = ()) -> Document:
     if averages := bfcl.table_of_groups(report.bfcl_groups):
         blocks += [Heading("BFCL", 2), averages]
     blocks += _disagreements(report.disagreements)
+    blocks += _several_models(report)
     if more:
         names = ", ".join(name for name in DETAILS if name in more)
         blocks.append(Text(f"Closer looks: {names}. `toolgauge report {report.run_id} --details` has all.", "dim"))
@@ -68,6 +71,18 @@ def _disagreements(found: Sequence[Disagreement]) -> Iterable[Block]:
     for each in compared:
         yield Text(f"{each.model} {', '.join(each.quants)}, {each.name}: {each.message}", "warn")
         yield from compared_texts(each.rendered, each.expected)
+
+
+def _several_models(report: Report) -> Iterable[Block]:
+    """How to hold two models against each other, where they have a level in common or one level each."""
+    levels: dict[str, set[str]] = {}
+    for section in report.sections:
+        levels.setdefault(section.model, set()).update(row.quant for row in section.rows)
+    for one, other in combinations(levels, 2):
+        if levels[one] & levels[other] or len(levels[one]) == len(levels[other]) == 1:
+            two = " ".join(quote(f"{report.run_id}:{model}") for model in (one, other))
+            yield Text(f"Two models side by side, on the same cases: `toolgauge compare {two}`.", "dim")
+            return
 
 
 def compared_texts(rendered: str, expected: str) -> Iterable[Block]:

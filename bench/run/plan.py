@@ -41,6 +41,7 @@ class PlannedModel:
     format_id: str | None  # None: no native format was recognised
     n_ctx_train: int
     setting: str = ""  # what tells it from the same file at the run's other context settings
+    doubt: str = ""  # how it differs from the first file of its ladder, which does not make it another model
 
     @property
     def template_sha256(self) -> str:
@@ -121,11 +122,14 @@ class Plan:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What the settings ask of a model that it was not made for."""
+        """Which files are taken for one model though they differ, and what is asked of one that it was not made for."""
         contexts = ((model, self.cells_of(model)[0].context.n_ctx) for model in self.models)
         beyond = ((model.name, n_ctx, model.n_ctx_train) for model, n_ctx in contexts if 0 < model.n_ctx_train < n_ctx)
         sentences = (f"{name} {beyond_training(n_ctx, learned)}" for name, n_ctx, learned in beyond)
-        return tuple(Finding("context-beyond-training", text) for text in dict.fromkeys(sentences))
+        return (
+            *(Finding("taken-for-one-model", text) for text in doubts(self.models)),
+            *(Finding("context-beyond-training", text) for text in dict.fromkeys(sentences)),
+        )
 
     def context_of(self, model: PlannedModel) -> dict[str, Any]:
         """How it is loaded, as it is stored with the model."""
@@ -133,6 +137,17 @@ class Plan:
 
     def cells_of(self, model: PlannedModel) -> tuple[PlannedCell, ...]:
         return tuple(cell for cell in self.cells if cell.model is model)
+
+
+def doubts(models: Sequence[PlannedModel]) -> Iterator[str]:
+    """A sentence for all levels of a model that differ from its first file alike."""
+    alike: dict[tuple[str, str], dict[str, None]] = {}
+    for model in models:
+        if model.doubt:
+            alike.setdefault((model.name, model.doubt), {})[model.quant] = None
+    for (name, doubt), quants in alike.items():
+        differ = "it differs" if len(quants) == 1 else "they differ"
+        yield f"{name} {', '.join(quants)}: taken for one model with the others of that name, though {differ} {doubt}"
 
 
 def make_plan(config: RunConfig, models: Sequence[PlannedModel], suites: Sequence[Suite]) -> Plan:

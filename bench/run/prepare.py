@@ -9,26 +9,23 @@ decide goes through `Person`, which the command line implements.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
 from pathlib import Path
 from typing import Protocol
 
 from bench import numbers
-from bench.models.registry import Model
 from bench.models.resolve import Hub, Resolved, path_of, resolve
 from bench.results.writer import Provenance
 from bench.run.config import RunConfig
 from bench.run.host import host
+from bench.run.ladders import Found, called_apart, in_ladders
 from bench.run.plan import Plan, PlannedModel, make_plan, versions
 from bench.suites.examine import load_to_measure
 from engine import formats
 from engine.fake import PREFIX
-from engine.gguf_file import GgufFile, read_gguf, same_model, sha256_of
+from engine.gguf_file import GgufFile, read_gguf, sha256_of
 from engine.memory import CannotPredict, read_layout
 from engine.memory.cache import check_types
 from engine.quantize import SOURCES, find_level, quantize
@@ -39,12 +36,7 @@ BUNDLED = "nano"  # its name in models.toml
 BUNDLED_QUANTS = ("F16", "Q8_0", "Q4_K_M", "Q2_K")
 BUNDLED_SUITES = ("quick", "nano")
 HUB_PREFIX = "hf:"  # marks what was given with -hf
-_MOST_DIFFERENCES = 3
 _USUAL_KV = ("f16", "f16")  # every model can have it
-_LEVEL_SUFFIX = re.compile(
-    r"[-._](?:UD-)?(?:I?Q\d\w*|TQ\d_\d|BF16|FP?16|FP?32|MXFP4\w*|NVFP4)(?:-pure)?$", re.IGNORECASE
-)
-_PART_SUFFIX = re.compile(r"-\d{5}-of-\d{5}$")
 
 
 class Person(Protocol):
@@ -100,22 +92,6 @@ class AskingHub(Hub):
             return None  # fetching says what is wrong
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One file to measure; `quant` is the level asked of it, None: its own. From the Hub come files as they are."""
-
-    name: str
-    file: GgufFile
-    quant: str | None
-    row: Model | None
-    is_from_hub: bool
-
-    @property
-    def is_local(self) -> bool:
-        """Whether a person named the file itself."""
-        return self.row is None and not self.is_from_hub
-
-
 def plan_for(config: RunConfig, person: Person) -> Plan:
     """Find everything that the settings name; whatever is missing or unusable is one error that says what to do."""
     suites = tuple(load_to_measure(suite, config.tools) for suite in config.suites)
@@ -141,7 +117,7 @@ def models_for(config: RunConfig, person: Person) -> tuple[PlannedModel, ...]:
         if not name.startswith(PREFIX)
         for each in _resolve(name, config.quants, hub)
     ]
-    ladder = _one_name_for_one_model([each for _, each in found], person)
+    ladder = in_ladders([each for _, each in found], person.say)
     files: dict[Path, tuple[int, Found]] = {}
     for (place, _), each in zip(found, ladder, strict=True):
         at_level = _at_level(each, ladder, person)
@@ -166,68 +142,6 @@ def _found(resolved: Resolved) -> Found:
     return Found(resolved.name, read_gguf(resolved.path), resolved.quant, resolved.row, resolved.repo is not None)
 
 
-def _one_name_for_one_model(files: Sequence[Found], person: Person) -> list[Found]:
-    """Give local files that are one model at different levels one name, and say how they differ beside that."""
-    firsts: list[Found] = []
-    places: list[int | None] = []  # of each file's first one; None: it has its name already
-    for found in files:
-        if not found.is_local:
-            places.append(None)
-            continue
-        place = next((place for place, first in enumerate(firsts) if same_model(first.file, found.file).same), None)
-        if place is None:
-            if firsts:
-                _tell_apart(firsts[0], found, person)
-            place = len(firsts)
-            firsts.append(found)
-        elif notes := same_model(firsts[place].file, found.file).notes:
-            shown = "; ".join(notes[:_MOST_DIFFERENCES])
-            name = stem_of(firsts[place].file.path)
-            person.say(f"{found.file.path.name} is {name} at another level, and differs in {shown}")
-        places.append(place)
-    names = _names(firsts, [found for found in files if not found.is_local])
-    return [
-        found if place is None else replace(found, name=names[place])
-        for found, place in zip(files, places, strict=True)
-    ]
-
-
-def _tell_apart(first: Found, other: Found, person: Person) -> None:
-    conflicts = "; ".join(same_model(first.file, other.file).conflicts[:_MOST_DIFFERENCES])
-    paths = (first.file.path, other.file.path)
-    names = " and ".join(str(path) if paths[0].name == paths[1].name else path.name for path in paths)
-    person.say(f"{names} are different models, so they are measured apart: {conflicts}")
-
-
-def _names(firsts: Sequence[Found], others: Sequence[Found]) -> list[str]:
-    """A name for each model of local files, which no other model has; `others` have theirs from elsewhere."""
-    stems = [stem_of(first.file.path) for first in firsts]
-    taken = {
-        other.name
-        for first, stem in zip(firsts, stems, strict=True)
-        for other in others
-        if other.name == stem and not same_model(other.file, first.file).same
-    }
-    return _called_apart([(first.file.path, stem) for first, stem in zip(firsts, stems, strict=True)], taken)
-
-
-def _called_apart(files: Sequence[tuple[Path, str]], taken: Collection[str] = ()) -> list[str]:
-    """What to call files that have a name each: with the folder where another has it too, and numbered at last."""
-    calls = Counter([*(name for _, name in files), *taken])
-    found: list[str] = []
-    for path, name in files:
-        full = name if calls[name] == 1 else f"{path.absolute().parent.name}/{name}"
-        numbered = (f"{full} {number}" for number in count(2))
-        found.append(next(each for each in chain((full,), numbered) if each not in (*found, *taken)))
-    return found
-
-
-def stem_of(path: Path) -> str:
-    """Name a model by its file, without level and part."""
-    stem = _PART_SUFFIX.sub("", path.stem)
-    return _LEVEL_SUFFIX.sub("", stem) or stem
-
-
 def _at_level(found: Found, ladder: Sequence[Found], person: Person) -> Found:
     """Find the file of the level that was asked for: another that was named, or one made from the best source."""
     if found.quant is None:
@@ -235,15 +149,15 @@ def _at_level(found: Found, ladder: Sequence[Found], person: Person) -> Found:
     if found.is_from_hub:
         return found
     level = find_level(found.quant).name
-    # Its own file comes first: two files of one level are two fine-tunes as soon as one architecture.
-    mates = [found.file, *(mate.file for mate in ladder if mate.name == found.name and not mate.is_from_hub)]
-    there = next((mate for mate in mates if mate.quant == level), None)
+    # Its own file comes first: two files may have one level where their names spell it otherwise.
+    mates = [found, *(mate for mate in ladder if mate.name == found.name and not mate.is_from_hub)]
+    there = next((mate for mate in mates if mate.file.quant == level), None)
     if there is None:
-        sources = sorted((mate for mate in mates if mate.quant in SOURCES), key=lambda mate: SOURCES.index(mate.quant))
-        source = (sources or [found.file])[0].path
+        sources = [mate for mate in mates if mate.file.quant in SOURCES]
+        there = min(sources, key=lambda mate: SOURCES.index(mate.file.quant), default=found)
         with person.progress(f"Making {found.name} {level}") as progress:
-            there = read_gguf(quantize(source, level, progress=progress))
-    return replace(found, file=there, quant=level)
+            there = replace(there, file=read_gguf(quantize(there.file.path, level, progress=progress)))
+    return replace(found, file=there.file, quant=level, doubt=there.doubt)
 
 
 def _check_kv_types(found: Found, config: RunConfig) -> None:
@@ -295,6 +209,7 @@ def _planned(found: Found, template: str | None, format_id: str | None, person: 
         architecture=file.arch,
         format_id=format_id or (found.row.format if found.row else _detected(template)),
         n_ctx_train=file.n_ctx_train or 0,
+        doubt=found.doubt,
     )
 
 
@@ -324,7 +239,7 @@ def _labelled_apart(models: Sequence[PlannedModel]) -> tuple[PlannedModel, ...]:
         (*label, str(path)): f" ({rest})"
         for label, paths in alike.items()
         if len(paths) > 1
-        for path, rest in zip(paths, _called_apart([(path, path.stem) for path in paths]), strict=True)
+        for path, rest in zip(paths, called_apart([(path, path.stem) for path in paths]), strict=True)
     }
     return tuple(
         replace(model, quant=model.quant + rests.get((model.name, model.quant, model.path), "")) for model in models

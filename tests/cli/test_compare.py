@@ -38,9 +38,10 @@ def test_the_same_again_is_no_difference(db: Path, capsys: Captured) -> None:
     assert main(["compare", "1", "2", "--db", str(db), "--fail-if", "worse"]) == Exit.OK
     text = capsys.readouterr().out
     assert "## Run 1 -> run 2" in text
-    assert "Settings, software and machine are the same." in text
+    assert "Settings given, software and machine are the same." in text
     assert "No case changed." in text
     assert "no verdict now" not in text
+    assert "> **" not in text
     assert "quick: fake:perfect" in text
 
 
@@ -86,6 +87,39 @@ def test_a_mode_without_verdicts_is_no_success(db: Path, tmp_path: Path, capsys:
     assert "| no verdict now |" in printed.out
     assert "No case changed." not in printed.out
     assert main([*guard, "worse"]) == Exit.OK
+
+
+def test_what_a_run_left_out_is_said_beside_the_comparison(db: Path, capsys: Captured) -> None:
+    """A baseline that was killed, and one of five cases, were held against others without a word."""
+    limited = ["run", "fake:perfect", *RUN, "--new", "--db", str(db), "--limit", "5"]
+    assert main(limited) == main(limited) == Exit.OK
+    with Store.open(db) as store, store.transaction() as sql:
+        sql.execute("UPDATE run SET finished_utc = NULL WHERE id = 5")
+    capsys.readouterr()
+    assert main(["compare", "4", "5", "--db", str(db), "--json"]) == Exit.OK
+    warnings = json.loads(capsys.readouterr().out)["warnings"]
+    assert warnings[0] == "Both runs: Only 5 cases of each suite ran (--limit 5): for trying out, not for deciding."
+    assert warnings[1].startswith("Run 5: The run is unfinished, with 10 of 10 answers")
+    assert main(["compare", "4", "5", "--db", str(db)]) == Exit.OK
+    text = capsys.readouterr().out
+    assert f"> **{warnings[1]}**" in text
+    assert text.index("not for deciding") < text.index("Settings given")
+
+
+def test_two_models_of_one_run(db: Path, capsys: Captured) -> None:
+    assert main(["run", "fake:perfect", "fake:silent", *RUN, "--db", str(db)]) == Exit.OK
+    capsys.readouterr()
+    two = ["compare", "4:fake:perfect", "4:fake:silent", "--db", str(db)]
+    assert main([*two, "--fail-if", "worse"]) == Exit.REGRESSION
+    text = capsys.readouterr().out
+    assert "## Run 4:fake:perfect -> run 4:fake:silent\n" in text
+    assert "quick: fake:perfect -> fake:silent" in text
+    assert "Not compared" not in text
+    assert main(["report", "4", "--db", str(db)]) == Exit.OK
+    hint = "Two models side by side, on the same cases: `toolgauge compare 4:fake:perfect 4:fake:silent`."
+    assert hint in capsys.readouterr().out
+    assert main(["report", "1", "--db", str(db)]) == Exit.OK
+    assert "Two models side by side" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

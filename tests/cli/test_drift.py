@@ -54,7 +54,7 @@ def test_the_page_says_how_far_each_level_is_and_where(
     broken.write_bytes(bytes_)
     assert main(["drift", *files, str(copy), str(broken), "--limit", "2", "-t", "1"]) == Exit.ERRORED_ITEMS
     captured = capsys.readouterr()
-    assert captured.out.startswith("## Drift of tiny from F16 (tiny-F16)\n")
+    assert captured.out.startswith("## Drift of tiny from F16 (tiny)\n")
     assert "of the right answers to 2 cases of quick, written as hermes" in captured.out
     verdicts = re.findall(r"^(Q\w+)[^:\n]*: ([\d.]+) nats a token, most on (\w+)", captured.out, re.MULTILINE)
     assert [quant for quant, *_ in verdicts] == ["Q8_0", "Q2_K"]
@@ -68,8 +68,8 @@ def test_the_page_says_how_far_each_level_is_and_where(
     assert repeated == [["quant"], ["quant"]], "a table that is cut for a narrow terminal repeats nothing else"
     assert "F16 (copy): no drift at all; every distribution is the same." in captured.out
     for text in (captured.out, captured.err):
-        assert "(broken-Q8_0) was not measured: " in text
-    assert "the logits of tiny F16 (tiny-F16) take" in captured.err
+        assert "Q8_0 (broken) was not measured: " in text
+    assert "the logits of tiny F16 (tiny) take" in captured.err
 
 
 def test_the_json_document_holds_every_place(files: list[str], capsys: Captured) -> None:

@@ -15,7 +15,7 @@ from bench.results import writer
 from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
 from bench.results.store import Store
 from bench.run import events
-from bench.run.plan import Plan
+from bench.run.plan import Plan, PlannedSample
 from tests.bench.scripted import PROVENANCE, plan_of
 
 Captured = pytest.CaptureFixture[str]
@@ -34,14 +34,16 @@ def plan(tmp_path: Path) -> Plan:
     return plan_of(tmp_path)
 
 
-def started(plan: Plan, folder: Path, *, n_done: int = 0, resumed: bool = False) -> events.Started:
+def started(
+    plan: Plan, folder: Path, *, n_done: int = 0, n_samples_done: int = 0, resumed: bool = False
+) -> events.Started:
     with Store.open(folder / "results.db") as store:
         run = store.run(str(writer.begin_run(store, plan, PROVENANCE)))
-    return events.Started(run, plan, n_done, 0, resumed=resumed)
+    return events.Started(run, plan, n_done, n_samples_done, resumed=resumed)
 
 
-def done(plan: Plan, outcome: str | None, error: ItemError | None = None) -> events.ItemDone:
-    cell = plan.cells[0]
+def done(plan: Plan, outcome: str | None, error: ItemError | None = None, place: int = 0) -> events.ItemDone:
+    cell = plan.cells[place]
     record = ItemRecord("mine/0", (), EpisodeEnd.ERROR if error else EpisodeEnd.REPLY, error)
     return events.ItemDone(cell, cell.items[0], record, outcome)
 
@@ -52,6 +54,12 @@ def test_a_run_is_described_before_it_starts(plan: Plan, tmp_path: Path, capsys:
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "1 model file in 2 modes on mine: 6 answers."
     assert lines[1] == "Going on with run 1, of which 2 answers are there already."
+
+
+def test_timings_that_are_there_are_no_answers(plan: Plan, tmp_path: Path, capsys: Captured) -> None:
+    with RunProgress() as progress:
+        progress(started(plan, tmp_path, n_done=1, n_samples_done=2, resumed=True))
+    assert "run 1, of which 1 answer and 2 timings are there already.\n" in capsys.readouterr().err
 
 
 def test_only_the_first_estimate_is_said(capsys: Captured) -> None:
@@ -71,10 +79,27 @@ def test_a_line_comes_now_and_then_and_counts_what_is_right(plan: Plan, tmp_path
         assert capsys.readouterr().err == ""
         clock.now_s = LINE_EVERY_S
         progress(done(plan, "no_call"))
-        assert "2 of 6, 50.0% right" in capsys.readouterr().err
+        assert capsys.readouterr().err == "2 of 6; fake:perfect native.free: 50.0% right\n"
         clock.now_s = 2 * LINE_EVERY_S
         progress(done(plan, "runtime_error", ItemError(ErrorKind.RUNTIME, "died")))
-        assert "3 of 6, 50.0% right, 1 error" in capsys.readouterr().err
+        assert capsys.readouterr().err == "3 of 6, 1 error in all; fake:perfect native.free: 50.0% right\n"
+
+
+def test_what_is_right_is_counted_by_model_and_mode(plan: Plan, tmp_path: Path, capsys: Captured) -> None:
+    """The last row's line had the share of all of them, and the report another figure for that row."""
+    clock = Clock()
+    with RunProgress(clock=clock) as progress:
+        progress(started(plan, tmp_path))
+        for outcome in ("correct", "correct", "no_call"):
+            progress(done(plan, outcome))
+        capsys.readouterr()
+        clock.now_s = LINE_EVERY_S
+        progress(done(plan, "no_call", place=1))
+        assert capsys.readouterr().err == f"4 of 6; fake:perfect {plan.cells[1].mode.id}: 0.0% right\n"
+        clock.now_s = 2 * LINE_EVERY_S
+        cell = plan.cells[1]
+        progress(events.SampleDone(cell, PlannedSample("key", cell.items[0].case, 0)))
+        assert capsys.readouterr().err == f"5 of 6; fake:perfect {plan.cells[1].mode.id}, timing\n"
 
 
 def test_a_dead_worker_is_told_with_its_last_words(plan: Plan, capsys: Captured) -> None:

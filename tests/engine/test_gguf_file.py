@@ -268,6 +268,7 @@ def test_two_levels_of_one_model_are_the_same_model(model: Path, tmp_path: Path)
     sameness = same_model(read_gguf(model), read_gguf(other))
     assert sameness.same
     assert sameness.notes == ("llama.vocab_size: absent / 100",)
+    assert sameness.marks == ()
 
 
 def test_a_changed_template_is_noted(model: Path, tmp_path: Path) -> None:
@@ -276,6 +277,18 @@ def test_a_changed_template_is_noted(model: Path, tmp_path: Path) -> None:
     sameness = same_model(read_gguf(model), read_gguf(other))
     assert sameness.same
     assert [note.partition(":")[0] for note in sameness.notes] == ["tokenizer.chat_template"]
+    assert sameness.marks == sameness.notes
+
+
+def test_another_name_marks_a_fine_tune_and_another_spelling_does_not(tmp_path: Path) -> None:
+    names = ("Qwen3 8B Instruct", "qwen3-8b_instruct", "Hammer")
+    first, spelled, tuned = (
+        read_gguf(write_model(tmp_path / f"{number}.gguf", change=lambda writer, name=name: writer.add_basename(name)))
+        for number, name in enumerate(names)
+    )
+    assert same_model(first, spelled).marks == ()
+    assert len(same_model(first, spelled).notes) == 1
+    assert same_model(first, tuned).marks == ("general.basename: 'Qwen3 8B Instruct' / 'Hammer'",)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.report.between import Between, Missing, between
+from bench.report.between import Between, Missing, Side, between
 from bench.results import writer
 from bench.results.judge import verdict
 from bench.results.store import Store
@@ -40,13 +40,13 @@ def planned(folder: Path, answers: Answers, models: Sequence[PlannedModel] = (),
     return plan_of(folder, models or [level(quant) for quant in quants], n_cases=n_cases, modes=modes, **settings)
 
 
-def stored(store: Store, plan: Plan, answers: Answers) -> int:
+def stored(store: Store, plan: Plan, answers: Answers, *, finished: bool = True) -> int:
     run_id = writer.begin_run(store, plan, PROVENANCE)
     for cell, wanted in zip(store.cells(run_id), plan.cells, strict=True):
         for item, kind in zip(wanted.items, answers[wanted.model.quant, wanted.mode.id], strict=False):
             found = record(item.case, kind, constrained=wanted.mode.constrained)
             writer.put_item(store, run_id, cell.id, item, found, scores=[verdict(item.case, found)])
-    writer.release(store, run_id, finished=True)
+    writer.release(store, run_id, finished=finished)
     return run_id
 
 
@@ -94,6 +94,21 @@ def test_only_cases_with_a_verdict_in_both_runs_count(store: Store, tmp_path: Pa
     assert change.n_without_verdict == 1, "the second case had one, and the third one has it now alone"
 
 
+def test_the_warnings_of_both_runs_stand_beside_what_changed(store: Store, tmp_path: Path) -> None:
+    """A baseline that was killed at 4 of 12 answers was held against a whole run without a word."""
+    place = ("F16", "native.free")
+    plan = planned(tmp_path, {place: [RIGHT] * 12})
+    first = stored(store, plan, {place: [RIGHT] * 4}, finished=False)
+    second = stored(store, plan, {place: [RIGHT] * 11 + [BROKEN]})
+    found = compared(store, first, second)
+    unfinished, reason = found.warnings
+    assert unfinished == (
+        f"Run {first}: The run is unfinished, with 4 of 12 answers; running the same command again goes on."
+    )
+    assert reason.startswith(f"Run {second}: Not scored, 1 answer: ")
+    assert found.to_json()["warnings"] == found.warnings
+
+
 def test_cases_and_rows_that_lost_their_verdicts_are_not_shown_to_be_not_worse(store: Store, tmp_path: Path) -> None:
     """A mended template with which a constraint can no longer be built: what is left is right as before."""
     whole = [RIGHT] * 90
@@ -118,6 +133,26 @@ def test_another_model_or_level_is_compared_where_it_is_the_only_one(store: Stor
     (change,) = compared(store, first, second).changes
     assert [(side.model, side.quant) for side in (change.before, change.after)] == [("tiny", "F16"), ("small", "Q4")]
     assert change.differs == ("file", "chat template")
+
+
+def test_two_models_of_one_run_are_compared_level_by_level(store: Store, tmp_path: Path) -> None:
+    """There was no way: one run is the same run."""
+    quants = ("F16", "Q4")
+    answers = {(quant, "native.free"): [RIGHT] * 3 for quant in quants}
+    both = [level(quant, name, gguf_sha256=f"{name} {quant}") for name in ("base", "my tune") for quant in quants]
+    run_id = stored(store, planned(tmp_path, answers, both), answers)
+    run = store.run(str(run_id))
+    found = between(store, run, run, models=("base", "my tune"))
+    assert [(change.before, change.after) for change in found.changes] == [
+        (Side("base", quant, "", 3), Side("my tune", quant, "", 3)) for quant in quants
+    ]
+    assert (found.settings, found.missing, found.left_out, found.warnings) == ({}, (), (), ())
+    assert (found.before_model, found.after_model) == ("base", "my tune")
+    with pytest.raises(ToolgaugeError, match="run 1 has no model 'bas'; those it has are: base, my tune"):
+        between(store, run, run, models=("bas", "base"))
+    for models in (("", ""), ("base", "base"), ("base", "")):
+        with pytest.raises(ToolgaugeError, match="two of its models: `toolgauge compare 1:base '1:my tune'`"):
+            between(store, run, run, models=models)
 
 
 def test_what_has_no_counterpart_is_said(store: Store, tmp_path: Path) -> None:
@@ -157,11 +192,11 @@ def test_what_differs_between_the_runs_is_named(store: Store, tmp_path: Path) ->
 def test_verdicts_of_two_scorers_are_named_in_the_run_and_in_the_row(store: Store, tmp_path: Path) -> None:
     """An interrupted `toolgauge score`: one row of a run was judged by the older scorer, with the same details."""
     answers = {("F16", "native.free"): [RIGHT] * 3, ("F16", "json.free"): [RIGHT] * 3}
-    first, second = (stored(store, planned(tmp_path, answers), answers) for _ in range(2))
+    first, second, third = (stored(store, planned(tmp_path, answers), answers) for _ in range(3))
     with store.transaction() as sql:
         ids = "SELECT item.id FROM item JOIN cell ON cell.id = cell_id WHERE cell.run_id = ? AND mode = 'native.free'"
         sql.execute(f"UPDATE score SET scorer_version = '0' WHERE item_id IN ({ids})", (first,))
     found = compared(store, first, second)
     assert found.settings == {"scorer": (f"0, {VERSION}", VERSION)}
     assert [change.differs for change in found.changes] == [("scorer",), ()]
-    assert not compared(store, second, second).settings
+    assert not compared(store, second, third).settings

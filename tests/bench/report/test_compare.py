@@ -14,7 +14,7 @@ from bench.report import compare, tables
 from bench.report.build import build
 from bench.report.decide import Verdict as Decided
 from bench.report.details import categories
-from bench.report.document import Table
+from bench.report.document import Table, Text
 from bench.report.headline import in_short
 from bench.report.judged import Judged
 from bench.report.values import Section
@@ -371,3 +371,23 @@ def test_different_models_of_one_file_name_are_no_ladder(tmp_path: Path, monkeyp
         ("llama/ggml-model", 1, ()),
         ("qwen/ggml-model", 1, ()),
     ]
+
+
+@pytest.mark.parametrize(
+    ("levels", "hint"),
+    [
+        ([("base", "F16"), ("base", "Q4"), ("tune", "Q4")], "`toolgauge compare 1:base 1:tune`"),
+        ([("base", "F16"), ("my tune", "Q4")], "`toolgauge compare 1:base '1:my tune'`"),
+        ([("base", "F16"), ("base", "Q8_0"), ("tune", "Q4")], None),
+        ([("base", "F16"), ("base", "Q8_0")], None),
+    ],
+)
+def test_how_to_compare_two_models_is_said_where_they_can_be(
+    tmp_path: Path, levels: list[tuple[str, str]], hint: str | None
+) -> None:
+    found = [replace(fake(f"{name} {quant}", quant=quant), name=name) for name, quant in levels]
+    sections(tmp_path, plan_of(tmp_path, found, n_cases=1, modes=["native.free"]), lambda cell: GOOD[:1])
+    with Store.read(tmp_path / "results.db") as store:
+        texts = [block.text for block in tables.document(build(store, store.run())) if isinstance(block, Text)]
+    said = [text for text in texts if text.startswith("Two models side by side")]
+    assert said == ([f"Two models side by side, on the same cases: {hint}."] if hint else [])

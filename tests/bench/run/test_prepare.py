@@ -6,14 +6,19 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.models.resolve import Hub
+from bench.report.build import build
+from bench.results import writer
+from bench.results.store import Store
 from bench.run import prepare
 from bench.run.config import RunConfig
+from bench.run.ladders import stem_of
 from bench.run.plan import PlannedModel
-from bench.run.prepare import AskingHub, Nobody, NotWanted, models_for, plan_for, stem_of
+from bench.run.prepare import AskingHub, Nobody, NotWanted, models_for, plan_for
 from engine.quantize import quantize
 from grammars.errors import ToolgaugeError
 from tests.tiny_gguf import write_tiny_model
@@ -111,16 +116,108 @@ def test_a_file_that_is_named_twice_is_measured_once(files: Path) -> None:
     assert len(models(files, "tiny-F16.gguf", "tiny-F16.gguf")) == 1
 
 
-def test_two_files_of_one_level_keep_the_rest_of_their_names(files: Path, tmp_path: Path) -> None:
-    write_tiny_model(tmp_path / "again-F16.gguf", seed=1)
-    shutil.copy(files / "tiny-F16.gguf", tmp_path / "tiny-F16.gguf")
-    found = models(tmp_path, "tiny-F16.gguf", "again-F16.gguf")
-    assert labels(found) == [("tiny", "F16 (tiny-F16)"), ("tiny", "F16 (again-F16)")]
+def test_files_that_say_how_else_they_were_made_keep_the_rest_of_their_names(files: Path, tmp_path: Path) -> None:
+    """Q2_K and UD-Q2_K_XL are both Q2_K inside, and each is a level of its own."""
+    other = write_tiny_model(tmp_path / "other.gguf", seed=1)
+    shutil.copy(quantize(other, "Q8_0", tmp_path / "made"), tmp_path / "tiny-UD-Q8_K_XL.gguf")
+    for name in ("tiny-F16.gguf", "tiny-Q8_0.gguf"):
+        shutil.copy(files / name, tmp_path / name)
+    heard = Heard()
+    found = models(tmp_path, "tiny-F16.gguf", "tiny-Q8_0.gguf", "tiny-UD-Q8_K_XL.gguf", heard=heard)
+    assert labels(found) == [("tiny", "F16"), ("tiny", "Q8_0 (tiny-Q8_0)"), ("tiny", "Q8_0 (tiny-UD-Q8_K_XL)")]
+    assert heard.said == []
 
 
-def model_at(path: Path, **shape: int) -> Path:
+def model_at(path: Path, **differences: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_tiny_model(path, **shape)
+    return write_tiny_model(path, **differences)
+
+
+OTHER_TEMPLATE = "{{ messages[0].content }}"
+
+
+@pytest.mark.parametrize(
+    ("difference", "reason"),
+    [
+        ({"name": "Hammer 2.1"}, "general.name: 'tiny' / 'Hammer 2.1'"),
+        ({"chat_template": OTHER_TEMPLATE}, "tokenizer.chat_template: "),
+        ({"chat_template": None}, "/ absent"),
+    ],
+)
+def test_a_fine_tune_is_no_level_of_its_base(
+    files: Path, tmp_path: Path, difference: dict[str, str | None], reason: str
+) -> None:
+    """It has the base's shapes and vocabulary: its row stood in the base's ladder, and its name nowhere."""
+    made = quantize(model_at(tmp_path / "hammer-F16.gguf", seed=1, **difference), "Q8_0", tmp_path / "made")
+    tuned = shutil.copy(made, tmp_path / "hammer-Q8_0.gguf")
+    heard = Heard()
+    found = models(files, "tiny-F16.gguf", str(tuned), heard=heard)
+    assert labels(found) == [("tiny", "F16"), ("hammer", "Q8_0")]
+    assert heard.said[0].startswith("tiny-F16.gguf and hammer-Q8_0.gguf are taken for different models, so they")
+    assert reason in heard.said[0]
+    assert heard.said[1] == "If they are one model, give their files one name, in which the level alone differs."
+    assert [model.doubt for model in found] == ["", ""]
+    made_levels = models(files, "tiny-F16.gguf", str(tuned), quants="Q8_0")
+    assert [model.path == str(tuned) for model in made_levels] == [False, True], "the base's level is made of the base"
+
+
+def test_files_of_one_name_are_a_ladder_and_what_differs_goes_with_the_run(files: Path, tmp_path: Path) -> None:
+    other = model_at(tmp_path / "other.gguf", name="another", chat_template=OTHER_TEMPLATE)
+    for level in ("Q8_0", "Q4_0"):
+        shutil.copy(quantize(other, level, tmp_path / "made"), tmp_path / f"Tiny.{level}.gguf")
+    paths = (files / "tiny-F16.gguf", tmp_path / "Tiny.Q8_0.gguf", tmp_path / "Tiny.Q4_0.gguf")
+    config = RunConfig(models=tuple(map(str, paths)), suites=("quick",), format="hermes", limit=1)
+    heard = Heard()
+    plan = plan_for(config, heard)
+    assert [(model.name, model.quant) for model in plan.models] == [("tiny", "F16"), ("tiny", "Q8_0"), ("tiny", "Q4_0")]
+    assert heard.said == [], "it is a warning of the run"
+    (finding,) = plan.findings
+    assert finding.name == "taken-for-one-model"
+    assert finding.message.startswith(
+        "tiny Q8_0, Q4_0: taken for one model with the others of that name, though they differ from tiny-F16.gguf in"
+        " general.name: 'tiny' / 'another'; tokenizer.chat_template: "
+    )
+    with Store.open(tmp_path / "results.db") as store:
+        run_id = writer.begin_run(store, plan, prepare.provenance([], plan.findings))
+        report = build(store, store.run(str(run_id)))
+    assert f"Known before the run: {finding.message}." in report.warnings
+
+
+def test_a_name_that_is_spelled_otherwise_is_the_same_name(files: Path, tmp_path: Path) -> None:
+    other = model_at(tmp_path / "other.gguf", name="TINY_")
+    again = shutil.copy(quantize(other, "Q8_0", tmp_path / "made"), tmp_path / "publisher_tiny-Q8_0.gguf")
+    found = models(files, "tiny-F16.gguf", str(again))
+    assert labels(found) == [("tiny", "F16"), ("tiny", "Q8_0")]
+    assert found[1].doubt.startswith("from tiny-F16.gguf in the file's name: 'tiny' / 'publisher_tiny'; general.name: ")
+
+
+def test_two_files_of_one_level_are_no_ladder(files: Path, tmp_path: Path) -> None:
+    """Retrained without a new name, say; each keeps the levels that are called like it, whatever the order."""
+    again = model_at(tmp_path / "again-F16.gguf", seed=1)
+    shutil.copy(quantize(again, "Q8_0", tmp_path / "made"), tmp_path / "again-Q8_0.gguf")
+    heard = Heard()
+    named = ("again-Q8_0.gguf", str(files / "tiny-F16.gguf"), "again-F16.gguf", str(files / "tiny-Q8_0.gguf"))
+    found = models(tmp_path, *named, heard=heard)
+    assert labels(found) == [("again", "Q8_0"), ("tiny", "F16"), ("again", "F16"), ("tiny", "Q8_0")]
+    assert heard.said == [
+        "again-Q8_0.gguf and tiny-F16.gguf are taken for different models, so they are measured apart:"
+        " Q8_0 is there twice, and a ladder has each level once"
+    ]
+
+
+def test_ladders_of_one_name_are_told_apart_by_their_folders(files: Path, tmp_path: Path) -> None:
+    for publisher in ("one", "two"):
+        (tmp_path / publisher).mkdir()
+        shutil.copy(model_at(tmp_path / "made.gguf", seed=len(publisher)), tmp_path / publisher / "tiny-F16.gguf")
+        shutil.copy(files / "tiny-Q8_0.gguf", tmp_path / publisher / "tiny-Q8_0.gguf")
+    heard = Heard()
+    named = ("one/tiny-F16.gguf", "two/tiny-Q8_0.gguf", "one/tiny-Q8_0.gguf")
+    assert labels(models(tmp_path, *named, heard=heard)) == [
+        ("one/tiny", "F16"),
+        ("two/tiny", "Q8_0"),
+        ("one/tiny", "Q8_0"),
+    ]
+    assert f"{tmp_path}/one/tiny-F16.gguf and {tmp_path}/two/tiny-Q8_0.gguf are taken for different" in heard.said[0]
 
 
 def test_different_models_of_one_file_name_are_called_by_their_folders(tmp_path: Path) -> None:
@@ -149,12 +246,12 @@ def test_a_file_called_like_a_model_of_the_registry_is_another_model(tmp_path: P
     ]
 
 
-def test_two_files_of_one_level_and_name_are_called_by_their_folders(tmp_path: Path) -> None:
+def test_two_files_of_one_level_and_name_are_models_called_by_their_folders(tmp_path: Path) -> None:
     """A model and its fine-tune, say."""
     model_at(tmp_path / "base/tiny-F16.gguf")
     model_at(tmp_path / "tuned/tiny-F16.gguf", seed=1)
     found = models(tmp_path, "base/tiny-F16.gguf", "tuned/tiny-F16.gguf")
-    assert labels(found) == [("tiny", "F16 (base/tiny-F16)"), ("tiny", "F16 (tuned/tiny-F16)")]
+    assert labels(found) == [("base/tiny", "F16"), ("tuned/tiny", "F16")]
 
 
 def test_each_of_two_files_of_one_level_is_measured_and_has_its_own_levels(tmp_path: Path) -> None:
