@@ -133,13 +133,15 @@ def is_not_inferior(pairs: Pairs, margin: float, confidence: float = CONFIDENCE)
 def cases_to_settle(pairs: Pairs, margin: float, *, confidence: float = CONFIDENCE, power: float = POWER) -> int | None:
     """About how many cases would tell 'worse' from 'not worse by more than the margin'.
 
-    Supposes that as many cases change, and in the same proportion, as in those seen. None if none was seen.
+    Supposes that as many cases change, and in the same proportion, as in those seen. Where none did that leaves nothing
+    to chance, so no power is asked for: so many cases settle it if none of them changes. None if no case was seen.
     """
     if margin <= 0:
         raise ValueError("a margin has to be greater than 0")
     if pairs.n == 0:
         return None
-    z = _z(confidence) + NormalDist().inv_cdf(power)
+    has_changed = pairs.rescued + pairs.broken > 0
+    z = _z(confidence) + (NormalDist().inv_cdf(power) if has_changed else 0.0)
     up, down = pairs.rescued / pairs.n, pairs.broken / pairs.n
     # where enough cases show that there is a loss at all; a loss of the margin or more is never shown to be smaller
     shows_loss = math.ceil(z * z * (up + down) / (up - down) ** 2) if up < down else math.inf

@@ -231,7 +231,7 @@ class FakeRuntime:
         self._now_s += (len(request.prompt) - n_cached) * PREFILL_S_PER_TOKEN
         text = self.model.answer(request, VOCABULARY.text(request.prompt))
         reasoning = request.reasoning or Reasoning(THINK_OPEN, THINK_CLOSE)
-        frame = Frame(reasoning.open, reasoning.close)
+        frame = Frame(reasoning.open, reasoning.close, others=reasoning.others, breaks=reasoning.breaks)
         start = split_reasoning(text, opened=reasoning.opened, frame=frame).start
         n_reasoning = len(self.model.tokenize(text[:start]))
         tokens = self.model.tokenize(text)

@@ -19,7 +19,7 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Final, Protocol
 
@@ -168,13 +168,21 @@ class PromptBuilder:
     def _reasoning(self, tail: str) -> Reasoning | None:
         assert self.template is not None
         frame = self.fmt.frame
+        marks = Reasoning(
+            frame.open,
+            frame.close,
+            resume=frame.resume,
+            others=frame.others,
+            breaks=frame.breaks,
+            calls=frame.calls,
+        )
         if ends_in_reasoning(tail, frame):
-            return Reasoning(frame.open, frame.close, opened=True, resume=frame.resume)
+            return replace(marks, opened=True)
         close = frame.close.strip()
         knows_marks = frame.open.strip() in self.template.source or close in self.template.source
         if not knows_marks or tail.rstrip().endswith(close):
             return None
-        return Reasoning(frame.open, frame.close, resume=frame.resume)
+        return marks
 
     def _token_text(self, token: int | None) -> str:
         return "" if token is None else self._vocabulary.text([token])

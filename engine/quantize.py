@@ -43,6 +43,12 @@ class Level:
     pure: bool = False
 
 
+def imprecision(quant: str, n_bytes: int) -> tuple[int, int]:
+    """Order the levels of a model by this, from the most precise one down: the unquantized first, then by size."""
+    name = quant.partition(" ")[0]  # two files of one level have something behind it that tells them apart
+    return (SOURCES.index(name) if name in SOURCES else len(SOURCES)), -n_bytes
+
+
 def find_level(name: str) -> Level:
     """The level of that name, in any case; raises with the names there are."""
     from engine.llama.quantizer import file_types

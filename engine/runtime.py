@@ -19,13 +19,17 @@ from engine.types import Generation, Sampling
 class Reasoning:
     """The texts between which a model reasons; `opened`: the prompt already contains the opening one.
 
-    `resume` is written between the closing text and an answer that is constrained from its start, as in `Frame`.
+    `resume` is written between the closing text and an answer that is constrained from its start, as in `Frame`, where
+    the others are explained, too. With one of `calls` reasoning ends only where the answer is constrained.
     """
 
     open: str
     close: str
     opened: bool = False
     resume: str = ""
+    others: tuple[str, ...] = ()
+    breaks: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

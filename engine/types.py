@@ -150,6 +150,7 @@ class Parsed:
     reasoning: str = ""
     content: str = ""
     open_block: bool = False  # a call was opened and never closed
+    open_reasoning: bool = False  # the text ends while the model still reasons, and with no call
 
 
 @dataclass(frozen=True, slots=True)

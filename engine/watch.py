@@ -1,8 +1,9 @@
 """Watches one output grow, and knows when the first function name and the first complete call were there.
 
 The latency pass hangs on these moments, so they must agree with the parser: at any point `call_complete` is exactly
-what the format's parser would find in the text so far. Rather than a second, incremental parser that could disagree,
-the format's own reading runs again, but only when a character arrives that could change its verdict.
+what the format's parser would find in the text so far, but for a call in reasoning that is not closed: it may still
+turn out to be a draft, and has no moment. Rather than a second, incremental parser that could disagree, the format's
+own reading runs again, but only when a character arrives that could change its verdict.
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ Knows no engine's syntax. A rule that reaches itself is what a regular expressio
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import reduce
 from typing import Any
 
 from grammars import nodes
+from grammars.any_order import in_groups, order_rules
 from grammars.errors import UnsupportedSchema
 from grammars.lower import lower
 from grammars.notation import JSON, DictNotation, Notation
@@ -40,11 +42,19 @@ QUOTE = Text('"')
 MAX_TIMES = 10_000
 """A regular expression has each time of a repetition for itself: so many characters of a JSON string take outlines_core
 1.4 GB and ten seconds for the bundled model's small vocabulary."""
+MOST_IN_ANY_ORDER = 6
 
 
-def build(root: nodes.Node, marker_ids: Mapping[str, int], backend: str, *, recursive: bool = True) -> Grammar:
+def build(
+    root: nodes.Node,
+    marker_ids: Mapping[str, int],
+    backend: str,
+    *,
+    recursive: bool = True,
+    most_in_any_order: int = MOST_IN_ANY_ORDER,
+) -> Grammar:
     """Raises `UnsupportedSchema` for what no grammar over characters, or not `recursive` one, can say."""
-    builder = _Builder(marker_ids, backend, recursive)
+    builder = _Builder(marker_ids, backend, recursive, most_in_any_order)
     builder.grammar.rules["root"] = EMPTY  # the first place is taken before its parts take theirs
     builder.grammar.rules["root"] = builder.node(root)
     return builder.grammar
@@ -57,20 +67,23 @@ def raw_text(until: str, backend: str) -> UpTo:
     return UpTo(until)
 
 
-def raw_string(document: Document, until: str, settle: Settle, backend: str, tag: str = "") -> Expr:
+def raw_string(
+    document: Document, until: str, settle: Settle, backend: str, tag: str = "", without: Iterable[str] = ()
+) -> Expr:
     """The bare texts of the strings among the values of a schema, as they may stand before `until`."""
     raw_text(until, backend)
     if not until.endswith(tag) or any(until.startswith(tag[size:]) for size in range(1, len(tag))):
         reason = "its end must end with the tag, and not begin within it"
         raise UnsupportedSchema(backend, "RawString", "#", reason)
-    word = tag or until
+    words = (tag or until, *without)
     shapes = list(string_shapes(document.root, document))
     if not shapes:
         raise UnsupportedSchema(backend, "type", "#", "no string can satisfy the schema")
-    found = alt(*(settled(settle, bare(content(one), word), as_it_is, one, backend) for one in shapes))
+    found = alt(*(settled(settle, reduce(bare, words, content(one)), as_it_is, one, backend) for one in shapes))
     if found == NOTHING:
         keyword, path = ("pattern", shapes[0].path) if isinstance(shapes[0], String) else ("enum", "#")
-        raise UnsupportedSchema(backend, keyword, path, f"every value holds {word!r}, with which the text ends")
+        refused = " or ".join(map(repr, words))
+        raise UnsupportedSchema(backend, keyword, path, f"every value holds {refused}, with which the text ends")
     return found
 
 
@@ -80,8 +93,9 @@ def as_it_is(text: Expr) -> Expr:
 
 
 class _Builder:
-    def __init__(self, marker_ids: Mapping[str, int], backend: str, recursive: bool) -> None:
+    def __init__(self, marker_ids: Mapping[str, int], backend: str, recursive: bool, most_in_any_order: int) -> None:
         self.marker_ids, self.backend, self.recursive = marker_ids, backend, recursive
+        self.most_in_any_order = most_in_any_order
         self.grammar = Grammar()
         self.settle: Settle = AsRules(self.grammar) if recursive else solved
 
@@ -95,10 +109,10 @@ class _Builder:
                 return self.values(schema, JSON, tool)
             case nodes.QuotedDict(schema, quote, tool):
                 return self.values(schema, DictNotation(quote, self.node(nodes.Marker(quote))), tool)
-            case nodes.RawString(schema, until, tool, tag):
-                end = up_to_a_token(until, self.marker_ids)
+            case nodes.RawString(schema, until, tool, tag, without):
+                end, *others = (up_to_a_token(text, self.marker_ids) for text in (until, *without))
                 with UnsupportedSchema.named(tool):
-                    return raw_string(self.lowered(schema), end, self.settle, self.backend, tag)
+                    return raw_string(self.lowered(schema), end, self.settle, self.backend, tag, others)
             case nodes.AnyJsonObject():
                 return self.any_json_object()
             case nodes.RawText(until):
@@ -110,6 +124,13 @@ class _Builder:
             case nodes.Repeat(item, separator, minimum, maximum):
                 repeated = self.grammar.define("item", self.node(item))
                 return separated(repeated, self.node(separator), minimum, maximum)
+            case nodes.AnyOrder():
+                return self.any_order(node)
+
+    def any_order(self, node: nodes.AnyOrder) -> Expr:
+        if len(node.items) > self.most_in_any_order:
+            return self.node(in_groups(node, self.most_in_any_order))
+        return order_rules([*map(self.node, node.items)], node.is_required, self.grammar)
 
     def lowered(self, schema: Mapping[str, Any]) -> Document:
         return lower(schema, self.backend, most_times=None if self.recursive else MAX_TIMES)

@@ -8,6 +8,7 @@ from grammars.automaton import first_steps
 from grammars.lower import lower
 from grammars.nodes import (
     AnyJsonObject,
+    AnyOrder,
     Choice,
     Json,
     Literal,
@@ -33,7 +34,7 @@ def open_ends(node: Node) -> Iterator[str]:
         case Seq(parts):
             if parts:
                 yield from open_ends(parts[-1])
-        case Choice(options):
+        case Choice(options) | AnyOrder(options):
             for option in options:
                 yield from open_ends(option)
         case Repeat(item):

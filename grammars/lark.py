@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 from itertools import groupby, takewhile
 
+from grammars.any_order import in_groups
 from grammars.build import raw_string, raw_text
 from grammars.edges import choices, first_chars, open_ends, text_chars
 from grammars.errors import UnsupportedSchema
@@ -21,6 +22,7 @@ from grammars.llguidance_schema import is_exact, to_llguidance_schema
 from grammars.lower import lower
 from grammars.nodes import (
     AnyJsonObject,
+    AnyOrder,
     Choice,
     Json,
     Literal,
@@ -34,7 +36,7 @@ from grammars.nodes import (
 )
 from grammars.notation import JSON, DictNotation, Notation
 from grammars.ranges import decimals, integers
-from grammars.raw import up_to_a_token
+from grammars.raw import is_free, up_to_a_token
 from grammars.regular import (
     Alt,
     Cat,
@@ -44,7 +46,6 @@ from grammars.regular import (
     Rule,
     Text,
     Token,
-    UpTo,
     alt,
     cat,
     excluding,
@@ -54,6 +55,7 @@ from grammars.shape import Const, Document, Integer, Number, Shape, Union
 from grammars.values import Values
 
 BACKEND = "llguidance"
+MOST_IN_ANY_ORDER = 64  # bits
 
 
 def to_lark(node: Node, marker_ids: Mapping[str, int]) -> str:
@@ -105,6 +107,8 @@ class _Printer:
                 return self.before(node, "")
             case Repeat():
                 return self.repeated(node, "")
+            case AnyOrder():
+                return self.any_order(node)
 
     def values(self, document: Document, notation: Notation) -> str:
         """The values of a schema: all of it as `%json`, or rules with `%json` for the parts that can be."""
@@ -218,10 +222,10 @@ class _Printer:
                 return None if text in self.marker_ids else Text(text)
             case RawText(until):
                 return raw_text(up_to_a_token(until, self.marker_ids), BACKEND)
-            case RawString(schema, until, tool, tag):
-                end = up_to_a_token(until, self.marker_ids)
+            case RawString(schema, until, tool, tag, without):
+                end, *others = (up_to_a_token(text, self.marker_ids) for text in (until, *without))
                 with UnsupportedSchema.named(tool):
-                    return raw_string(lower(schema, BACKEND), end, kept, BACKEND, tag)
+                    return raw_string(lower(schema, BACKEND), end, kept, BACKEND, tag, others)
             case Json(schema, tool):
                 with UnsupportedSchema.named(tool):
                     return _scalar(lower(schema, BACKEND).root)
@@ -233,7 +237,7 @@ class _Printer:
 
     def beside(self, options: list[Node], raw: Expr) -> list[Node]:
         """Those options that have to be written beside a raw text; the lexer must tell them apart at once."""
-        free = any(isinstance(one, UpTo) for one in (raw.options if isinstance(raw, Alt) else (raw,)))
+        free = any(map(is_free, raw.options if isinstance(raw, Alt) else (raw,)))
         left = [option for option in options if not (free and isinstance(option, Json | AnyJsonObject))]
         taken = text_chars(raw)
         for option in left:
@@ -262,6 +266,23 @@ class _Printer:
         times = count(max(minimum - 1, 0), None if maximum is None else maximum - 1)
         whole = first if maximum == 1 else f"{first} ({more}){times}"
         return (whole if minimum > 0 else f"({whole})?") + closing
+
+    def any_order(self, node: AnyOrder) -> str:
+        """One rule, which remembers in the bits of its parameter what has been written."""
+        if len(node.items) > MOST_IN_ANY_ORDER:
+            return self.text(in_groups(node, MOST_IN_ANY_ORDER))
+        if list(open_ends(node)):
+            reason = "in any order, it must be followed by the text or the token that ends it"
+            raise UnsupportedSchema(BACKEND, "RawText", "#", reason)
+        name = f"order{len(self.rules)}"
+        self.rules[f"{name}::_"] = ""  # the place is taken
+        required_first = sorted(zip(node.items, node.is_required, strict=True), key=lambda item: not item[1])
+        items = [self.named("item", self.text(item)) for item, _ in required_first]
+        n_required = sum(node.is_required)
+        ways = [f'"" %if is_ones([0:{n_required}])' if n_required else '""']
+        ways += [f"{item} {name}::set_bit({bit}) %if bit_clear({bit})" for bit, item in enumerate(items)]
+        self.rules[f"{name}::_"] = "\n    | ".join(ways)
+        return f"{name}::0x0"
 
     def rule(self, expr: Expr, names: Mapping[str, str]) -> str:
         """An expression over values; what is regular and not a plain text becomes one lexeme."""

@@ -157,7 +157,9 @@ class _Lowering:
                 return self.string(schema, path)
             case "array":
                 return self.array(schema, path)
-        return self.object(schema, path)
+            case "object":
+                return self.object(schema, path)
+        raise self.unsupported("type", path, f"{kind!r} is no type of JSON Schema")
 
     def integer(self, schema: dict[str, Any], path: str) -> Shape:
         for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):

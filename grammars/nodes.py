@@ -42,13 +42,15 @@ class RawString:
     """The bare text, without quotes and escapes, of a string valid under `schema`; it does not contain `until`.
 
     Like in `RawText`, `until` itself is not consumed. What `schema` says of other types than strings is ignored.
-    `tag`, with which `until` ends, is what its readers look for: if given, the text does not contain that either.
+    `tag`, with which `until` ends, is what its readers look for: if given, the text does not contain that either, nor
+    any text of `without`.
     """
 
     schema: Mapping[str, Any]
     until: str
     tool: str = field(default="", compare=False)
     tag: str = ""
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,17 @@ class Repeat:
     maximum: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AnyOrder:
+    """Those of the `items` that are required and any of the others, each at most once, in any order.
+
+    An engine that can hold only so many that way takes them in groups of so many, in the order that is given.
+    """
+
+    items: tuple[Node, ...]
+    is_required: tuple[bool, ...]
+
+
 def with_markers(text: str, *markers: str) -> Node:
     """A literal in which each of the markers stands as such."""
     parts = re.split("(" + "|".join(map(re.escape, markers)) + ")", text)
@@ -102,4 +115,4 @@ def with_markers(text: str, *markers: str) -> Node:
     return found[0] if len(found) == 1 else Seq(tuple(found))
 
 
-Node = Literal | Marker | Json | RawString | QuotedDict | AnyJsonObject | RawText | Seq | Choice | Repeat
+Node = Literal | Marker | Json | RawString | QuotedDict | AnyJsonObject | RawText | Seq | Choice | Repeat | AnyOrder

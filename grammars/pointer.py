@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 Schema = dict[str, Any] | bool
 
@@ -67,19 +68,26 @@ def walk(schema: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def resolve(ref: str, root: Any) -> Any:
-    """The schema that `ref` points to; only `#` and `#/...` within the same document."""
+    """The schema that `ref` points to; only `#` and `#/...` within the same document, percent-encoded or as it is."""
     if ref != "#" and not ref.startswith("#/"):
         raise UnresolvedRef(f"'{ref}' is not a pointer into the same document")
     target = root
     for step in ref.split("/")[1:]:
-        step = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(target, Mapping) and step in target:
-            target = target[step]
-        elif isinstance(target, list) and step.isdigit() and int(step) < len(target):
-            target = target[int(step)]
-        else:
+        found = [*_at(step, target), *_at(unquote(step), target)]
+        if not found:
             raise UnresolvedRef(f"'{ref}' points to nothing")
+        target = found[0]
     return target
+
+
+def _at(step: str, target: Any) -> list[Any]:
+    """What one step leads to, if it leads anywhere."""
+    step = step.replace("~1", "/").replace("~0", "~")
+    if isinstance(target, Mapping) and step in target:
+        return [target[step]]
+    if isinstance(target, list) and step.isdecimal() and int(step) < len(target):
+        return [target[int(step)]]
+    return []
 
 
 def same_value(schema: Mapping[str, Any], root: Any) -> Iterator[Any]:

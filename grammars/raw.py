@@ -84,6 +84,14 @@ def bare(content: Expr, end: str) -> Expr:
     return content if _never_holds(content, end) else Both(content, UpTo(end))
 
 
+def is_free(text: Expr) -> bool:
+    """Whether it is any text but for what must not stand in it."""
+    match text:
+        case Both(left, right):
+            return is_free(left) and is_free(right)
+    return isinstance(text, UpTo)
+
+
 def _never_holds(content: Expr, end: str) -> bool:
     """Whether it is plain that no such text holds `end`, or could be taken for its beginning."""
     period = next(size for size in range(1, len(end) + 1) if end.startswith(end[size:]))

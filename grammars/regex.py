@@ -34,6 +34,8 @@ from grammars.syntax import to_regex_text
 
 MAX_PARTS = 100_000
 """What is written or counted more than once repeats all that is in it; a larger expression would take minutes."""
+MOST_IN_ANY_ORDER = 3
+"""Every order is written out; fewer may change places where that would have too many parts."""
 FIRST_STAND_IN = 0x100000
 START = chr(LAST)
 _STAND_INS = ranges((FIRST_STAND_IN, LAST))
@@ -41,8 +43,11 @@ _STAND_INS = ranges((FIRST_STAND_IN, LAST))
 
 def to_regex(node: Node, stand_ins: Mapping[str, str]) -> str:
     """The regular expression; `stand_ins` names the character for each marker that is one token."""
-    grammar = build(node, dict.fromkeys(stand_ins, 0), "outlines", recursive=False)
-    if _n_parts(grammar) > MAX_PARTS:
+    for most in range(MOST_IN_ANY_ORDER, 0, -1):
+        grammar = build(node, dict.fromkeys(stand_ins, 0), "outlines", recursive=False, most_in_any_order=most)
+        if _n_parts(grammar) <= MAX_PARTS:
+            break
+    else:
         reason = f"its parts repeat each other, and one regular expression would have more than {MAX_PARTS:,}"
         raise UnsupportedSchema("outlines", "type", "#", reason)
     inlined: dict[str, Expr] = {}

@@ -69,7 +69,7 @@ def solved(text: Both | UpTo, spell: Spell) -> Expr:
 class AsRules:
     """For GBNF: a rule for each state of the automaton, which all lead on to the next one."""
 
-    MOST_STATES = 5000
+    MOST_STATES = 7500
 
     def __init__(self, grammar: Grammar) -> None:
         self.grammar = grammar

@@ -19,9 +19,12 @@ from jsonschema import Draft202012Validator
 
 from grammars.alternatives import is_reference
 from grammars.check import check_readings, check_schema, check_values
+from grammars.closing import closed
+from grammars.definitions import with_definitions
 from grammars.errors import InvalidSchema
-from grammars.merge import ANNOTATIONS, Unmergeable, inline, merge
-from grammars.pointer import IN_PLACE_LIST, IN_PLACE_SINGLE, Schema, map_subschemas, resolve, walk
+from grammars.merge import ANNOTATIONS, Unmergeable, inline
+from grammars.plainer import plainer
+from grammars.pointer import map_subschemas, resolve, walk
 
 # The type names of other dialects (Python, Java, JavaScript as the Berkeley leaderboard writes them); None: any value.
 _DIALECT: dict[str, str | None] = {
@@ -110,7 +113,7 @@ def normalise_parameters(given: Any, owner: str = "schema") -> dict[str, Any]:
         raise InvalidSchema(f"{owner}: parameters must be a JSON object, a schema of type object")
     check_values(given, owner)
     _refuse_flat(given, owner)
-    modern = _modernise(copy.deepcopy(dict(given)))
+    modern = _modernise(with_definitions(copy.deepcopy(dict(given))))
     modern.pop("$schema", None)
     modern = _without_ids(modern)
     check_schema(modern, owner)
@@ -120,12 +123,12 @@ def normalise_parameters(given: Any, owner: str = "schema") -> dict[str, Any]:
     if kind != "object":
         raise InvalidSchema(f"{owner}: parameters at # must be of type object, not {kind!r}")
     whole.setdefault("properties", {})
-    closed: dict[str, Any] | bool = _Closing(whole, owner).close(whole, "#", part=False, top=True)
-    if isinstance(closed, bool):
+    result = plainer(closed(whole, owner))
+    if isinstance(result, bool):
         raise InvalidSchema(f"{owner}: parameters at # contradict themselves; no arguments can satisfy them")
-    closed.setdefault("required", [])
-    check_readings(closed, owner)
-    return closed
+    result.setdefault("required", [])
+    check_readings(result, owner)
+    return dict(result)
 
 
 def modernise(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,119 +210,3 @@ def _resolve_top(schema: dict[str, Any], owner: str) -> dict[str, Any]:
     if isinstance(whole, bool):
         raise InvalidSchema(f"{owner}: parameters at # must be of type object, not {whole}")
     return dict(whole)
-
-
-@dataclass(frozen=True, slots=True)
-class _Closing:
-    """Merges `allOf`, orders `required`, and closes the objects of one schema."""
-
-    root: dict[str, Any]
-    owner: str
-
-    def close(
-        self, schema: Any, path: str, *, part: bool, top: bool = False, above: tuple[tuple[Any, str], ...] = ()
-    ) -> Any:
-        """`part`: another schema describes the same value too. `above`: what was merged to get here, and where."""
-        if isinstance(schema, bool):
-            return schema
-        schema = schema if part else _without_wrapping(schema, self.root)
-        if _has_to_be_merged(schema):
-            self.refuse_endless(schema, above)
-            above = (*above, (schema, path))
-            schema = _merged(schema, self.root)
-            if isinstance(schema, bool):
-                return schema
-        lists = bool(schema.get("properties"))
-        in_place = [key for key in (*IN_PLACE_LIST, *IN_PLACE_SINGLE, "dependentSchemas", "$ref") if key in schema]
-        elsewhere = any(_lists_properties(schema[key]) for key in in_place)
-
-        def visit(sub: Any, sub_path: str, key: str) -> Any:
-            is_part = key in in_place and (part or key not in ("anyOf", "oneOf") or lists)
-            return self.close(sub, sub_path, part=is_part, above=above)
-
-        schema = map_subschemas(schema, visit, path)
-        if "anyOf" in schema:
-            schema["anyOf"] = _without_repeated_references(schema["anyOf"])
-        names = schema.get("properties")
-        if names is not None and "required" in schema:
-            if not part:
-                for name in schema["required"]:
-                    names.setdefault(name, {})
-            schema["required"] = sorted(schema["required"], key=[*names, *schema["required"]].index)
-        is_open = any(key in schema for key in ("additionalProperties", "patternProperties", "unevaluatedProperties"))
-        if (lists or top) and not (is_open or part or elsewhere):
-            schema["additionalProperties"] = False
-        return schema
-
-    def refuse_endless(self, schema: dict[str, Any], above: tuple[tuple[Any, str], ...]) -> None:
-        for merged, path in above:
-            if merged == schema:
-                raise InvalidSchema(
-                    f"{self.owner}: parameters at {path}: an allOf, or a $ref beside other keywords, leads back to "
-                    "itself and cannot be merged; write the $ref alone"
-                )
-
-
-def _without_repeated_references(branches: list[Schema]) -> list[Schema]:
-    """In a chain of schemas that name the next one twice, every reading would double with each of them."""
-    seen: set[str] = set()
-    found = []
-    for branch in branches:
-        name = branch["$ref"] if isinstance(branch, dict) and is_reference(branch) else None
-        if name is None or name not in seen:
-            found.append(branch)
-        seen |= {name} if name else set()
-    return found
-
-
-def _without_wrapping(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
-    """A `$ref` on its own in an `allOf`, as older tools write it to describe it, as that `$ref` if it holds itself.
-
-    Merged, it would have no end.
-    """
-    members = schema.get("allOf", ())
-    if len(members) != 1 or not is_reference(members[0]) or not set(schema) <= {"allOf", *ANNOTATIONS}:
-        return schema
-    if not _holds_itself(members[0]["$ref"], root):
-        return schema
-    return {**members[0], **{key: value for key, value in schema.items() if key != "allOf"}}
-
-
-def _holds_itself(name: str, root: dict[str, Any]) -> bool:
-    """Whether the schema that a reference points to holds the same reference, at any depth."""
-    seen, names = {name}, [name]
-    while names:
-        for part in walk(resolve(names.pop(), root)):
-            other = part.get("$ref")
-            if other == name:
-                return True
-            if other is not None and other not in seen:
-                seen.add(other)
-                names.append(other)
-    return False
-
-
-def _has_to_be_merged(schema: dict[str, Any]) -> bool:
-    return "allOf" in schema or ("$ref" in schema and not is_reference(schema))
-
-
-def _merged(schema: dict[str, Any], root: dict[str, Any]) -> Schema:
-    """`allOf`, and a `$ref` with neighbours, as one schema; left as they are where no single schema says the same."""
-    try:
-        whole = inline({key: value for key, value in schema.items() if key != "allOf"}, root)
-        for member in schema.get("allOf", []):
-            whole = inline(merge(whole, member, root), root)
-    except Unmergeable:
-        return schema
-    return _merged(whole, root) if isinstance(whole, dict) and "allOf" in whole else whole
-
-
-def _lists_properties(value: Any) -> bool:
-    """Whether a schema (or one of a list or map of them) names properties of the same value."""
-    if isinstance(value, list):
-        return any(map(_lists_properties, value))
-    if not isinstance(value, Mapping):
-        return False
-    return any(key in value for key in ("properties", "$ref")) or any(
-        _lists_properties(value[key]) for key in IN_PLACE_LIST if key in value
-    )

@@ -102,9 +102,9 @@ class Checker:
 
     def _inexpressible(self, case: Case) -> Iterator[Finding]:
         tools = all_tools(case)
-        if not tools:
+        if not tools and case.tool_choice == "required":
             try:
-                self._format.constraint((), required=case.tool_choice == "required")
+                self._format.constraint((), required=True)
             except ConstraintError as error:
                 yield self._finding(Problem.INEXPRESSIBLE, str(error))
         for tool in tools:

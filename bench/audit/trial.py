@@ -166,8 +166,11 @@ def _verdict(
 
 def beginning(spec: ConstraintSpec, answer: str, fmt: ToolFormat, *, opened: bool) -> int | None:
     """The character with which the grammar begins, as the decoder finds it; None if it never does."""
-    start = split_reasoning(answer, opened=opened, frame=fmt.frame).start
-    begun = start
+    split = split_reasoning(answer, opened=opened, frame=fmt.frame)
+    calls = [place for mark in fmt.frame.calls if 0 <= (place := answer.find(mark, split.begin)) < split.start]
+    if calls:
+        return min(calls)
+    start = begun = split.start
     if start and fmt.frame.resume and answer.startswith(fmt.frame.resume, start):
         begun += len(fmt.frame.resume)
     first = len(answer) - len(answer[begun:].lstrip())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.shell import OUTPUT, WHAT, Database, Exit, Json, emit, emit_json, examples, say
+from bench.cli.shell import OUTPUT, Database, Exit, Json, Margin, emit, emit_json, examples, say
 
 if TYPE_CHECKING:
     from bench.report.between import Between, Change
@@ -29,22 +29,13 @@ class FailIf(StrEnum):
 def compare(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="The earlier run's number, or `last`.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="The later run's number, or `last`.")] = "last",
-    margin: Annotated[
-        float,
-        typer.Option(
-            metavar="POINTS",
-            min=0.1,
-            max=99,
-            help="A loss of so many percentage points matters.",
-            rich_help_panel=WHAT,
-        ),
-    ] = 5.0,
+    margin: Margin = 5.0,
     fail_if: Annotated[
         FailIf | None,
         typer.Option(
             "--fail-if",
-            help="Exit with code 3 if a row is worse for certain; or (not-shown) if it is not shown to be not worse, or"
-            " lacks verdicts that it had.",
+            help="Exit with code 3 if a row is worse: a loss is certain, and may be of --margin points or more; or"
+            " (not-shown) if it is not shown to be not worse, or lacks verdicts that it had.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,

@@ -244,6 +244,8 @@ def _reading_lines(outcome: Tried, reading: Parsed) -> Iterator[str]:
         yield f"not a call at character {fragment.position}: {fragment.reason}"
     if reading.open_block:
         yield "a call was opened and never closed"
+    if reading.open_reasoning:
+        yield "it ended while still reasoning"
     if reading.content:
         yield f"text {reading.content!r}"
     if reading == type(reading)():

@@ -180,9 +180,11 @@ ReasoningEffort = Annotated[
 
 # How it is measured
 
-Seed = Annotated[int, typer.Option("-s", "--seed", help="Has no effect on greedy answers.", rich_help_panel=MEASURING)]
-Temperature = Annotated[float, typer.Option("--temp", min=0.0, help="0: greedy.", rich_help_panel=MEASURING)]
-TopP = Annotated[float, typer.Option(min=0.0, max=1.0, help="Of sampled answers.", rich_help_panel=MEASURING)]
+Seed = Annotated[
+    int, typer.Option("-s", "--seed", metavar="N", help="Has no effect on greedy answers.", rich_help_panel=MEASURING)
+]
+Temperature = Annotated[float, typer.Option("--temp", min=0, metavar="T", help="0: greedy.", rich_help_panel=MEASURING)]
+TopP = Annotated[float, typer.Option(min=0, max=1, metavar="P", help="Of sampled answers.", rich_help_panel=MEASURING)]
 Trials = Annotated[
     int, typer.Option(min=1, metavar="N", help="Answers to each case; needs a --temp.", rich_help_panel=MEASURING)
 ]

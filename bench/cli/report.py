@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.files import STDOUT, check_targets, written
-from bench.cli.shell import OUTPUT, Database, Json, comma_list, emit, emit_json, emit_text, examples, say
+from bench.cli.shell import OUTPUT, Database, Json, Margin, comma_list, emit, emit_json, emit_text, examples, say
 
 if TYPE_CHECKING:
     from bench.report.values import Report
 
 EXAMPLES = examples(
-    "toolgauge report", "toolgauge report 3 --section order,recovery", "toolgauge report --details --html report.html"
+    "toolgauge report",
+    "toolgauge report 3 --margin 2",
+    "toolgauge report 3 --section order,recovery",
+    "toolgauge report --details --html report.html",
 )
 
 
@@ -41,6 +44,7 @@ def report(
         Path | None,
         typer.Option("--csv", metavar="FILE", help="Write the rows as CSV; - prints it.", rich_help_panel=OUTPUT),
     ] = None,
+    margin: Margin = 5.0,
     db: Database = None,
     as_json: Json = False,
 ) -> None:
@@ -48,7 +52,7 @@ def report(
     wanted = _wanted(section, details)
     targets = {kind: path for kind, path in (("html", html), ("md", md), ("csv", csv)) if path}
     check_targets({f"--{kind}": path for kind, path in targets.items()}, ("--json",) if as_json else ())
-    values = _values(run, db, with_failures=html is not None)
+    values = _values(run, db, margin / 100, with_failures=html is not None)
     for kind, path in targets.items():
         _write(path, _render(kind, values, wanted))
     if as_json:
@@ -75,12 +79,12 @@ def _wanted(section: str, details: bool) -> tuple[str, ...]:
     return tuple(DETAILS) if details else named
 
 
-def _values(run: str, db: Path | None, *, with_failures: bool) -> Report:
+def _values(run: str, db: Path | None, margin: float, *, with_failures: bool) -> Report:
     from bench.report.build import build
     from bench.results.store import Store
 
     with Store.read(db) as store:
-        return build(store, store.run(run), with_failures=with_failures)
+        return build(store, store.run(run), with_failures=with_failures, margin=margin)
 
 
 def _render(kind: str, values: Report, wanted: Sequence[str]) -> str:

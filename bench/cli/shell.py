@@ -55,6 +55,18 @@ Json = Annotated[
     typer.Option("--json", help="Print one JSON document and nothing else on standard output.", rich_help_panel=OUTPUT),
 ]
 
+Margin = Annotated[
+    float,
+    typer.Option(
+        "--margin",
+        metavar="POINTS",
+        min=0.1,
+        max=99,
+        help="A loss of so many percentage points matters.",
+        rich_help_panel=WHAT,
+    ),
+]
+
 
 def examples(*lines: str) -> str:
     """The closing part of a command's help."""

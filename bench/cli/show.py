@@ -64,7 +64,12 @@ def show(
     quant: Annotated[str | None, typer.Option("--quant", help="Only this level.", rich_help_panel=WHAT)] = None,
     mode: Annotated[str | None, typer.Option("--mode", help="Only this mode.", rich_help_panel=WHAT)] = None,
     prompt: Annotated[
-        bool, typer.Option("--prompt/--no-prompt", help="Print prompts as the model got them.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option(
+            "--prompt/--no-prompt",
+            help="Print prompts as the model got them; of a later step what is new in it.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = True,
     db: Database = None,
     as_json: Json = False,
@@ -94,7 +99,7 @@ def _answers(store: Store, run: Run, case: str, quant: str | None, mode: str | N
     case_id = _match(case, known)
     if case_id is None:
         where = " with this quant and mode" if quant or mode else ""
-        raise ToolgaugeError(f"run {run.id} has no answer to a case {case!r}{where}; {_hint(run, case, known)}")
+        raise ToolgaugeError(f"run {run.id} has no answer to a case {case!r}{where}; {_hint(run, case, known, cells)}")
     return [
         Answer(cell, item, store.record(item), next(iter(store.scores(item.id)), None))
         for cell, item in items
@@ -114,8 +119,11 @@ def _match(wanted: str, known: Sequence[str]) -> str | None:
     return ends[0] if ends else None
 
 
-def _hint(run: Run, wanted: str, known: Sequence[str]) -> str:
-    """What might have been meant, or else what there is: a suite of one's own is in no list but the run's."""
+def _hint(run: Run, wanted: str, known: Sequence[str], cells: Sequence[Cell]) -> str:
+    """Why it has none, or what might have been meant, or else what there is."""
+    left_out = _left_out(run, wanted, cells)
+    if left_out:
+        return f"{left_out} is in the suite; --limit {run.config['limit']} left it out"
     near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
     if near:
         return f"did you mean {near[0]}?"
@@ -123,6 +131,17 @@ def _hint(run: Run, wanted: str, known: Sequence[str]) -> str:
         return f"`toolgauge report {run.id}` says what was measured"
     shown = ", ".join(known[:_MOST_NAMED]) + (", ..." if len(known) > _MOST_NAMED else "")
     return f"its cases are {shown} ({len(known)}); `toolgauge export {run.id} --csv -` lists all"
+
+
+def _left_out(run: Run, wanted: str, cells: Sequence[Cell]) -> str | None:
+    """The case that was meant, if only the run's limit kept it from being asked."""
+    from bench.report.judged import suites_of
+    from bench.run.plan import spread
+
+    hashes = {cell.suite_sha256 for cell in cells}
+    suites = [suite for suite in suites_of(run).values() if suite.content_hash in hashes]
+    asked = {case.id for suite in suites for case in spread(suite.cases, run.config.get("limit"))}
+    return _match(wanted, sorted({case.id for suite in suites for case in suite.cases} - asked))
 
 
 def document(run: Run, answers: Sequence[Answer], *, prompt: bool) -> Document:
@@ -149,16 +168,29 @@ def _group(group: Sequence[Answer], shown: set[str] | None) -> Iterable[Block]:
     answer = group[0]
     yield Heading(", ".join(member.name for member in group), 2)
     yield Text(f"verdict: {answer.outcome}{_explanation(answer)}", "good" if answer.outcome == "correct" else "bad")
+    before: StepRecord | None = None
     for number, step in enumerate(answer.record.steps, start=1):
         title = f"step {number}: " if len(answer.record.steps) > 1 else ""
         if shown is not None and step.prompt not in shown:
             shown.add(step.prompt)
-            yield Code(step.prompt, f"{title}prompt, {step.generation.n_prompt} tokens", "dim")
+            yield _prompt(step, before, title)
         stop = "" if step.generation.stop == "eog" else f", stopped by {step.generation.stop}"
         yield Code(step.generation.text or "(nothing)", f"{title}output, {len(step.generation.tokens)} tokens{stop}")
         yield Code("\n".join(_parse_lines(step)), f"{title}read as")
+        before = step
     if answer.item.error:
         yield Code("\n".join([answer.item.error.message, *answer.item.error.log]), "error")
+
+
+def _prompt(step: StepRecord, before: StepRecord | None, title: str) -> Block:
+    """What is new since the step before: most templates begin with its prompt and its answer as written."""
+    from bench.report.document import Code
+
+    n_tokens = f"{step.generation.n_prompt} tokens"
+    for known in (before.prompt + before.generation.text, before.prompt) if before else ():
+        if step.prompt.startswith(known):
+            return Code(step.prompt[len(known) :], f"{title}new in the prompt, now {n_tokens}", "dim")
+    return Code(step.prompt, f"{title}prompt, {n_tokens}", "dim")
 
 
 def _parse_lines(step: StepRecord) -> Iterable[str]:
@@ -172,9 +204,12 @@ def _parse_lines(step: StepRecord) -> Iterable[str]:
         yield f"not a call at {fragment.position}: {fragment.reason}"
     if step.parsed.open_block:
         yield "a call was opened and never closed"
+    if step.parsed.open_reasoning:
+        yield "it ended while still reasoning"
     if step.parsed.content:
         yield f"text {step.parsed.content!r}"
-    if not (step.parsed.calls or step.parsed.fragments or step.parsed.content or step.parsed.open_block):
+    parsed = step.parsed
+    if not (parsed.calls or parsed.fragments or parsed.content or parsed.open_block or parsed.open_reasoning):
         yield "nothing"
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples("toolgauge suite new my_suite.jsonl", "toolgauge suite check my_suite.jsonl")
 _CHECK = examples("toolgauge suite check my_suite.jsonl", "toolgauge suite check my_folder --json")
-_SHOW = examples("toolgauge suite show core", "toolgauge suite show my_suite.jsonl my_suite/weather-1")
+_SHOW = examples(
+    "toolgauge suite show core",
+    "toolgauge suite show core --cases",
+    "toolgauge suite show my_suite.jsonl my_suite/weather-1",
+)
 _NEW = examples(
     "toolgauge suite new my_suite.jsonl",
     "toolgauge suite new my_suite.jsonl --tools my_app.tools:book_table,cancel_table",
@@ -92,21 +97,32 @@ def show(
     case_id: Annotated[
         str | None, typer.Argument(metavar="CASE", show_default=False, help="A case's id, or a part that only it has.")
     ] = None,
+    cases: Annotated[
+        bool, typer.Option("--cases", help="Every case in a line: id, category, request.", rich_help_panel=OUTPUT)
+    ] = False,
     tools: options.SuiteTools = None,
     as_json: Json = False,
 ) -> None:
-    """Show a suite's categories, or one case in words."""
+    """Show a suite's categories, a list of its cases, or one case in words."""
     from bench.cli import suite_pages as pages
     from bench.suites.case import load
 
+    if cases and case_id is not None:
+        raise ToolgaugeError(f"--cases lists all cases; leave it out to see {case_id}, or leave the case out")
     found = load(suite, tools_for((suite,), tools))
+    if cases:
+        if as_json:
+            emit_json(pages.listing_values(found))
+        else:
+            emit(pages.listing(found))
+        return
     if case_id is None:
         if as_json:
             emit_json(pages.overview_values(found))
         else:
             emit(pages.overview(found, suite))
         return
-    case = pages.find(found, case_id)
+    case = pages.find(found, case_id, suite)
     if as_json:
         emit_json(pages.case_values(case))
     else:
@@ -134,12 +150,13 @@ def new(
     file = file if file.suffix else file.with_suffix(".jsonl")
     if tools is None:
         _write({file: example(file.stem)})
-        say(f"Wrote {file}. It runs as it is: toolgauge run --suite {file}", "green")
+        say(f"Wrote {file}. It runs as it is: toolgauge run --suite {quote(str(file))}", "green")
         return
     definitions = file.with_suffix(".tools.json")
     text = skeleton(file.stem, tools_from(tools), definitions.name)
     _write({definitions: _as_text(definitions_from(tools)), file: text})
-    say(f"Wrote {file}, and the tools in {definitions}. What is to be filled in: toolgauge suite check {file}", "green")
+    check_it = f"toolgauge suite check {quote(str(file))}"
+    say(f"Wrote {file}, and the tools in {definitions}. What is to be filled in: {check_it}", "green")
 
 
 @app.command("import", epilog=_IMPORT)

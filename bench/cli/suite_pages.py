@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +18,22 @@ if TYPE_CHECKING:
     from bench.suites.sources.import_log import Imported
 
 _MOST_SHOWN = 40  # rows of what is to be looked at
+_LINE, _LEAST_REQUEST = 72, 20  # characters of a case in a line, and of its request
 _FOREVER = "every time"
 
 
-def find(suite: Suite, wanted: str) -> Case:
-    """The case of this id, or the only one whose id has this in it; `SuiteError` names what comes near."""
+def find(suite: Suite, wanted: str, named: str) -> Case:
+    """The case of this id, or the only one whose id has this in it; `SuiteError` names what comes near.
+
+    `named`: the suite as a person wrote it.
+    """
     exact = [case for case in suite.cases if case.id == wanted]
     near = exact or [case for case in suite.cases if wanted in case.id]
     if len(near) == 1:
         return near[0]
     if not near:
-        raise SuiteError(f"suite {suite.name} has no case '{wanted}'; `toolgauge suite show` lists its categories")
+        lists = f"toolgauge suite show {shlex.quote(named)} --cases"
+        raise SuiteError(f"suite {suite.name} has no case '{wanted}'; `{lists}` lists them all")
     names = ", ".join(case.id for case in near[:5]) + (" ..." if len(near) > 5 else "")
     raise SuiteError(f"{len(near)} cases of {suite.name} have '{wanted}' in their id: {names}")
 
@@ -84,8 +90,38 @@ def overview(suite: Suite, named: str) -> Document:
                 (cell(name, "strong"), *(cell(numbers.count(n)) for n in ns), cell(first)) for name, first, ns in rows
             ),
         ),
-        Text(f"One case in words: toolgauge suite show {named} {suite.cases[0].id}", "dim"),
+        Text(f"Every case in a line: toolgauge suite show {shlex.quote(named)} --cases", "dim"),
+        Text(f"One case in words: toolgauge suite show {shlex.join([named, suite.cases[0].id])}", "dim"),
     ]
+
+
+def listing_values(suite: Suite) -> list[dict[str, str]]:
+    return [{"id": case.id, "category": case.category, "request": _request(case)} for case in suite.cases]
+
+
+def listing(suite: Suite) -> Document:
+    """Every case in a line, its request as far as there is room."""
+    values = listing_values(suite)
+    taken = sum(max(len(each[name]) for each in values) for name in ("id", "category"))
+    room = max(_LEAST_REQUEST, _LINE - taken)
+    rows = tuple(
+        (cell(each["id"], "strong"), cell(each["category"]), cell(_cut(each["request"], room))) for each in values
+    )
+    return [
+        Heading(f"{suite.name}, version {suite.version}"),
+        Table((Column("case"), Column("category"), Column("request")), rows),
+    ]
+
+
+def _request(case: Case) -> str:
+    """What the last message of a person says."""
+    said = [message.content for message in case.messages if message.role == "user"]
+    return said[-1] if said else ""
+
+
+def _cut(text: str, room: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= room else f"{line[: room - 3].rstrip()}..."
 
 
 # A case
@@ -258,7 +294,7 @@ def imported_page(found: Imported, log: Path, out: Path) -> Document:
     if found.left_out:
         rows = [(str(e.line) + (f", turn {e.turn}" if e.turn else ""), e.reason) for e in found.left_out]
         blocks += [Heading("Left out", 2), _listed(("line", "why"), rows)]
-    blocks.append(Text(f"Next: toolgauge suite check {out}", "dim"))
+    blocks.append(Text(f"Next: toolgauge suite check {shlex.quote(str(out))}", "dim"))
     return blocks
 
 

@@ -15,6 +15,7 @@ from bench.cli.shell import WHAT, Exit, Json, comma_list, emit, emit_json, examp
 if TYPE_CHECKING:
     from bench.attempt import Attempt
     from bench.report.document import Block, Document, Tone
+    from engine.types import Parsed
 
 EXAMPLES = examples(
     'toolgauge try model-Q4_K_M.gguf "What\'s the weather in Oslo tomorrow?"',
@@ -121,10 +122,7 @@ def document(label: str, sentence: str, attempts: Sequence[Attempt]) -> Document
     blocks += [
         Code(attempt.generation.text, f"{attempt.mode} wrote")
         for attempt in attempts
-        if attempt.generation
-        and attempt.generation.text
-        and attempt.parsed
-        and (attempt.parsed.fragments or attempt.parsed.open_block)
+        if attempt.generation and attempt.generation.text and attempt.parsed and not _is_readable(attempt.parsed)
     ]
     return blocks
 
@@ -137,6 +135,8 @@ def _answer(attempt: Attempt) -> Iterator[str]:
         yield f"{call.name}({json.dumps(dict(call.arguments), ensure_ascii=False)})"
     for fragment in attempt.parsed.fragments:
         yield f"not a call: {fragment.reason}"
+    if attempt.parsed.open_reasoning:
+        yield "it ended while still reasoning"
     if attempt.parsed.content:
         yield attempt.parsed.content
     if not attempt.generation.text:
@@ -145,10 +145,14 @@ def _answer(attempt: Attempt) -> Iterator[str]:
         yield f"[stopped by {attempt.generation.stop}]"
 
 
+def _is_readable(parsed: Parsed) -> bool:
+    return not (parsed.fragments or parsed.open_block or parsed.open_reasoning)
+
+
 def _validity(attempt: Attempt) -> tuple[str, Tone]:
     if attempt.error:
         return "error", "bad"
-    if attempt.parsed and (attempt.parsed.fragments or attempt.parsed.open_block):
+    if attempt.parsed and not _is_readable(attempt.parsed):
         return "unreadable", "bad"
     if not attempt.violations:
         return "no call", "dim"

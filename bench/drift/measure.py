@@ -41,7 +41,7 @@ from engine.gguf_file import read_gguf, same_model
 from engine.llama import ContextParams, LoadParams, Model, load_model
 from engine.llama.params import default_threads
 from engine.prompt import PromptBuilder
-from engine.quantize import SOURCES
+from engine.quantize import imprecision
 from engine.sampler import Logits
 from engine.teacher import Forced, Forcing, Teacher
 from engine.template import ChatTemplate
@@ -156,7 +156,7 @@ def _ordered(models: Sequence[PlannedModel]) -> tuple[PlannedModel, tuple[Planne
         raise ToolgaugeError("a scripted model has no distributions that could drift; name a GGUF file")
     if len(models) < 2:
         raise ToolgaugeError("drift is measured between levels; name at least two, e.g. --quants F16,Q8_0,Q4_K_M")
-    reference = min(models, key=_imprecision)
+    reference = min(models, key=lambda model: imprecision(model.quant, model.gguf_bytes))
     file = read_gguf(reference.path)
     others = tuple(model for model in models if model is not reference)
     for model in others:
@@ -168,12 +168,6 @@ def _ordered(models: Sequence[PlannedModel]) -> tuple[PlannedModel, tuple[Planne
                 f" {shown}"
             )
     return reference, others
-
-
-def _imprecision(model: PlannedModel) -> tuple[int, int]:
-    """Unquantized levels first, then by size."""
-    quant = model.quant.partition(" ")[0]
-    return (SOURCES.index(quant) if quant in SOURCES else len(SOURCES)), -model.gguf_bytes
 
 
 def _format(reference: PlannedModel, style: PromptStyle) -> ToolFormat:

@@ -64,6 +64,12 @@ class Run:
         return self.n_timed / self.seconds
 
     @property
+    def mask_s_per_token(self) -> float | None:
+        """Of the tokens that had a mask: those that were not forced, for these answers are calls from the beginning."""
+        n_masked = self.n_tokens - (self.n_forced or 0)
+        return None if self.mask_s is None or not n_masked else self.mask_s / n_masked
+
+    @property
     def is_cut(self) -> bool:
         """More might have followed."""
         return self.stop != StopReason.EOG

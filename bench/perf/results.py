@@ -115,7 +115,7 @@ def _method(measured: Measured, name: str) -> MethodResult:
         to_free=ratio(measured, name, FREE),
         forced_share=_each(samples, lambda s: _per(s.run.n_forced, s.run.n_tokens)),
         accepted_share=_each(samples, lambda s: _per(s.run.n_accepted, s.run.n_drafted) if s.run.n_drafted else None),
-        mask_s_per_token=_each(samples, lambda s: _per(s.run.mask_s, s.run.n_tokens)),
+        mask_s_per_token=_each(samples, lambda s: s.run.mask_s_per_token),
         host_share=_each(samples, lambda s: _per(s.run.host_s, s.run.seconds)),
         compile_s=middle(measured.compile_s.get(name, [])),
         n_timed=len(samples),

@@ -164,6 +164,8 @@ class Theirs:
     def _native_grammar(self, mode: Mode, tools: Sequence[Tool], *, required: bool, several: bool) -> Any:
         """The binding's grammars hold from the first token, so what may stand before a call is part of this one."""
         spec = spec_of(mode, self._model.format_of(mode.style), tools, required=required, several=several)
+        if spec is None:
+            return None
         if len(spec.triggers) > 1 or spec.at_start:
             raise CannotAsk("the binding cannot begin a constraint in the middle of an answer in this format")
         root = spec.root

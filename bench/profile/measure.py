@@ -217,7 +217,7 @@ def _stream(name: str, runs: Sequence[Run], spent: Sequence[float | None], probl
     if not runs:
         return Rate(name, 1, (), problem=problem or "no answer was long enough to time")
     n_tokens = sum(run.n_tokens for run in runs)
-    masks = [run.mask_s / run.n_tokens for run in runs if run.mask_s is not None and run.n_tokens]
+    masks = [each for run in runs if (each := run.mask_s_per_token) is not None]
     hosts = [run.host_s / run.seconds for run in runs if run.host_s is not None and run.seconds]
     return Rate(
         name,

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from bench import numbers
 from bench.report.judged import Judged
 from bench.report.values import Disagreement
-from bench.results.rows import Cell, Run
+from bench.results.records import ErrorKind
+from bench.results.rows import Cell, Item, Run
 from bench.results.rows import Score as Verdict
+from bench.run.todo import MAX_ATTEMPTS
 from bench.score import SCORER, VERSION
 from engine.types import Finding
 
@@ -71,7 +73,18 @@ def warnings(run: Run, cells: Sequence[Judged]) -> Iterable[str]:
     n_unjudged = sum(len(judged.items) - len(judged.verdicts) - len(judged.stale) for judged in cells)
     if n_unjudged:
         yield f"{numbers.plural(n_unjudged, 'answer')} not judged yet: `toolgauge score {run.id}` does it."
+    n_crashed = sum(_can_be_tried_again(item) for judged in cells for item in judged.items)
+    if n_crashed:
+        them = "it" if n_crashed == 1 else "them"
+        yield (
+            f"{numbers.plural(n_crashed, 'answer')} ended in a runtime error:"
+            f" `toolgauge run --resume {run.id}` tries {them} once more."
+        )
     yield from _reasons(item.error.message for judged in cells for item in judged.items if item.error)
+
+
+def _can_be_tried_again(item: Item) -> bool:
+    return item.error is not None and item.error.kind is ErrorKind.RUNTIME and item.attempt < MAX_ATTEMPTS
 
 
 def incomplete(run: Run, cells: Iterable[Cell], n_cases: Mapping[str, int | None], n_answers: int) -> Iterator[str]:

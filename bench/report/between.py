@@ -10,7 +10,6 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.rates import case_of
 from bench.report import compare
 from bench.report.decide import MARGIN, Level
 from bench.report.decide import compare as held_against
@@ -104,7 +103,8 @@ def between(store: Store, before: Run, after: Run, margin: float = MARGIN) -> Be
     if not both:
         why = "; ".join(left_out) or "neither has a verdict"
         raise ToolgaugeError(f"runs {before.id} and {after.id} have nothing that could be compared: {why}")
-    compared = held_against([(_level(first), _level(second)) for first, second in both], margin=margin)
+    levels = [(_level(first, first), _level(second, first)) for first, second in both]
+    compared = held_against(levels, margin=margin)
     return Between(
         before=before.id,
         after=after.id,
@@ -118,7 +118,7 @@ def between(store: Store, before: Run, after: Run, margin: float = MARGIN) -> Be
                 rung=compare.rung(found, second, second.level, first.level, margin),
                 differs=tuple(_differs(first, second)),
                 first_call=compare.times_as_long(first, second),
-                n_without_verdict=len(set(map(case_of, first.scored_ids - second.scored_ids))),
+                n_without_verdict=found.n_without_verdict,
             )
             for (first, second), found in zip(both, compared, strict=True)
         ),
@@ -131,8 +131,8 @@ def _rows(store: Store, run: Run) -> list[Judged]:
     return [judged(store, run, cell, None) for cell in store.cells(run.id)]
 
 
-def _level(row: Judged) -> Level:
-    return Level(row.level, row.cell.model.gguf_bytes, row.right)
+def _level(row: Judged, reference: Judged) -> Level:
+    return compare.level_of(row, reference, row.level, row.cell.model.gguf_bytes)
 
 
 def _side(row: Judged, other: Judged) -> Side:

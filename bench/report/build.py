@@ -6,6 +6,7 @@ found by comparing two rows is in `bench.report.compare`, what is looked at more
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,8 +15,10 @@ from pathlib import Path
 from bench.modes import MODES
 from bench.rates import rate
 from bench.report import about, compare, machine
+from bench.report.decide import MARGIN
 from bench.report.details import (
     adherence,
+    batched,
     bfcl,
     categories,
     latency,
@@ -34,10 +37,11 @@ from bench.results.rows import Run
 from bench.results.rows import Score as Verdict
 from bench.results.store import Store
 from bench.score import Outcome
+from bench.score.truncation import TruncationCause
 from engine.quantize import is_made
 
 
-def build(store: Store, run: Run, *, with_failures: bool = False) -> Report:
+def build(store: Store, run: Run, *, with_failures: bool = False, margin: float = MARGIN) -> Report:
     """Read everything about one run; `with_failures` reads the texts of wrong answers too."""
     suites = suites_of(run)
     cells = [judged(store, run, cell, suites.get(cell.suite)) for cell in store.cells(run.id)]
@@ -49,19 +53,24 @@ def build(store: Store, run: Run, *, with_failures: bool = False) -> Report:
     for each in cells:
         model_id = each.cell.model.id
         row = _row(store, each, known.get(each.cell.suite, {}), memory.get(model_id, Memory()), load_s.get(model_id))
-        row = replace(row, footprints=footprints[model_id], energy=weighed.energy_of(each.samples))
+        row = replace(
+            row,
+            footprints=footprints[model_id],
+            energy=weighed.energy_of(each.samples),
+            batched=batched.measure(store, run, each),
+        )
         groups.setdefault((each.cell.model.name, each.cell.suite), []).append((each, row))
     disagreements = tuple(about.disagreements(cells))
     rows = [pair for group in groups.values() for pair in group]
     n_trials = int(run.config.get("trials", 1))
     return Report(
         run_id=run.id,
-        command=" ".join(run.argv),
+        command=shlex.join(run.argv),
         created_utc=run.created_utc,
         finished_utc=run.finished_utc,
         facts={**about.facts(run), **about.formats(run, cells)},
         warnings=(*map(about.in_words, disagreements), *about.warnings(run, cells)),
-        sections=tuple(_section(model, suite, group, n_trials) for (model, suite), group in groups.items()),
+        sections=tuple(_section(model, suite, group, n_trials, margin) for (model, suite), group in groups.items()),
         failures=tuple(_failures(store, cells)) if with_failures else (),
         disagreements=disagreements,
         findings=run.findings,
@@ -69,9 +78,9 @@ def build(store: Store, run: Run, *, with_failures: bool = False) -> Report:
     )
 
 
-def _section(model: str, suite: str, group: Sequence[tuple[Judged, Row]], n_trials: int) -> Section:
+def _section(model: str, suite: str, group: Sequence[tuple[Judged, Row]], n_trials: int, margin: float) -> Section:
     cells = [each for each, _ in group]
-    found = list(compare.decisions(cells))
+    found = list(compare.decisions(cells, margin))
     return Section(
         model=model,
         suite=suite,
@@ -79,7 +88,7 @@ def _section(model: str, suite: str, group: Sequence[tuple[Judged, Row]], n_tria
         rows=tuple(row for _, row in group),
         paired=tuple(compare.paired(cells)),
         ladder=tuple(rung for row, decision in found for rung in compare.ladder(row, decision)),
-        kv_ladder=tuple(compare.kv_ladder(group)),
+        kv_ladder=tuple(compare.kv_ladder(group, margin)),
         choices=tuple(
             Choice(
                 row.cell.mode,
@@ -113,6 +122,7 @@ def _row(store: Store, each: Judged, known: Known, memory: Memory, load_s: float
             (item.case_id, _is_schema_valid(verdict)) for item, verdict in scored if _tried_to_call(verdict)
         ),
         truncated=rate((item.case_id, verdict.outcome == Outcome.TRUNCATED) for item, verdict in scored),
+        n_repeating=sum(_is_repeating(verdict) for _, verdict in scored),
         n_escapes=sum(is_schema and _has_invalid_call(verdict) for _, verdict in scored),
         outcomes={outcome.value: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
         categories=by_category,
@@ -137,6 +147,11 @@ def _row(store: Store, each: Judged, known: Known, memory: Memory, load_s: float
 def _tried_to_call(verdict: Verdict) -> bool:
     """Whether there is a whole attempt to judge; a cut one has a column of its own."""
     return verdict.details["adherence"]["n_attempts"] > 0 and verdict.outcome != Outcome.TRUNCATED
+
+
+def _is_repeating(verdict: Verdict) -> bool:
+    """Truncated at the end of a loop; an older scorer's verdict may not say so."""
+    return verdict.outcome == Outcome.TRUNCATED and verdict.details.get("truncated_by") == TruncationCause.REPETITION
 
 
 def _is_schema_valid(verdict: Verdict) -> bool:

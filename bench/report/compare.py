@@ -12,12 +12,13 @@ from statistics import median
 from bench import stats
 from bench.modes import MODES
 from bench.rates import case_of
-from bench.report.decide import Comparison, Decision, Level, changed, decide
+from bench.report.decide import MARGIN, Comparison, Decision, Level, changed, decide
 from bench.report.decide import Verdict as Decided
 from bench.report.judged import Judged
 from bench.report.values import Cost, KvRung, Paired, Row, Rung, Verdict
 from bench.run.axes import kv_name
 from engine.memory.cache import row_bytes
+from engine.quantize import imprecision
 
 Right = Mapping[Hashable, bool]  # whether a case is correct
 
@@ -56,6 +57,7 @@ def paired(group: Sequence[Judged]) -> Iterator[Paired]:
             first_call=times_as_long(base, row),
             rescued_cases=_named(changed(base.right, row.right, to=True)),
             broken_cases=_named(changed(base.right, row.right, to=False)),
+            n_without_verdict=len(without_verdict(base, row)),
         )
 
 
@@ -87,16 +89,27 @@ def _shared(old: Right, new: Right) -> tuple[list[bool], list[bool]]:
     return [old[key] for key in keys], [new[key] for key in keys]
 
 
-def decisions(group: Sequence[Judged]) -> Iterator[tuple[Judged, Decision]]:
+def without_verdict(reference: Judged, row: Judged) -> set[str]:
+    """The cases that have a verdict at the reference, with their fault or without it, and none here."""
+    return set(map(case_of, reference.scored_ids - row.scored_ids))
+
+
+def level_of(row: Judged, reference: Judged, name: str, size_bytes: int) -> Level:
+    """A row as it is held against the reference."""
+    return Level(name, size_bytes, row.right, len(without_verdict(reference, row) & row.right.keys()))
+
+
+def decisions(group: Sequence[Judged], margin: float = MARGIN) -> Iterator[tuple[Judged, Decision]]:
     """One decision for each mode, backend and setting with several levels; the row is the most precise level's."""
     ladders: dict[tuple[str, str, str], list[Judged]] = {}
     for row in group:
         if row.right:
             ladders.setdefault((row.cell.mode, row.cell.backend, row.cell.model.setting), []).append(row)
     for rows in ladders.values():
-        levels = sorted(rows, key=lambda row: -row.cell.model.gguf_bytes)
+        levels = sorted(rows, key=lambda row: imprecision(row.cell.model.quant, row.cell.model.gguf_bytes))
         if len(levels) > 1:
-            yield levels[0], decide([Level(row.level, row.cell.model.gguf_bytes, row.right) for row in levels])
+            held = [level_of(row, levels[0], row.level, row.cell.model.gguf_bytes) for row in levels]
+            yield levels[0], decide(held, margin=margin)
 
 
 def ladder(row: Judged, decision: Decision) -> Iterator[Rung]:
@@ -105,7 +118,7 @@ def ladder(row: Judged, decision: Decision) -> Iterator[Rung]:
         yield rung(found, row, found.level, decision.reference, decision.margin)
 
 
-def kv_ladder(group: Sequence[tuple[Judged, Row]]) -> Iterator[KvRung]:
+def kv_ladder(group: Sequence[tuple[Judged, Row]], margin: float = MARGIN) -> Iterator[KvRung]:
     """Every type of the KV cache against f16 or the next one, in the same file and mode, with one context and batch."""
     alike: dict[Hashable, dict[str, tuple[Judged, Row]]] = {}
     for judged, row in group:
@@ -117,8 +130,9 @@ def kv_ladder(group: Sequence[tuple[Judged, Row]]) -> Iterator[KvRung]:
         alike.setdefault(place, {})[kv_name(at["type_k"], at["type_v"])] = judged, row
     for by_type in alike.values():
         types = sorted(by_type, key=lambda name: (name != KV_REFERENCE, -kv_size(name)))
-        _, reference_row = by_type[types[0]]
-        decision = decide([Level(name, kv_size(name), by_type[name][0].right) for name in types])
+        reference, reference_row = by_type[types[0]]
+        held = [level_of(by_type[name][0], reference, name, kv_size(name)) for name in types]
+        decision = decide(held, margin=margin)
         for found in decision.comparisons:
             judged, row = by_type[found.level]
             against = rung(found, judged, judged.level, decision.reference, decision.margin)
@@ -161,6 +175,7 @@ def rung(found: Comparison, row: Judged, quant: str, reference: str, margin: flo
         setting=row.cell.model.setting,
         gained_cases=_named(found.gained),
         lost_cases=_named(found.lost),
+        n_without_verdict=found.n_without_verdict,
     )
 
 

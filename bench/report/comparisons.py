@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bench import numbers
 from bench.report.document import Cell, Column, Table, Tone, cell
-from bench.report.layout import right, times
+from bench.report.layout import right, tally, times
 from bench.report.values import KvRung, Paired, Row, Rung, Verdict
 
 _VERDICT_TONES: dict[Verdict, Tone] = {"not worse": "good", "cannot tell": "warn", "worse": "bad"}
@@ -18,6 +18,7 @@ def paired(pairs: Sequence[Paired]) -> Table:
     backends = {pair.backend for pair in pairs}
     settings = _settings(pairs)
     timed = any(pair.first_call for pair in pairs)
+    gaps = _gaps(pairs)
     rows = []
     for pair in pairs:
         label = f"{pair.free} -> {pair.constrained.partition('.')[2]}"
@@ -35,6 +36,7 @@ def paired(pairs: Sequence[Paired]) -> Table:
                 cell(numbers.count(pair.same_wrong)),
                 cell(numbers.points(pair.difference), "strong" if pair.p < _SIGNIFICANT else "plain"),
                 cell(numbers.p_value(pair.p)),
+                *(tally(pair.n_without_verdict, "bad") for _ in gaps),
                 *([times(pair.first_call)] if timed else []),
             )
         )
@@ -47,6 +49,7 @@ def paired(pairs: Sequence[Paired]) -> Table:
                 right(name, "counts")
                 for name in ("n", "rescued", "broken", "same,\nright", "same,\nwrong", "points", "p")
             ),
+            *gaps,
             *([right("first call", "time")] if timed else []),
         ),
         tuple(rows),
@@ -54,6 +57,7 @@ def paired(pairs: Sequence[Paired]) -> Table:
         n_group=1,
         notes=(
             "rescued: wrong when free, right when constrained; p: exact McNemar test",
+            *("no verdict: cases that have one when free and none when constrained; not in n" for _ in gaps),
             *([_timed_note(pairs)] if timed else []),
         ),
     )
@@ -69,11 +73,11 @@ def _timed_note(pairs: Sequence[Paired]) -> str:
 
 def ladder(rungs: Sequence[Rung], rows: Sequence[Row]) -> Table:
     """`rows`: all of the section, for what could not be compared."""
-    settings, references = _settings(rungs), _references(rungs)
+    settings, references, gaps = _settings(rungs), _references(rungs), _gaps(rungs)
     places = {(rung.mode, rung.backend, rung.setting) for rung in rungs}
-    gaps = [row for row in rows if (row.mode, row.backend, row.setting) in places]
+    alike = [row for row in rows if (row.mode, row.backend, row.setting) in places]
     return Table(
-        (Column("mode"), *settings, Column("quant"), *references, *RUNG_COLUMNS),
+        (Column("mode"), *settings, Column("quant"), *references, *RUNG_COLUMNS, *gaps),
         tuple(
             (
                 cell(rung.mode),
@@ -81,21 +85,22 @@ def ladder(rungs: Sequence[Rung], rows: Sequence[Row]) -> Table:
                 cell(rung.quant),
                 *(cell(rung.reference) for _ in references),
                 *rung_cells(rung),
+                *(tally(rung.n_without_verdict, "bad") for _ in gaps),
             )
             for rung in rungs
         ),
         title=f"What does a smaller level cost? Each against {_against(rungs, 'level')}, on the same cases",
         n_group=1,
-        notes=(*_ladder_notes(rungs), *_not_compared(gaps)),
+        notes=(*_ladder_notes(rungs), *_not_compared(alike)),
     )
 
 
 def kv_ladder(found: Sequence[KvRung], rows: Sequence[Row]) -> Table:
     """With what each type buys: of what was never measured there are no columns. `rows` as for `ladder`."""
     rungs = [each.rung for each in found]
-    references = _references(rungs)
+    references, gaps = _references(rungs), _gaps(rungs)
     places = {(rung.quant, rung.mode, rung.backend) for rung in rungs}
-    gaps = [row for row in rows if (row.quant, row.mode, row.backend) in places]
+    alike = [row for row in rows if (row.quant, row.mode, row.backend) in places]
     bought = [
         (header, name, write)
         for header, name, write in _COSTS
@@ -106,6 +111,7 @@ def kv_ladder(found: Sequence[KvRung], rows: Sequence[Row]) -> Table:
         yield from (cell(each.rung.quant, "strong"), cell(each.rung.setting), cell(each.rung.mode))
         yield from (cell(each.rung.reference) for _ in references)
         yield from rung_cells(each.rung)
+        yield from (tally(each.rung.n_without_verdict, "bad") for _ in gaps)
         for _, name, write in bought:
             yield _change(getattr(each.reference_cost, name), getattr(each.cost, name), write)
 
@@ -114,13 +120,14 @@ def kv_ladder(found: Sequence[KvRung], rows: Sequence[Row]) -> Table:
             *(Column(name) for name in ("quant", "setting", "mode")),
             *references,
             *RUNG_COLUMNS,
+            *gaps,
             *(right(header, "cost") for header, _, _ in bought),
         ),
         tuple(tuple(cells(each)) for each in found),
         title="What does a smaller KV cache cost, and what does it buy?"
         f" Each against {_against(rungs, 'type')}, on the same cases",
         n_group=1,
-        notes=(*_ladder_notes(rungs), f"->: with {_reference(rungs)} and with the smaller type", *_not_compared(gaps)),
+        notes=(*_ladder_notes(rungs), f"->: with {_reference(rungs)} and with the smaller type", *_not_compared(alike)),
     )
 
 
@@ -141,6 +148,11 @@ def _change(before: float | None, after: float | None, write: _Write) -> Cell:
 def _settings(found: Sequence[Paired] | Sequence[Rung]) -> list[Column]:
     """A column where there is more than one setting."""
     return [Column("setting")] if any(each.setting for each in found) else []
+
+
+def _gaps(found: Sequence[Paired] | Sequence[Rung]) -> list[Column]:
+    """A column where cases that the other side has a verdict on have none."""
+    return [right("no\nverdict", "counts")] if any(each.n_without_verdict for each in found) else []
 
 
 def _references(rungs: Sequence[Rung]) -> list[Column]:
@@ -186,16 +198,22 @@ def rung_cells(rung: Rung) -> list[Cell]:
 
 
 def _ladder_notes(rungs: Sequence[Rung]) -> tuple[str, ...]:
-    return rung_notes(rungs, f"wrong at {_reference(rungs)}, right here", "the ladder")
+    notes = rung_notes(rungs, f"wrong at {_reference(rungs)}, right here", "the ladder")
+    gaps = f"no verdict: cases that have one at {_reference(rungs)} and none here; of them nothing is ruled out"
+    return (*notes, *(gaps for _ in _gaps(rungs)))
 
 
 def rung_notes(rungs: Sequence[Rung], gained: str, among: str) -> tuple[str, ...]:
     """What the columns mean; `gained` in words, and `among` what the p-values are adjusted over."""
+    points = f"{rungs[0].margin * 100:g} points or more"
     notes = [
-        f"gained: {gained}; not worse: a loss of {rungs[0].margin * 100:g} points or more is ruled out; worse: a loss"
-        f" is certain, of whatever size; p: exact McNemar test, Holm-adjusted over {among}"
+        f"gained: {gained}; not worse: a loss of {points} is ruled out; worse: a loss is certain, and may be of"
+        f" {points}; p: exact McNemar test, Holm-adjusted over {among}"
     ]
     needed = [rung.n_to_settle for rung in rungs if rung.n_to_settle]
     if needed:
-        notes.append(f"about {numbers.count(max(needed))} cases would settle what cannot be told here")
+        notes.append(
+            f"about {numbers.count(max(needed))} cases would settle what cannot be told here,"
+            " if cases go on changing as rarely"
+        )
     return tuple(notes)

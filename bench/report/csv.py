@@ -18,7 +18,7 @@ from bench.stats import Spread
 
 _DETAILS = (
     *("not_scored", "outcomes", "categories", "no_call", "bfcl", "order", "recovery", "replies"),
-    *("repairs", "adherence", "truncation", "latency", "push", "footprints", "energy"),
+    *("repairs", "adherence", "truncation", "latency", "push", "footprints", "energy", "batched"),
 )
 _NAMES = ("name", "category", "kind")  # what an entry of a list is called by
 

@@ -1,8 +1,9 @@
 """What each quantization level costs in accuracy, against the highest precision measured; "cannot tell" is an answer.
 
-A level is held against the reference case by case. It is *not worse* if the interval of the difference shows a loss
-smaller than the margin, *worse* if a paired test (Holm over the ladder) shows a loss, and otherwise nobody can tell
-from so many cases. Works on verdicts; knows no store and no speed.
+A level is held against the reference case by case. It is *not worse* if the interval of the difference rules out a loss
+of the margin or more, be a smaller one certain or not; else *worse* if a paired test (Holm over the ladder) shows a
+loss, and otherwise nobody can tell from so many cases. All of it is over the cases that both have a verdict on; a level
+that lacks some of the reference's is never the smallest. Works on verdicts; knows no store and no speed.
 """
 
 from __future__ import annotations
@@ -34,11 +35,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One file of a ladder. `correct` holds the scored cases only, one verdict each."""
+    """One file of a ladder. `correct` holds the scored cases only, one verdict each.
+
+    `n_in_part`: cases among them of which the reference has a verdict on one more answer, with the fault or without it.
+    """
 
     name: str
     size_bytes: int
     correct: Mapping[Hashable, bool]
+    n_in_part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +59,17 @@ class Comparison:
     p_value: float  # adjusted over all that were compared
     verdict: Verdict
     n_to_settle: int | None  # where nobody can tell: about how many cases would do
+    n_without_verdict: int  # cases that the reference has a verdict on, and the level none, or none on all of it
+
+    @property
+    def is_not_worse(self) -> bool:
+        """On all cases of the reference: of those without a verdict nothing is ruled out."""
+        return self.verdict is Verdict.NOT_WORSE and not self.n_without_verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`smallest` is the smallest file that is not worse, the reference among them."""
+    """`smallest` is the smallest file that is not worse on all cases of the reference, which is among them itself."""
 
     reference: str
     margin: float
@@ -74,7 +85,7 @@ def decide(levels: Sequence[Level], *, margin: float = MARGIN, confidence: float
         raise ValueError("a margin is a rate between 0 and 1, such as 0.05 for five points")
     reference, *others = levels
     comparisons = compare([(reference, level) for level in others], margin=margin, confidence=confidence)
-    not_worse = {c.level for c in comparisons if c.verdict is Verdict.NOT_WORSE}
+    not_worse = {c.level for c in comparisons if c.is_not_worse}
     eligible = [reference, *(level for level in others if level.name in not_worse)]
     smallest = min(eligible, key=lambda level: level.size_bytes)
     return Decision(reference.name, margin, comparisons, smallest.name)
@@ -123,4 +134,5 @@ def _compare(
         verdict=verdict,
         # never fewer than there are: those did not settle it
         n_to_settle=None if needed is None else max(needed, pairs.n + 1),
+        n_without_verdict=len(reference.correct.keys() - level.correct.keys()) + level.n_in_part,
     )

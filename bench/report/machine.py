@@ -56,13 +56,13 @@ def push(store: Store, judged: Judged) -> Push | None:
     (sums,) = store.query(_CONSTRAINT_SQL, (judged.cell.id,))
     if not sums["n_answers"] or not sums["n_tokens"]:
         return None
-    mask_s = sum(sample.mask_s for sample in judged.samples)
-    n_sampled = sum(sample.n_tokens - sample.n_forced for sample in judged.samples)
+    masked = [(sample.mask_s, sample.n_masked) for sample in judged.samples if sample.n_masked is not None]
+    n_masked = sum(n for _, n in masked)
     return Push(
         interventions_per_answer=sums["n_interventions"] / sums["n_answers"],
         removed_mass=sums["removed"] / sums["n_removed"] if sums["n_removed"] else None,
         forced_share=sums["n_forced"] / sums["n_tokens"],
-        mask_s_per_token=mask_s / n_sampled if n_sampled else None,
+        mask_s_per_token=sum(mask_s for mask_s, _ in masked) / n_masked if n_masked else None,
     )
 
 

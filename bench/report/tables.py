@@ -13,6 +13,7 @@ from bench.modes import NO_BACKEND
 from bench.report import comparisons
 from bench.report.details import (
     adherence,
+    batched,
     bfcl,
     categories,
     changed,
@@ -28,8 +29,9 @@ from bench.report.details import (
 )
 from bench.report.details.categories import STALE
 from bench.report.document import Block, Cell, Code, Document, Fold, Heading, Table, Text, cell
+from bench.report.headline import in_short
 from bench.report.layout import backends, keys, median, per_row, plain_rate, rate_with_interval, right, value
-from bench.report.values import Disagreement, Report, Row, Rung, Section, Verdict
+from bench.report.values import Disagreement, Report, Row, Section
 from bench.suites.case import TWIN_SUFFIX
 
 _LONGEST_TEXT = 600  # characters of a prompt or a call that is shown
@@ -115,85 +117,6 @@ def _by_category(rows: Sequence[Row]) -> Iterable[Block]:
         yield found
 
 
-def in_short(section: Section) -> str:
-    """Answer the two questions of a person who reads nothing else, from the most accurate mode of the best level."""
-    judged = [row for row in section.rows if row.accuracy]
-    if len(judged) < 2:
-        return ""
-    # the most precise level; where it has no verdicts, another one is the reference
-    references = {choice.reference for choice in section.choices} - {rung.quant for rung in section.ladder}
-    smaller = {(each.rung.quant, each.rung.setting) for each in section.kv_ladder}
-    best = max(
-        (
-            row
-            for row in judged
-            if (not references or row.quant in references) and (row.quant, row.setting) not in smaller
-        ),
-        key=_accuracy,
-        default=None,
-    )
-    if best is None or best.accuracy is None:
-        return ""
-    place = ", ".join(filter(None, (best.quant, best.setting)))
-    if not best.accuracy.hits:
-        return f"At {place} no mode got a single case right."
-    at = f"At {place} the most accurate mode is {best.mode}: {numbers.share(best.accuracy.value)}."
-    return " ".join(
-        [at, *_ladder_sentences(section, best), *_kv_sentences(section, best), *_pair_sentences(section, best)]
-    )
-
-
-def _accuracy(row: Row) -> float:
-    return row.accuracy.value if row.accuracy else 0.0
-
-
-def _ladder_sentences(section: Section, best: Row) -> Iterable[str]:
-    rungs = [
-        rung
-        for rung in section.ladder
-        if (rung.mode, rung.backend, rung.setting) == (best.mode, best.backend, best.setting)
-    ]
-    if rungs:
-        yield f"Against {best.quant} there: {_verdicts([(rung.quant, rung) for rung in rungs])}."
-
-
-def _kv_sentences(section: Section, best: Row) -> Iterable[str]:
-    """Of the types that differ from the best row's in nothing else."""
-    kept = {name: value for name, value in best.context.items() if name not in ("type_k", "type_v")}
-    rows = {(row.quant, row.setting, row.mode, row.backend): row.context for row in section.rows}
-    found = []
-    for each in section.kv_ladder:
-        rung = each.rung
-        if (rung.quant, rung.mode, rung.backend) == (best.quant, best.mode, best.backend):
-            context = rows[rung.quant, rung.setting, rung.mode, rung.backend]
-            if kept.items() <= context.items():
-                found.append((each.kv_type, rung))
-    if found:
-        yield f"Against a KV cache of {found[0][1].reference} there: {_verdicts(found)}."
-
-
-def _verdicts(rungs: Sequence[tuple[str, Rung]]) -> str:
-    by_verdict: dict[Verdict, list[str]] = {}
-    for name, rung in rungs:
-        by_verdict.setdefault(rung.verdict, []).append(name)
-    words: dict[Verdict, str] = {
-        "not worse": f"not worse by {rungs[0][1].margin * 100:g} points or more",
-        "cannot tell": "cannot be told from so few cases",
-        "worse": "worse",
-    }
-    found = (f"{', '.join(by_verdict[verdict])} {text}" for verdict, text in words.items() if verdict in by_verdict)
-    return "; ".join(found)
-
-
-def _pair_sentences(section: Section, best: Row) -> Iterable[str]:
-    for pair in section.paired:
-        if (pair.quant, pair.setting) == (best.quant, best.setting):
-            yield (
-                f"{pair.constrained} against {pair.free}: {numbers.count(pair.rescued)} rescued,"
-                f" {numbers.count(pair.broken)} broken (p {numbers.p_value(pair.p)})."
-            )
-
-
 def _main(section: Section) -> Table:
     rows = section.rows
     names, key_cells = keys(rows)
@@ -275,6 +198,12 @@ def _main_notes(section: Section, *, timed: bool) -> tuple[str, ...]:
             "a case with its fault and without it is one case: intervals are as wide as with one answer to it, and"
             " where rows are compared it is right if more than half of its answers are (of two, both)"
         )
+    n_repeating = sum(row.n_repeating for row in rows)
+    if n_repeating:
+        notes.append(
+            "truncated: broken off by the token limit or the context, or repeating itself without end;"
+            f" of these by repetition: {numbers.count(n_repeating)}"
+        )
     used = backends(rows)
     if len(used) == 1:
         modes = ", ".join(dict.fromkeys(row.mode for row in rows if row.backend != NO_BACKEND))
@@ -290,6 +219,8 @@ def _main_notes(section: Section, *, timed: bool) -> tuple[str, ...]:
     if samples:
         n = f"{min(samples)}" if len(samples) == 1 else f"{min(samples)}-{max(samples)}"
         notes.append(f"first call: median time from the request to the first complete call, one stream, {n} samples")
+    if differing := batched.note(rows):
+        notes.append(differing)
     if any(row.speed.drafted_tok_per_s for row in rows):
         notes.append(
             "drafted: with what is probably copied from the prompt guessed and verified in one batch, the same texts;"

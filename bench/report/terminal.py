@@ -1,12 +1,12 @@
 """A document on a terminal, through rich. Knows widths and colours; measures nothing.
 
 A table that is too wide for the terminal is cut into parts at its columns' `part`, the key columns repeated, rather
-than squeezed until its numbers wrap.
+than squeezed until its numbers wrap; a part that is too wide itself is cut within.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal
 
 from rich import box
@@ -74,7 +74,7 @@ def _table(table: Table, width: int) -> RenderableType:
 
 
 def split(table: Table, width: int) -> list[list[int]]:
-    """Column indexes of each part: one part if everything fits, else as few as the columns' `part` names allow."""
+    """Column indexes of each part: one if everything fits, else as few as the columns' `part` and widths allow."""
     everything = list(range(len(table.columns)))
     if _natural_width(table, everything) <= width:
         return [everything]
@@ -82,16 +82,42 @@ def split(table: Table, width: int) -> list[list[int]]:
     names = list(dict.fromkeys(column.part for column in table.columns if column.part != "key"))
     parts: list[list[int]] = []
     for name in names:
-        columns = [index for index in everything if table.columns[index].part == name]
-        if parts and _natural_width(table, sorted({*parts[-1], *columns})) <= width:
-            parts[-1] = sorted({*parts[-1], *columns})
-        else:
-            parts.append(sorted([*keys, *columns]))
+        named = [index for index in everything if table.columns[index].part == name]
+        for columns in _pieces(table, keys, named, width):
+            if parts and _natural_width(table, sorted({*parts[-1], *columns})) <= width:
+                parts[-1] = sorted({*parts[-1], *columns})
+            else:
+                parts.append(sorted([*keys, *columns]))
     return parts or [everything]
 
 
+def _pieces(table: Table, keys: Sequence[int], columns: Sequence[int], width: int) -> Iterator[list[int]]:
+    """All columns of a part, if they fit beside the keys with their texts wrapped; else as many at a time as do."""
+    if _least_width(table, [*keys, *columns]) <= width:
+        yield list(columns)
+        return
+    piece: list[int] = []
+    for index in columns:
+        if piece and _natural_width(table, [*keys, *piece, index]) > width:
+            yield piece
+            piece = []
+        piece.append(index)
+    yield piece
+
+
 def _natural_width(table: Table, columns: Sequence[int]) -> int:
-    return _INDENT + sum(_column_width(table, index) for index in columns) + _GAP * (len(columns) - 1)
+    return _whole_width([_column_width(table, index) for index in columns])
+
+
+def _least_width(table: Table, columns: Sequence[int]) -> int:
+    """With columns of text wrapped."""
+    names = _names(table, columns)
+    widths = {index: _column_width(table, index) for index in columns}
+    return _whole_width([widths[index] if index in names else min(widths[index], _LEAST_WIDTH) for index in columns])
+
+
+def _whole_width(widths: Collection[int]) -> int:
+    return _INDENT + sum(widths) + _GAP * (len(widths) - 1)
 
 
 def _column_width(table: Table, index: int) -> int:
@@ -100,14 +126,18 @@ def _column_width(table: Table, index: int) -> int:
     return max((cell_len(line) for line in lines), default=0)
 
 
+def _names(table: Table, columns: Sequence[int]) -> list[int]:
+    """Columns of names and numbers, which are of no use in pieces."""
+    return [index for index in columns if not any(" " in row[index].text for row in table.rows)]
+
+
 def _unbroken(table: Table, columns: Sequence[int], width: int) -> set[int]:
-    """Columns of names and numbers, which are of no use in pieces, as far as the others can make room for them."""
-    names = [index for index in columns if not any(" " in row[index].text for row in table.rows)]
+    """Columns of names and numbers, as far as the others can make room for them."""
     widths = {index: min(_column_width(table, index), _LEAST_WIDTH) for index in columns}
     kept: set[int] = set()
-    for index in sorted(names, key=lambda name: _column_width(table, name)):
+    for index in sorted(_names(table, columns), key=lambda name: _column_width(table, name)):
         widths[index] = _column_width(table, index)
-        if _INDENT + sum(widths.values()) + _GAP * (len(columns) - 1) > width:
+        if _whole_width(widths.values()) > width:
             break
         kept.add(index)
     return kept

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from bench.rates import Rate
 from bench.report.details.adherence import Adherence
+from bench.report.details.batched import Batched
 from bench.report.details.bfcl import Bfcl, BfclGroups
 from bench.report.details.categories import Category
 from bench.report.details.latency import Latency
@@ -24,7 +25,7 @@ from bench.report.details.truncation import Truncation
 from bench.stats import Middle, Spread
 from engine.types import Finding
 
-SCHEMA = "toolgauge.report/2"
+SCHEMA = "toolgauge.report/3"
 """2: categories name what was not scored and why; the closer looks are in each row."""
 
 Verdict = Literal["not worse", "worse", "cannot tell"]
@@ -37,7 +38,7 @@ class Push:
     interventions_per_answer: float
     removed_mass: float | None  # mean probability of what was not allowed, over the tokens where it was measured
     forced_share: float  # of all tokens
-    mask_s_per_token: float | None
+    mask_s_per_token: float | None  # over the tokens that were chosen under a mask; None too in older runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Row:
     speed: Speed = field(default_factory=Speed)
     memory: Memory = field(default_factory=Memory)
     load_s: float | None = None
+    n_repeating: int = 0  # of the truncated: those that ended in the same tokens over and over
     latency: Latency | None = None
     push: Push | None = None
     no_call: Restraint | None = None
@@ -98,6 +100,7 @@ class Row:
     context: Mapping[str, Any] = field(default_factory=dict)  # n_ctx, n_batch, n_ubatch, type_k, type_v, flash_attn
     footprints: tuple[MemoryAt, ...] = ()  # of the level at this setting, the same in all its modes
     energy: Energy | None = None  # of single answers in this mode
+    batched: Batched | None = None  # what was answered in both passes; None too where answers differ by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class Paired:
     first_call: Middle | None = None  # how many times as long it takes, over the cases timed with a call in both modes
     rescued_cases: tuple[str, ...] = ()  # a case and its twin under the case's id, as they are counted
     broken_cases: tuple[str, ...] = ()
+    n_without_verdict: int = 0  # cases that have a verdict when free, and none when constrained
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,7 @@ class Rung:
     setting: str = ""
     gained_cases: tuple[str, ...] = ()  # as in `Paired`
     lost_cases: tuple[str, ...] = ()
+    n_without_verdict: int = 0  # cases that have a verdict at the reference, and none here
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +176,7 @@ class KvRung:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The smallest level that is shown to be not worse than the most precise one by more than the margin."""
+    """The smallest level that is shown to be not worse than the most precise one by the margin, on all its cases."""
 
     mode: str
     backend: str

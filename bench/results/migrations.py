@@ -244,7 +244,12 @@ _008_FIRST_TOKENS = (
     "UPDATE latency_sample SET n_first = 1 WHERE n_forced = 0 AND n_tokens > 0",
 )
 
+_009_MASKED_TOKENS = (
+    # tokens that were chosen under a mask: what the time in masks was spent on
+    "ALTER TABLE latency_sample ADD COLUMN n_masked INTEGER",  # NULL: not counted yet, or no answer
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     *(_001_INITIAL, _002_FINDINGS, _003_DRAFTS, _004_SETTINGS, _005_FIRST_CALLS, _006_ENERGY),
-    *(_007_AUDIT, _008_FIRST_TOKENS),
+    *(_007_AUDIT, _008_FIRST_TOKENS, _009_MASKED_TOKENS),
 )

@@ -123,6 +123,7 @@ class LatencySample:
     n_tokens: int
     n_first: int | None  # of these, as in `engine.types.Generation`; None too in older files, where tokens were forced
     n_forced: int
+    n_masked: int | None  # chosen under a mask; None: there is no answer, or it is of an older version
     n_drafted: int  # as in `engine.types.Generation`
     n_accepted: int
     prefill_s: float

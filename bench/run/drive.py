@@ -44,6 +44,9 @@ Scorer = Callable[[Case, ItemRecord], NewScore]
 
 MAX_DEATHS = 3  # of a worker, without anything finished in between
 _POLL_S = 0.2  # how long a wish to stop may go unnoticed
+_AFTER_A_CRASH = (
+    "this is llama.cpp itself: try another level, -t 1 or -ngl 0, or build it anew (see `toolgauge doctor`)"
+)
 
 
 class Stopped(Exception):
@@ -265,5 +268,6 @@ def cell_rows(cells: tuple[PlannedCell, ...], rows: Mapping[Place, int]) -> dict
 
 
 def _gave_up(model: PlannedModel, n_deaths: int, death: WorkerDied) -> str:
-    said = f"; llama.cpp said last: {death.log[-1]}" if death.log else ""
-    return f"{model.label} cannot be run here: its process died {n_deaths} times in a row, {death.reason}{said}"
+    said = f"; llama.cpp said last: {death.log[-1]}" if death.log and death.has_said_why else ""
+    step = f"; {_AFTER_A_CRASH}" if death.is_crash else ""
+    return f"{model.label} cannot be run here: its process died {n_deaths} times in a row, {death.reason}{said}{step}"

@@ -74,6 +74,7 @@ def _sample(player: Player, runtime: Runtime, meter: Meter, job: SampleJob) -> d
         "n_tokens": len(generation.tokens),
         "n_first": generation.n_first,
         "n_forced": generation.constraint.n_forced if generation.constraint else 0,
+        "n_masked": generation.constraint.n_masked if generation.constraint else 0,
         "n_drafted": generation.n_drafted,
         "n_accepted": generation.n_accepted,
         **asdict(generation.timings),
@@ -106,4 +107,4 @@ def nothing(error: str) -> dict[str, Any]:
     counts = dict.fromkeys(("n_prompt", "n_cached", "n_tokens", "n_forced", "n_drafted", "n_accepted"), 0)
     durations = dict.fromkeys(("prefill_s", "decode_s", "mask_s", "host_s", "compile_s", "total_s"), 0.0)
     moments = dict.fromkeys(("ttft_s", "ttfn_s", "ttfc_s", *_PARTS, "energy_j"))
-    return {"error": error, "text": "", "stop": "", "n_first": None, **counts, **durations, **moments}
+    return {"error": error, "text": "", "stop": "", "n_first": None, "n_masked": None, **counts, **durations, **moments}

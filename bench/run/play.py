@@ -190,6 +190,8 @@ class Player:
             return self._constraints[key]
         try:
             spec = spec_of(mode, fmt, tools, required=required, several=several)
+            if spec is None:
+                return None
             engine = self.model.backend(backend)  # reads the vocabulary, once a model: no part of compiling
             started_s = time.perf_counter()
             compiled = engine.compile(spec.root)
@@ -214,8 +216,16 @@ def opened(prompt: Prompt) -> bool:
     return prompt.reasoning is not None and prompt.reasoning.opened
 
 
-def spec_of(mode: Mode, fmt: ToolFormat, tools: Sequence[Tool], *, required: bool, several: bool) -> ConstraintSpec:
-    """What a constrained mode asks for with these tools."""
+def spec_of(
+    mode: Mode, fmt: ToolFormat, tools: Sequence[Tool], *, required: bool, several: bool
+) -> ConstraintSpec | None:
+    """What a constrained mode asks for with these tools.
+
+    A native constraint begins with a call. Without tools, and where none is required, it would hold nothing: None, and
+    the step is stored as one without a constraint.
+    """
+    if mode.style == "native" and not tools and not required:
+        return None
     if mode.constraint == "syntax":
         assert isinstance(fmt, EnvelopeFormat), "only a json.* mode asks for syntax alone"
         return fmt.syntax_constraint()

@@ -18,6 +18,7 @@ from bench.run.messages import Message, ModelSpec, Work
 
 N_LOG_LINES = 20
 _PATIENCE_S = 2.0  # between asking a worker to end and ending it
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)  # nobody else sends these
 
 
 class WorkerDied(Exception):
@@ -25,6 +26,9 @@ class WorkerDied(Exception):
 
     def __init__(self, exit_code: int, log: tuple[str, ...]) -> None:
         self.log = log
+        self.is_crash = -exit_code in _CRASHES
+        # What aborts or ends by itself has said why; where another signal ended it, its last words are about its work.
+        self.has_said_why = exit_code >= 0 or -exit_code == signal.SIGABRT
         self.reason = _reason(exit_code)
         super().__init__(self.reason)
 

@@ -29,7 +29,7 @@ from bench.suites.simulate import offered
 from engine.types import Call, StopReason, Tool
 
 SCORER = "toolgauge"
-VERSION = "4"
+VERSION = "5"
 """Changes when a verdict could; stored with each score."""
 
 _ERRORS = {
@@ -48,7 +48,7 @@ class Score:
     no_call: NoCall | None
     cut_at: CutAt | None
     stop: StopReason | None  # of the step that was cut
-    truncated_by: TruncationCause | None  # an end within a call, too, which is no cut: the outcome is then another
+    truncated_by: TruncationCause | None  # an early end, too, which is no cut: the outcome is then another
     adherence: Adherence
     hygiene: Hygiene
     order: Order
@@ -115,7 +115,7 @@ def _outcome(
         return multi_turn.outcome(case, record, reference)
     if stops != {StopReason.EOG}:
         return Outcome.TRUNCATED
-    if any(step.parsed.fragments or step.parsed.open_block for step in record.steps):
+    if any(p.fragments or p.open_block or p.open_reasoning for p in (step.parsed for step in record.steps)):
         return Outcome.UNPARSEABLE
     if case.any_call:
         return _judge_any(made, tools)
@@ -202,7 +202,10 @@ def _explanation(
     match outcome:
         case Outcome.UNPARSEABLE:
             fragments = [f for step in record.steps for f in step.parsed.fragments]
-            return f"unreadable: {fragments[0].reason}" if fragments else "a call was begun and never finished"
+            if fragments:
+                return f"unreadable: {fragments[0].reason}"
+            is_thought = any(step.parsed.open_reasoning for step in record.steps)
+            return "it ended while still reasoning" if is_thought else "a call was begun and never finished"
         case Outcome.UNEXPECTED_CALL:
             return f"no call was right; it called {', '.join(m.call.name for m in made.made)}"
         case Outcome.NO_CALL:

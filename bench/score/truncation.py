@@ -33,7 +33,7 @@ class TruncationCause(StrEnum):
     REASONING_BUDGET = "reasoning_budget"  # those for reasoning are
     CONTEXT = "context"  # the context window is full
     REPETITION = "repetition"  # the same tokens over and over
-    EARLY_END = "early_end"  # the model ended its output within a call
+    EARLY_END = "early_end"  # the model ended its output within a call, or while it still reasoned
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,9 @@ def truncation(record: ItemRecord) -> Truncation | None:
     """None where every step was finished, rightly or wrongly."""
     for number, step in enumerate(record.steps):
         generation, parsed = step.generation, step.parsed
-        if generation.stop is StopReason.EOG and parsed.open_block:
-            return Truncation(number, CutAt.IN_CALL, TruncationCause.EARLY_END)
+        if generation.stop is StopReason.EOG and (parsed.open_block or parsed.open_reasoning):
+            where = CutAt.IN_CALL if parsed.open_block else CutAt.REASONING
+            return Truncation(number, where, TruncationCause.EARLY_END)
         cause = _cause(generation)
         if cause is not None:
             return Truncation(number, position(parsed, generation.stop, record.format_id), cause)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def load_to_measure(name_or_path: str | Path, tools: Sequence[Mapping[str, Any]]
         more = f", the first of {len(begun)} such cases" if len(begun) > 1 else ""
         raise SuiteError(
             f"{first.path}:{first.line}: {first.case.id} is not written yet{more}; "
-            f"`toolgauge suite check {reading.path}` names every {TODO} that is left"
+            f"`toolgauge suite check {shlex.quote(str(reading.path))}` names every {TODO} that is left"
         )
     return suite
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +77,7 @@ class Reading:
         """Raises `SuiteError` with the first trouble."""
         if self.troubles or self.header is None:
             n_more = len(self.troubles) - 1
-            rest = f" ({n_more} more: toolgauge suite check {self.path})" if n_more else ""
+            rest = f" ({n_more} more: toolgauge suite check {shlex.quote(str(self.path))})" if n_more else ""
             raise SuiteError(f"{self.troubles[0]}{rest}")
         cases = (*self.included, *(each.case for each in self.found))
         # of the value, not of its spelling

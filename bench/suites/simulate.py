@@ -20,7 +20,7 @@ from bench.suites.defaults import defaults
 from bench.suites.match import includes_arguments, matches_arguments
 from engine.types import Call, Message, Parsed, StopReason, Tool
 
-VERSION = "3"
+VERSION = "4"
 """Changes when a transcript could come out differently; part of an episode's identity."""
 
 
@@ -124,7 +124,7 @@ class Episode:
     def _end(self, parsed: Parsed, stop: StopReason) -> EpisodeEnd | None:
         if not self.case.is_episode:
             return EpisodeEnd.SINGLE
-        if stop is not StopReason.EOG or parsed.fragments or parsed.open_block:
+        if stop is not StopReason.EOG or parsed.fragments or parsed.open_block or parsed.open_reasoning:
             return EpisodeEnd.CUT
         return None if parsed.calls else EpisodeEnd.REPLY
 

@@ -9,6 +9,7 @@ Writes no file.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,7 +74,7 @@ def example(name: str) -> str:
     """Three cases with comments: one call, no call, and two calls of which one needs the other's result."""
     header = {"suite": name, "version": "1", "description": "An example to change", "tools": _TOOLS}
     blocks = [
-        (_ABOUT.format(file=f"{name}.jsonl"), None),
+        (_ABOUT.format(file=shlex.quote(f"{name}.jsonl")), None),
         (_HEADER, header),
         (_ONE_CALL, _one_call(name)),
         (_NO_CALL, _no_call(name)),
@@ -102,7 +103,9 @@ def skeleton(name: str, tools: Sequence[Tool], file: str) -> str:
         "expected": {"calls": []},
         "why": f"{TODO}: why no tool is right",
     }
-    return _text([(_ABOUT.format(file=f"{name}.jsonl"), None), ("", header), *cases, ("No call is right.", last)])
+    return _text(
+        [(_ABOUT.format(file=shlex.quote(f"{name}.jsonl")), None), ("", header), *cases, ("No call is right.", last)]
+    )
 
 
 def _unwritten(name: str, tool: Tool, names: Sequence[str]) -> dict[str, Any]:

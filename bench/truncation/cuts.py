@@ -87,8 +87,8 @@ def _is_finished(ending: Ending, fmt: ToolFormat, engine: Backend, kinds: TokenK
 
     mode, _, _, _, text = ending.key
     spec = spec_of(MODES[mode], fmt, ending.tools, required=ending.required, several=ending.several)
-    begins = beginning(spec, text, fmt, opened=ending.reasoning_opened)
-    if begins is None:
+    begins = beginning(spec, text, fmt, opened=ending.reasoning_opened) if spec else None
+    if spec is None or begins is None:
         return False  # nothing but free text, which the model ends
     constraint = engine.compile(spec.root).start()
     walked = walk(constraint, kinds, text[begins:])

@@ -16,7 +16,7 @@ from engine.constraint.protocol import Mask
 from engine.constraint.tokens import TokenKinds, empty_mask, has_bit, set_bits, utf8_tail
 from engine.errors import ConstraintError
 from grammars.gbnf import to_gbnf
-from grammars.nodes import Choice, Node, QuotedDict, RawString, RawText, Repeat, Seq
+from grammars.nodes import AnyOrder, Choice, Node, QuotedDict, RawString, RawText, Repeat, Seq
 
 if TYPE_CHECKING:
     from engine.llama import GrammarSampler, Model
@@ -67,7 +67,7 @@ def _has_raw_text(node: Node) -> bool:
     match node:
         case RawText() | RawString() | QuotedDict():
             return True
-        case Seq(parts) | Choice(parts):
+        case Seq(parts) | Choice(parts) | AnyOrder(parts):
             return any(map(_has_raw_text, parts))
         case Repeat(item, separator):
             return _has_raw_text(item) or _has_raw_text(separator)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from engine.constraint.protocol import Mask
 from engine.errors import ConstraintError
 from engine.vocabulary import Vocabulary
-from grammars.nodes import Choice, Marker, Node, QuotedDict, Repeat, Seq
+from grammars.nodes import AnyOrder, Choice, Marker, Node, QuotedDict, Repeat, Seq
 
 # <tool_call>, <|"|>, <｜tool▁sep｜>; [TOOL_CALLS], [/THINK]; ｜DSML｜
 _MARKER = re.compile(rb"<.*>|\[/?[A-Z_][A-Z0-9_]*\]|" + "｜.+｜".encode(), re.DOTALL)
@@ -151,7 +151,7 @@ def _markers(node: Node) -> Iterator[str]:
     match node:
         case Marker(text) | QuotedDict(_, text):
             yield text
-        case Seq(parts) | Choice(parts):
+        case Seq(parts) | Choice(parts) | AnyOrder(parts):
             pass
         case Repeat(item, separator):
             parts = (item, separator)

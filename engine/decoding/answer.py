@@ -12,6 +12,8 @@ Three rules where the contract leaves room:
   behind it, that text is written with the trigger.
 - A model that may open reasoning itself does so when its free choice begins the opening text, or goes on with it, and
   the constraint does not allow it; the opening text is then completed for it. While both are possible, both stay so.
+
+What begins a call for certain ends reasoning, too, where calls are constrained: models call without closing it first.
 """
 
 from __future__ import annotations
@@ -100,9 +102,12 @@ class Answer:
 
     def _begin(self) -> None:
         reasoning, request = self.request.reasoning, self.request
-        self._open = reasoning.open.encode() if reasoning else b""
+        self._openings = [text.encode() for text in (reasoning.open, *reasoning.others)] if reasoning else []
         self._resume = reasoning.resume.encode() if reasoning else b""
-        self._close = MarkerFinder((reasoning.close,)) if reasoning else None
+        self._close = MarkerFinder((reasoning.close, *reasoning.breaks)) if reasoning else None
+        self._call: MarkerFinder | None = None
+        if request.compiled and reasoning and reasoning.calls:
+            self._call = MarkerFinder(reasoning.calls)
         self._trigger: MarkerFinder | None = None
         if request.compiled and request.triggers:
             self._trigger = MarkerFinder(request.triggers, at_start=request.trigger_at_start)
@@ -322,10 +327,13 @@ class Answer:
             self._watch_opening(piece)
         finder = self._close if self._phase is _Phase.REASONING else self._trigger
         found = finder.feed(piece) if finder else None
-        if found is None:
+        called = self._call.feed(piece) if self._call and self._phase is _Phase.REASONING and not found else None
+        if called:
+            self._begin_constrained(token, called)
+        elif found is None:
             self._emit(token)
         elif self._phase is _Phase.REASONING:
-            self._end_reasoning(token, found.rest)
+            self._end_reasoning(token, found)
         else:
             self._begin_constrained(token, found)
 
@@ -382,7 +390,7 @@ class Answer:
 
     def _opens(self, piece: bytes) -> bool:
         text = (self._head + piece).lstrip()
-        return bool(piece.strip()) and (self._open.startswith(text) or text.startswith(self._open))
+        return bool(piece.strip()) and any(each.startswith(text) or text.startswith(each) for each in self._openings)
 
     def _leads(self, piece: bytes) -> bool:
         begun = self._phase is _Phase.OPENING and self._head  # what opens reasoning: white space would break it off
@@ -401,7 +409,8 @@ class Answer:
             self._start()
 
     def _complete_opening(self) -> None:
-        missing = self._open[len(self._head.lstrip()) :]
+        head = self._head.lstrip()
+        missing = next((each[len(head) :] for each in self._openings if each.startswith(head)), b"")
         for part in self._spell(missing) if self._phase is _Phase.OPENING else ():
             if self.stop:
                 return
@@ -413,21 +422,22 @@ class Answer:
         """Decide, before it is counted, whether `piece` opens reasoning or shows that there will be none."""
         self._head += piece
         text = self._head.lstrip()
-        if text.startswith(self._open):
+        if any(map(text.startswith, self._openings)):
             self._phase = _Phase.REASONING
             self._n_reasoning, self._n_answer, self._n_lead = self._n_answer, 0, 0
             if self._trigger:
                 self._trigger.reset()
-        elif not self._open.startswith(text):
+        elif not any(each.startswith(text) for each in self._openings):
             self._phase = _Phase.FREE
 
-    def _end_reasoning(self, token: int, rest: bytes) -> None:
-        """`token` ends reasoning, `rest` are its bytes behind that end."""
+    def _end_reasoning(self, token: int, end: Found) -> None:
+        """`token` ends reasoning; what begins the next message may end it, too."""
+        rest, resume = end.rest, self._resume.removeprefix(end.marker)
         found = self._trigger.feed(rest) if self._trigger else None
         if found:
             self._begin_constrained(token, found)
-        elif self._constraint and (rest.strip() or self._resume):
-            self._begin_constrained(token, Found(b"", rest), resume=self._resume)
+        elif self._constraint and (rest.strip() or resume):
+            self._begin_constrained(token, Found(b"", rest), resume=resume)
         else:
             self._emit(token, ends_reasoning=True)
             self._phase = _Phase.LEAD_IN if self._constraint else _Phase.FREE

@@ -1,7 +1,7 @@
 """An answer as prose with blocks of calls in it: how a format's reading of the blocks becomes the parsed answer.
 
 A format yields its blocks in order; everything between them is prose, in which only what looks like a call is worth
-a word. Knows no format.
+a word. In reasoning that is never closed only calls with which the answer ends are blocks. Knows no format.
 """
 
 from __future__ import annotations
@@ -66,11 +66,17 @@ def failed_until(
 def parse_blocks(text: str, frame: Frame, blocks: Blocks, strays: Strays, *, reasoning_opened: bool) -> Parsed:
     """The whole answer: reasoning, the calls and fragments of its blocks, and the prose around them."""
     split = split_reasoning(text, opened=reasoning_opened, frame=frame)
+    reasoning, start = split.reasoning, split.start
+    if split.inside:
+        found = calls_at_end(text, split.begin, frame, blocks)
+        if found is None:
+            return Parsed(reasoning=reasoning, open_reasoning=True)
+        reasoning, start = text[split.begin : found].strip(), found
     calls: list[Call] = []
     fragments: list[Fragment] = []
     prose: list[str] = []
-    position, is_open = split.start, False
-    for block in blocks(text, split.start):
+    position, is_open = start, False
+    for block in blocks(text, start):
         prose.append(text[position : block.start])
         fragments += strays(text, position, block.start)
         calls += block.calls
@@ -78,13 +84,28 @@ def parse_blocks(text: str, frame: Frame, blocks: Blocks, strays: Strays, *, rea
         position, is_open = block.end, block.is_open
     prose.append(text[position:])
     fragments += strays(text, position, len(text))
-    return Parsed(tuple(calls), tuple(fragments), split.reasoning, "".join(prose).strip(), is_open)
+    return Parsed(tuple(calls), tuple(fragments), reasoning, "".join(prose).strip(), is_open)
+
+
+def calls_at_end(text: str, begin: int, frame: Frame, blocks: Blocks) -> int | None:
+    """Where the calls begin with which reasoning ends that begins at `begin` and is never closed; None: with none.
+
+    What else follows a call makes it a draft.
+    """
+    start, end, n_calls, is_open = None, begin, 0, False
+    for block in blocks(text, begin):
+        if start is None or text[end : block.start].strip():
+            start = block.start if text.startswith(frame.calls, block.start) else None
+            n_calls = 0
+        n_calls += len(block.calls)
+        end, is_open = block.end, block.is_open
+    return start if n_calls and not is_open and not text[end:].strip() else None
 
 
 def watch_blocks(
     frame: Frame, blocks: Blocks, *, closing: str, naming: str = '"', reasoning_opened: bool
 ) -> BufferWatcher:
-    """A watcher that reads as `parse_blocks` does."""
+    """A watcher that reads as `parse_blocks` does, but for calls in reasoning that is not closed."""
     return BufferWatcher(
         name_written=lambda text, start: _name_written(blocks(text, start)),
         find_call=lambda text, start: next((block.start for block in blocks(text, start) if block.calls), None),

@@ -16,16 +16,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_markers, watch_blocks
 from engine.formats.calls import tool_of, write_json
 from engine.formats.protocol import CannotCarry, Closing, Signature
-from engine.formats.reasoning import THINK
+from engine.formats.reasoning import Frame
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
 from engine.formats.typed import kinds_of, ordered_arguments, read_json, read_text, unwritable
-from engine.formats.typed_nodes import Parameter, json_node, parameter_lists, string_node
+from engine.formats.typed_nodes import Parameter, arguments_node, json_node, parameter_lists, string_node
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
 from grammars.nodes import Literal, Node, Repeat, Seq, with_markers
@@ -50,17 +51,17 @@ class DeepseekDsmlFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "deepseek_dsml"
-    version = "2"
+    version = "3"
     title = "DeepSeek V3.2"
     markers: tuple[str, ...] = (DSML,)
     stop_texts: tuple[str, ...] = ()
-    frame = THINK
+    frame = Frame(calls=tuple(f"{opening}\n{INVOKE}" for opening in OPENINGS))
     signature = Signature(all_of=(DSML, "invoke name="))
     closing = Closing(ends=CLOSINGS, inner=(END_INVOKE, END_PARAMETER + END_INVOKE))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
-        f"A string cannot contain {END_PARAMETER} or NUL; where ｜DSML｜ is a token, the grammar leaves out "
-        "</｜DSML｜ too.",
+        f"A string cannot contain {END_PARAMETER}, {PARAMETER.strip()} or NUL; where ｜DSML｜ is a token, the grammar "
+        "leaves out </｜DSML｜ and <｜DSML｜ too.",
         "A name cannot contain <, >, a quote or a line break, nor begin or end with white space.",
         "A parameter that the schema allows without listing it is read, but not written and not in the grammar.",
     )
@@ -120,7 +121,8 @@ def _next_block(reader: TagReader, start: int, close: str) -> tuple[Block, bool]
 def _pairs(reader: TagReader) -> Iterator[tuple[str, Any]]:
     while reader.take(PARAMETER, END_INVOKE) == PARAMETER:
         key = reader.name(_NAME, '"')
-        read = read_text if reader.take(AS_TEXT, AS_JSON) == AS_TEXT else read_json
+        is_text = reader.take(AS_TEXT, AS_JSON) == AS_TEXT
+        read = partial(read_text, opening=PARAMETER) if is_text else read_json
         yield key, reader.value(read(reader.text, reader.at, END_PARAMETER))
 
 
@@ -138,7 +140,7 @@ def _write(call: Call, tools: Sequence[Tool]) -> str:
 
 
 def _text(call: Call, value: str) -> str:
-    problem = END_PARAMETER if END_PARAMETER in value else unwritable(value)
+    problem = next((tag for tag in (END_PARAMETER, PARAMETER) if tag in value), unwritable(value))
     if problem:
         raise CannotCarry(f"{call.name}: a string contains {problem}")
     return value
@@ -146,7 +148,7 @@ def _text(call: Call, value: str) -> str:
 
 def _invoke_node(tool: Tool) -> Node:
     lists = (
-        in_a_row(*map(_parameter_node, parameters))
+        arguments_node(parameters, _parameter_node)
         for parameters in parameter_lists(tool, _NAME, DeepseekDsmlFormat.id)
     )
     opening = with_markers(f'{INVOKE}{offered(tool, _NAME)}">\n', DSML)
@@ -157,9 +159,9 @@ def _parameter_node(parameter: Parameter) -> Node:
     kinds = kinds_of(parameter.schema, parameter.root)
     written: list[Node] = []
     if "string" in kinds:
-        written.append(Seq((Literal(AS_TEXT.removeprefix(_AS)), string_node(parameter, END_PARAMETER))))
+        written.append(Seq((Literal(AS_TEXT.removeprefix(_AS)), string_node(parameter, END_PARAMETER, "", PARAMETER))))
     if kinds != {"string"}:
         written.append(Seq((Literal(AS_JSON.removeprefix(_AS)), json_node(parameter))))
     opening = with_markers(f'{PARAMETER}{parameter.name}" {_AS}', DSML)
     closing = with_markers(f"{END_PARAMETER}\n", DSML)
-    return optional(in_a_row(opening, one_of(written), closing), is_required=parameter.is_required)
+    return in_a_row(opening, one_of(written), closing)

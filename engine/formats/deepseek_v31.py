@@ -15,7 +15,7 @@ from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, check_tools, each_block, ends_inside, parse_blocks, watch_blocks
 from engine.formats.named import NAME_LIMIT, NamedCall
 from engine.formats.protocol import Closing, Signature
-from engine.formats.reasoning import THINK
+from engine.formats.reasoning import Frame
 from engine.formats.strict import skip
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
@@ -34,11 +34,11 @@ class DeepseekV31Format:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "deepseek_v31"
-    version = "1"
+    version = "2"
     title = "DeepSeek V3.1"
     markers: tuple[str, ...] = (OPEN, CALL_OPEN, SEPARATOR, CALL_CLOSE, CLOSE)
     stop_texts: tuple[str, ...] = ()
-    frame = THINK
+    frame = Frame(calls=(OPEN + CALL_OPEN,))
     # V3 and R1 write their arguments in a fence behind the same markers.
     signature = Signature(all_of=(CALL_OPEN, SEPARATOR), none_of=("```json",))
     closing = Closing(ends=(CLOSE, CALL_CLOSE + CLOSE))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from engine.constraint.protocol import ConstraintSpec
@@ -32,7 +33,7 @@ class EnvelopeFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "json"
-    version = "3"
+    version = "4"
     title = "every model, in the json.* modes"
     markers: tuple[str, ...] = ()
     stop_texts: tuple[str, ...] = ()
@@ -42,7 +43,7 @@ class EnvelopeFormat:
     limits: tuple[str, ...] = ()
 
     def __init__(self, frame: Frame = THINK) -> None:
-        self.frame = frame
+        self.frame = replace(frame, calls=())  # native calls are none here
 
     def write(self, calls: Sequence[Call], tools: Sequence[Tool]) -> str:
         written = ", ".join(write_call(call, tools) for call in calls)
@@ -50,8 +51,8 @@ class EnvelopeFormat:
 
     def parse(self, text: str, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> Parsed:
         split = split_reasoning(text, opened=reasoning_opened, frame=self.frame)
-        if split.inside:  # nothing was answered, so nothing was answered wrongly
-            return Parsed(reasoning=split.reasoning)
+        if split.inside:  # nothing was answered
+            return Parsed(reasoning=split.reasoning, open_reasoning=True)
         answer = self.frame.plain_answer(text, split.start)
         parsed = _read_answer(text[: answer.end], answer.start)
         reasoning = "\n".join(filter(None, (split.reasoning, answer.reasoning)))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from engine.constraint.protocol import ConstraintSpec
@@ -30,8 +31,8 @@ from engine.formats.blocks import (
 from engine.formats.calls import tool_of
 from engine.formats.gemma_dict import QUOTE
 from engine.formats.protocol import CannotCarry, Closing, Signature
-from engine.formats.reasoning import Frame
-from engine.formats.strict import Broken, Value, skip
+from engine.formats.reasoning import Frame, PlainAnswer
+from engine.formats.strict import WHITE_SPACE, Broken, Value, skip
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
 from grammars.canonical import arranged
@@ -40,22 +41,39 @@ from grammars.pointer import map_subschemas
 
 OPEN, CLOSE = "<|tool_call>", "<tool_call|>"
 PREFIX = "call:"
+CHANNEL, END_CHANNEL = "<|channel>", "<channel|>"
 
 _NAME = r"[^\s{}<>\ud800-\udfff](?:[^{}<>\x00-\x1f\ud800-\udfff]*[^\s{}<>\ud800-\udfff])?"
 _HEAD = re.compile(rf"{PREFIX}(?P<name>{_NAME})(?={{)")
 _HEAD_BEGUN = re.compile(r"(?:c(?:a(?:l(?:l(?::(?:[^\s{}<>][^{}<>\x00-\x1f]*)?)?)?)?)?)?")
 _MARKER = re.compile("|".join(map(re.escape, (OPEN, CLOSE))))
+_CHANNEL_MARKS = (f"{CHANNEL}thought", CHANNEL, END_CHANNEL)
+
+
+class _Channels(Frame):
+    """These models also write channel marks with nothing between them, before an answer or behind it."""
+
+    __slots__ = ()
+
+    def plain_answer(self, text: str, start: int) -> PlainAnswer:
+        begin, end = _without_marks(text, start)
+        return PlainAnswer(begin, end)
 
 
 class Gemma4Format:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "gemma4"
-    version = "1"
+    version = "2"
     title = "Gemma 4"
-    markers: tuple[str, ...] = (OPEN, CLOSE, QUOTE, "<|channel>", "<channel|>")
+    markers: tuple[str, ...] = (OPEN, CLOSE, QUOTE, CHANNEL, END_CHANNEL)
     stop_texts: tuple[str, ...] = ("<|tool_response>", "<turn|>")
-    frame = Frame(open="<|channel>thought\n", close="<channel|>")
+    frame: Frame = _Channels(
+        open=f"{CHANNEL}thought",
+        close=END_CHANNEL,
+        others=(f"{CHANNEL}{CHANNEL}thought",),
+        calls=(OPEN + PREFIX,),
+    )
     signature = Signature(all_of=(OPEN + PREFIX,))
     closing = Closing(ends=(CLOSE,), inner=("}", QUOTE + "}"))
     max_calls: int | None = None
@@ -70,7 +88,9 @@ class Gemma4Format:
         return "".join(f"{OPEN}{PREFIX}{_named(call.name)}{_arguments(call, tools)}{CLOSE}" for call in calls)
 
     def parse(self, text: str, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> Parsed:
-        return parse_blocks(text, self.frame, _blocks, _strays, reasoning_opened=reasoning_opened)
+        parsed = parse_blocks(text, self.frame, _blocks, _strays, reasoning_opened=reasoning_opened)
+        begin, end = _without_marks(parsed.content, 0)
+        return replace(parsed, content=parsed.content[begin:end])
 
     def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
         """Free until `<|tool_call>`, or from the first token if a call is required."""
@@ -131,6 +151,21 @@ def _in_order(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # Reading
+
+
+def _without_marks(text: str, start: int) -> tuple[int, int]:
+    """Where the text from `start` on begins and ends without the channel marks around it that hold nothing."""
+    begin, end = skip(text, start), len(text)
+    while mark := next((mark for mark in _CHANNEL_MARKS if text.startswith(mark, begin)), ""):
+        begin = skip(text, begin + len(mark))
+    last = end
+    while True:
+        while last > begin and text[last - 1] in WHITE_SPACE:
+            last -= 1
+        mark = next((mark for mark in _CHANNEL_MARKS if text.endswith(mark, begin, last)), "")
+        if not mark:
+            return begin, end
+        end = last = last - len(mark)
 
 
 def _blocks(text: str, start: int) -> Iterator[Block]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from engine.constraint.protocol import ConstraintSpec
@@ -26,10 +27,10 @@ from engine.formats.blocks import (
 )
 from engine.formats.calls import tool_of
 from engine.formats.protocol import Closing, Signature
-from engine.formats.reasoning import THINK
+from engine.formats.reasoning import Frame
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
 from engine.formats.typed import Notation, TypedArguments, ordered_arguments
-from engine.formats.typed_nodes import Parameter, parameter_lists, value_node
+from engine.formats.typed_nodes import Parameter, arguments_node, parameter_lists, value_node
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
 from grammars.nodes import Literal, Marker, Node, Seq
@@ -37,7 +38,7 @@ from grammars.nodes import Literal, Marker, Node, Seq
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 KEY, END_KEY = "<arg_key>", "</arg_key>"
 VALUE, END_VALUE = "<arg_value>", "</arg_value>"
-NOTATION = Notation(close=END_VALUE)
+NOTATION = Notation(close=END_VALUE, opening=VALUE)
 _LINE_BREAK = optional(Literal("\n"), is_required=False)
 
 _FUNCTION = re.compile(r"[^\s<>{}\[\]\"']+")  # a sentence or an object after <tool_call> is no name
@@ -50,16 +51,16 @@ class GlmXmlFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "glm_xml"
-    version = "2"
+    version = "3"
     title = "GLM-4.5, GLM-4.6, GLM-4.7"
     markers: tuple[str, ...] = (OPEN, CLOSE, KEY, END_KEY, VALUE, END_VALUE)
     stop_texts: tuple[str, ...] = ("<|user|>", "<|observation|>")
-    frame = THINK
+    frame = Frame(calls=(OPEN,))
     signature = Signature(all_of=(OPEN, KEY, VALUE))
     closing = Closing(ends=(CLOSE,), inner=(END_VALUE,))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
-        "A string cannot contain </arg_value> or NUL.",
+        "A string cannot contain </arg_value>, <arg_value> or NUL.",
         "A value of another type than its parameter's, or a string that reads as a valid value of another type that "
         "the schema allows, has no text of its own.",
         "A tool's name cannot contain white space, brackets or quotes, a parameter's neither <, > nor a line break.",
@@ -132,7 +133,7 @@ def _write(call: Call, tools: Sequence[Tool]) -> str:
 def _call_node(tool: Tool) -> Node:
     lists = [*parameter_lists(tool, _PARAMETER, GlmXmlFormat.id)]
     spelled = (
-        in_a_row(*gap, *(_parameter_node(parameter, gap) for parameter in parameters))
+        in_a_row(*gap, arguments_node(parameters, partial(_parameter_node, gap=gap)))
         for gap in ((), (Literal("\n"),))
         for parameters in lists
     )
@@ -142,5 +143,4 @@ def _call_node(tool: Tool) -> Node:
 def _parameter_node(parameter: Parameter, gap: tuple[Literal, ...]) -> Node:
     """A pair of tags, with what stands between tags before the second and behind it."""
     key: tuple[Node, ...] = (Marker(KEY), Literal(parameter.name), Marker(END_KEY), *gap)
-    pair = Seq((*key, Marker(VALUE), value_node(parameter, NOTATION), Marker(END_VALUE), *gap))
-    return optional(pair, is_required=parameter.is_required)
+    return Seq((*key, Marker(VALUE), value_node(parameter, NOTATION), Marker(END_VALUE), *gap))

@@ -35,6 +35,7 @@ _CHANNELS = ("commentary", "analysis")  # on which models call; templates write 
 
 _NAME = r"[^\s<\ud800-\udfff]+"
 _STARTED = re.compile(r"\s*<\|start\|>(?P<role>[^\s<]*)")
+_STRAY = re.compile(r"^\s*<\|channel\|>commentary(?: to=assistant\s*$| ?(?:to=assistant ?)?(?=<\|channel\|>))")
 _HEADER = re.compile(
     rf"(?:to=(?P<before>{_NAME}) ?)?"
     rf"(?:<\|channel\|>(?P<channel>analysis|commentary|final)(?: to=(?P<after>{_NAME}))?)?"
@@ -53,6 +54,7 @@ class _Message:
     end: int
     begin: int  # where its body does, or all of it if it is none in plain text
     reasoning: str = ""
+    is_thought: bool = False
     content: str = ""
     call: Call | None = None
     fragments: list[Fragment] = field(default_factory=list)
@@ -85,7 +87,7 @@ class HarmonyFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "harmony"
-    version = "1"
+    version = "2"
     title = "gpt-oss"
     markers: tuple[str, ...] = (CHANNEL, MESSAGE, CONSTRAIN, START, END)
     stop_texts: tuple[str, ...] = (CALL, RETURN)
@@ -94,6 +96,9 @@ class HarmonyFormat:
         close=END,
         resume=f"{START}assistant",
         header=f"{CHANNEL}final{MESSAGE}",
+        others=tuple(f"{CHANNEL}commentary{to}{CHANNEL}analysis{MESSAGE}" for to in (" to=assistant", "")),
+        breaks=(START,),
+        calls=tuple(f"{CHANNEL}{channel}{TO}" for channel in _CHANNELS),
     )
     signature = Signature(all_of=(f"{CHANNEL}commentary", MESSAGE))
     closing = Closing()
@@ -115,13 +120,20 @@ class HarmonyFormat:
 
     def parse(self, text: str, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> Parsed:
         split = split_reasoning(text, opened=reasoning_opened, frame=self.frame)
-        messages = [*_messages(text, split.start)]
+        reasoning, start = split.reasoning, split.start
+        if split.inside:
+            found = _call_at_end(text, split.begin)
+            if found is None:
+                return Parsed(reasoning=reasoning, open_reasoning=True)
+            reasoning, start = text[split.begin : found], found
+        messages = [*_messages(text, start)]
         return Parsed(
             calls=tuple(message.call for message in messages if message.call),
             fragments=tuple(fragment for message in messages for fragment in message.fragments),
-            reasoning=_joined([split.reasoning, *(message.reasoning for message in messages)]),
+            reasoning=_joined([reasoning, *(message.reasoning for message in messages)]),
             content=_joined(message.content for message in messages),
             open_block=any(message.is_open for message in messages),
+            open_reasoning=bool(messages) and messages[-1].is_thought and not text.rstrip().endswith(END),
         )
 
     def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:
@@ -138,8 +150,7 @@ class HarmonyFormat:
         in_role = (Marker(CHANNEL), Literal("commentary"), Choice(kinds))
         channel = (Marker(CHANNEL), Choice(tuple(map(Literal, _CHANNELS))))
         root = Choice((_calls(tools, (), in_role), _calls(tools, channel, (Choice(kinds),))))
-        triggers = (TO, *(f"{CHANNEL}{channel}{TO}" for channel in _CHANNELS))
-        return ConstraintSpec(root, triggers=() if required else triggers)
+        return ConstraintSpec(root, triggers=() if required else (TO, *self.frame.calls))
 
     def watcher(self, tools: Sequence[Tool], *, reasoning_opened: bool = False) -> BufferWatcher:
         return BufferWatcher(
@@ -180,7 +191,7 @@ def _message(text: str, start: int) -> _Message:
     mark = _STRUCTURE.search(text, header)
     if mark is None or mark[0] != MESSAGE:
         return _without_body(text, header, mark)
-    written = text[header : mark.start()].strip()
+    written = _without_stray(text[header : mark.start()].strip())
     head = _HEADER.fullmatch(written)
     recipient = (head["before"] or head["after"]) if head else None
     problem = ""
@@ -201,7 +212,7 @@ def _message(text: str, start: int) -> _Message:
         rest = Fragment(body[inside.start() :], "a header within a message", mark.end() + inside.start())
         body, message.fragments = body[: inside.start()], [rest]
     if head and head["channel"] == "analysis":
-        message.reasoning = body
+        message.reasoning, message.is_thought = body, True
     else:
         message.content = body
     return message
@@ -212,12 +223,17 @@ def _without_body(text: str, header: int, mark: re.Match[str] | None) -> _Messag
     stop = mark.start() if mark else len(text)
     end = mark.end() if mark and mark[0] != START else stop
     written = text[header:stop]
-    addressed = _ADDRESSED.search(written) if _is_header(written) else None
+    addressed = _ADDRESSED.search(_without_stray(written)) if _is_header(written) else None
     if addressed:
         problem = f"{MESSAGE} is missing after the header"
         fragment = Fragment(written, problem, header)
         return _Message(end, header, fragments=[fragment], is_open=mark is None, name=addressed["name"] or "")
     return _Message(end, header, content="" if mark is None and _is_header(written) else written)
+
+
+def _without_stray(header: str) -> str:
+    """gpt-oss-20b begins some headers with a channel that another one follows, and that says nothing."""
+    return _STRAY.sub("", header, count=1)
 
 
 def _is_header(text: str) -> bool:
@@ -285,6 +301,14 @@ def _find_call(text: str, start: int) -> int | None:
             return start
         start = message.end
     return None
+
+
+def _call_at_end(text: str, begin: int) -> int | None:
+    """Where the call begins with which reasoning ends that begins at `begin` and is never closed; None: with none."""
+    start = max(text.rfind(mark, begin) for mark in HarmonyFormat.frame.calls)
+    message = _message(text, start) if start >= 0 else None
+    is_last = message is not None and message.call and not message.fragments and message.end == len(text)
+    return start if is_last else None
 
 
 def _name_written(text: str, start: int) -> bool:

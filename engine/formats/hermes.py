@@ -31,7 +31,7 @@ from engine.formats.blocks import (
 )
 from engine.formats.calls import call_from, call_nodes, write_call, writes_name
 from engine.formats.protocol import Closing, Signature
-from engine.formats.reasoning import THINK
+from engine.formats.reasoning import Frame
 from engine.formats.strict import Broken, Value, members, read, skip
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
@@ -46,11 +46,11 @@ class HermesFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "hermes"
-    version = "3"
+    version = "4"
     title = "Qwen2.5, Qwen3, Hermes, the bundled model"
     markers: tuple[str, ...] = (OPEN, CLOSE)
     stop_texts: tuple[str, ...] = ()
-    frame = THINK
+    frame = Frame(calls=(f'{OPEN}\n{{"name": ',))
     signature = Signature(all_of=(OPEN, "arguments"), none_of=("<function=", "<arg_key>", "<tool_calls>", "<invoke "))
     closing = Closing()
     max_calls: int | None = None

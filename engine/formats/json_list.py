@@ -42,7 +42,7 @@ class JsonListFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "json_list"
-    version = "2"
+    version = "3"
     title = "xLAM-2, Hammer 2.1 (not checked against the makers' templates)"
     markers: tuple[str, ...] = ()
     stop_texts: tuple[str, ...] = ()

@@ -28,11 +28,11 @@ class MistralArgsFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "mistral_args"
-    version = "1"
+    version = "2"
     title = "Ministral 3, Devstral Small 1.1"
     markers: tuple[str, ...] = (OPEN, ARGS)
     stop_texts: tuple[str, ...] = ()
-    frame = Frame(open="[THINK]", close="[/THINK]")
+    frame = Frame(open="[THINK]", close="[/THINK]", calls=(OPEN,))
     signature = Signature(all_of=(OPEN, ARGS), none_of=("[CALL_ID]",))
     closing = Closing()
     max_calls: int | None = None

@@ -16,7 +16,7 @@ from engine.formats.blocks import check_tools, parse_blocks, watch_blocks
 from engine.formats.calls import call_id
 from engine.formats.named import NAME_LIMIT, NamedCall
 from engine.formats.protocol import Closing, Signature
-from engine.formats.reasoning import THINK
+from engine.formats.reasoning import Frame
 from engine.types import Call, Parsed, Tool
 from engine.watch import BufferWatcher
 from grammars.nodes import Literal, RawString, Repeat
@@ -32,11 +32,11 @@ class MistralArgsIdFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "mistral_args_id"
-    version = "1"
+    version = "2"
     title = "Mistral Small 3.2"
     markers: tuple[str, ...] = (OPEN, CALL_ID, ARGS)
     stop_texts: tuple[str, ...] = ()
-    frame = THINK
+    frame = Frame(calls=(OPEN,))
     signature = Signature(all_of=(OPEN, CALL_ID, ARGS))
     closing = Closing()
     max_calls: int | None = None

@@ -18,7 +18,7 @@ from engine.formats.blocks import Block, check_tools, each_block, failed, parse_
 from engine.formats.calls import ARGUMENTS, call_from, call_id, write_arguments, write_json
 from engine.formats.lists import list_node, names_first, read_list, write_list
 from engine.formats.protocol import Closing, Signature
-from engine.formats.reasoning import THINK
+from engine.formats.reasoning import Frame
 from engine.formats.strict import Broken
 from engine.formats.tags import optional
 from engine.types import Call, Fragment, Parsed, Tool
@@ -34,11 +34,11 @@ class MistralJsonFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "mistral_json"
-    version = "2"
+    version = "3"
     title = "Mistral Nemo"
     markers: tuple[str, ...] = (OPEN,)
     stop_texts: tuple[str, ...] = ()
-    frame = THINK
+    frame = Frame(calls=(f"{OPEN}[", f"{OPEN} ["))
     signature = Signature(all_of=(OPEN,), none_of=("[ARGS]",))
     closing = Closing()
     max_calls: int | None = None

@@ -27,7 +27,7 @@ from engine.formats.blocks import (
 from engine.formats.calls import call_from, call_nodes, write_call
 from engine.formats.lists import list_node, names_first, read_list, write_list
 from engine.formats.protocol import Closing, Signature
-from engine.formats.reasoning import THINK
+from engine.formats.reasoning import Frame
 from engine.formats.strict import Broken, skip
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
@@ -43,11 +43,11 @@ class NemotronJsonFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "nemotron_json"
-    version = "1"
+    version = "2"
     title = "Nemotron Nano v2, Llama-3.1-Nemotron (the latter not checked)"
     markers: tuple[str, ...] = (OPEN, CLOSE)
     stop_texts: tuple[str, ...] = ("<SPECIAL_12>",)  # ends a turn of Nemotron Nano v2
-    frame = THINK
+    frame = Frame(calls=(f"{OPEN}[",))
     signature = Signature(all_of=(OPEN,))
     closing = Closing()
     max_calls: int | None = None

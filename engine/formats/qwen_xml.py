@@ -28,11 +28,11 @@ from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, blocks_node, check_tools, failed, parse_blocks, stray_markers, watch_blocks
 from engine.formats.calls import tool_of
 from engine.formats.protocol import Closing, Signature
-from engine.formats.reasoning import THINK
+from engine.formats.reasoning import Frame
 from engine.formats.strict import skip
 from engine.formats.tags import Stop, TagReader, broken, collect, in_a_row, offered, one_of, optional, writable
 from engine.formats.typed import Notation, TypedArguments, ordered_arguments
-from engine.formats.typed_nodes import Parameter, parameter_lists, value_node
+from engine.formats.typed_nodes import Parameter, arguments_node, parameter_lists, value_node
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
 from grammars.nodes import Literal, Marker, Node, Seq
@@ -42,6 +42,7 @@ FUNCTION, END_FUNCTION = "<function=", "</function>"
 PARAMETER, END_PARAMETER = "<parameter=", "</parameter>"
 NOTATION = Notation(
     close=f"\n{END_PARAMETER}",
+    opening=PARAMETER,
     lead="\n",
     words=MappingProxyType({"True": True, "False": False, "None": None}),
     onward=(f"\n{PARAMETER}", f"\n{END_FUNCTION}"),
@@ -57,16 +58,16 @@ class QwenXmlFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "qwen_xml"
-    version = "3"
+    version = "4"
     title = "Qwen3-Coder, Qwen3.5, Qwen3.6, Nemotron 3"
     markers: tuple[str, ...] = (OPEN, CLOSE)
     stop_texts: tuple[str, ...] = ()
-    frame = THINK
+    frame = Frame(calls=(f"{OPEN}\n{FUNCTION}",))
     signature = Signature(all_of=(OPEN, FUNCTION, PARAMETER))
     closing = Closing(ends=(f"\n{CLOSE}",), inner=(f"\n{END_FUNCTION}", f"\n{END_PARAMETER}\n{END_FUNCTION}"))
     max_calls: int | None = None
     limits: tuple[str, ...] = (
-        "A string cannot contain </parameter> or NUL.",
+        "A string cannot contain </parameter>, <parameter= or NUL.",
         "A value of another type than its parameter's, or a string that reads as a valid value of another type that "
         "the schema allows, has no text of its own.",
         "A name cannot contain <, > or a line break, nor begin or end with white space.",
@@ -147,7 +148,7 @@ def _write(call: Call, tools: Sequence[Tool]) -> str:
 def _call_node(tool: Tool) -> Node:
     opening = Literal(f"{FUNCTION}{offered(tool, _NAME)}>\n")
     lists = (
-        in_a_row(*map(_parameter_node, parameters)) for parameters in parameter_lists(tool, _NAME, QwenXmlFormat.id)
+        arguments_node(parameters, _parameter_node) for parameters in parameter_lists(tool, _NAME, QwenXmlFormat.id)
     )
     return in_a_row(opening, one_of(lists), Literal(END_FUNCTION))
 
@@ -155,5 +156,4 @@ def _call_node(tool: Tool) -> Node:
 def _parameter_node(parameter: Parameter) -> Node:
     opening = Literal(f"{PARAMETER}{parameter.name}>\n")
     closing = Literal(f"\n{END_PARAMETER}\n")
-    node = Seq((opening, value_node(parameter, NOTATION), closing))
-    return optional(node, is_required=parameter.is_required)
+    return Seq((opening, value_node(parameter, NOTATION), closing))

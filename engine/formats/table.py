@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -148,11 +148,17 @@ def _details(fmt: ToolFormat) -> Iterator[str]:
     frame = fmt.frame
     reasoning = f"Reasoning stands between `{frame.open.strip()}` and `{frame.close}`"
     yield f"- {reasoning}; the answer goes on after `{frame.resume}`." if frame.resume else f"- {reasoning}."
+    if frame.calls:
+        yield f"- Where it is not closed, a call ends it that begins with {_codes(frame.calls)}."
     for what, texts in (("Its markers are", fmt.markers), ("An answer also ends at", fmt.stop_texts)):
         if texts:
-            yield f"- {what} {', '.join(f'`{text}`' for text in texts)}."
+            yield f"- {what} {_codes(texts)}."
     yield from (f"- {_plain(limit)}" for limit in fmt.limits)
     yield ""
+
+
+def _codes(texts: Iterable[str]) -> str:
+    return ", ".join(f"`{text}`".replace("\n", "⏎") for text in texts)
 
 
 def _code(text: str) -> str:

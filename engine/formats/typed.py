@@ -10,7 +10,10 @@ is the number 2 where the tool's schema says integer and the text "2" where it s
 - A schema that takes both, or says nothing of types: the JSON value, unless it is a string, if the schema accepts it;
   otherwise the text itself.
 
-Knows no tags but the text that ends a value.
+A text ends with its closing tag. Where another value is opened first, at the beginning of a line if the notation has
+lines, that tag was forgotten, and the value is none: it would swallow all up to the closing tag of the other one.
+
+Knows no tags but those that open and end a value.
 """
 
 from __future__ import annotations
@@ -39,11 +42,13 @@ _NAMES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "n
 class Notation:
     """How a family writes a value between its tags: `lead`, the text, `close`, which is `lead` again and a tag.
 
-    `words` are spellings beside JSON's own: Jinja's `string` filter writes Python's. `onward`: what follows a value;
-    a tag that stands before one of these ends a text although it stands in the text's own line.
+    `opening` is what begins another value, or its name. `words` are spellings beside JSON's own: Jinja's `string`
+    filter writes Python's. `onward`: what follows a value; a tag that stands before one of these ends a text although
+    it stands in the text's own line.
     """
 
     close: str
+    opening: str
     lead: str = ""
     words: Mapping[str, bool | None] = field(default_factory=dict)
     onward: tuple[str, ...] = ()
@@ -68,8 +73,8 @@ class TypedArguments:
     def read(self, name: str, text: str, start: int) -> Value | Broken:
         """The value of the parameter `name` whose text begins at `start`, and where its closing text ends.
 
-        Broken only where the text ends before the value does. A JSON value may contain the closing tag in its strings,
-        and needs no lead before the tag; any other text ends with the first tag that is its own.
+        Broken only where the text ends before the value does, or another value begins. A JSON value may contain tags in
+        its strings, and needs no lead before the closing one; any other text ends with the first tag that is its own.
         """
         tag, lead = self._notation.tag, self._notation.lead
         in_one_line = not text.startswith(lead, start)
@@ -83,8 +88,10 @@ class TypedArguments:
                 case Broken(unfinished=True) as broken:
                     return broken
         place = text.find(tag, start) if in_one_line or only_json else self._tag_of_text(text, start)
-        if place < 0:
-            return Broken(f"{tag} is missing", unfinished=True)
+        opening = self._notation.opening if in_one_line else lead + self._notation.opening
+        is_forgotten = text.find(opening, start, place if place >= 0 else len(text)) >= 0
+        if place < 0 or is_forgotten:
+            return Broken(f"{tag} is missing", unfinished=not is_forgotten)
         end = place - len(lead) if text.endswith(lead, start, place) else place
         return Value(self.value_of(name, text[begin:end]), place + len(tag))
 
@@ -134,8 +141,9 @@ class TypedArguments:
         if problem := unwritable(text):
             raise CannotCarry(f"the argument '{name}' contains {problem}")
         written = f"{notation.lead}{text}{notation.close}"
-        if notation.tag in text and isinstance(value, str):
-            raise CannotCarry(f"the argument '{name}' contains {notation.tag}, which ends it")
+        for tag in (notation.tag, notation.opening):
+            if tag in text and isinstance(value, str):
+                raise CannotCarry(f"the argument '{name}' contains {tag}, which ends it")
         again = self.read(name, written, 0)
         if isinstance(again, Broken) or again.end < len(written) or not same(again.value, value):
             kind = _NAMES.get(type(value), "null")
@@ -171,11 +179,12 @@ def read_json(text: str, start: int, close: str) -> Value | Broken:
     return Broken("text after the JSON value", unfinished=ends_inside(text, at, tag))
 
 
-def read_text(text: str, start: int, close: str) -> Value | Broken:
-    """The text from `start` to the first `close`, and where that ends."""
+def read_text(text: str, start: int, close: str, opening: str) -> Value | Broken:
+    """The text up to the first `close`, and where that ends; `opening` begins another, and is not in it."""
     end = text.find(close, start)
-    if end < 0:
-        return Broken(f"{close} is missing", unfinished=True)
+    is_forgotten = text.find(opening, start, end if end >= 0 else len(text)) >= 0
+    if end < 0 or is_forgotten:
+        return Broken(f"{close} is missing", unfinished=not is_forgotten)
     return Value(text[start:end], end + len(close))
 
 

@@ -10,7 +10,7 @@ A text is valid here exactly where `typed` reads a valid value from it. Knows no
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from engine.errors import ConstraintError, UnsupportedSchema
 from engine.formats.tags import can_write, one_of
 from engine.formats.typed import Notation, flat_kinds, flat_schemas, kinds_of
 from engine.types import Tool
+from grammars.any_order import any_order
 from grammars.merge import Unmergeable
 from grammars.nodes import Json, Literal, Node, RawString
 from grammars.pointer import Schema, map_subschemas
@@ -83,17 +84,22 @@ def _parameters(branch: dict[str, Any], tool: Tool, names: re.Pattern[str], form
     return found
 
 
+def arguments_node(parameters: Sequence[Parameter], node_of: Callable[[Parameter], Node]) -> Node:
+    """What `node_of` makes of each parameter, in any order: models have one of their own (docs/decisions/0019)."""
+    return any_order(tuple(map(node_of, parameters)), tuple(one.is_required for one in parameters))
+
+
 def value_node(parameter: Parameter, notation: Notation) -> Node:
     """The texts of the parameter's valid values, to be followed by what ends a value."""
     kinds = kinds_of(parameter.schema, parameter.root)
     tag = notation.tag if notation.lead else ""  # without a lead it is all of the close
     if kinds == {"string"}:
-        return string_node(parameter, notation.close, tag)
+        return string_node(parameter, notation.close, tag, notation.opening)
     if _takes_any_string(parameter):  # every text is one, or a valid value of another type
-        return RawString({"type": "string"}, notation.close, _owner(parameter), tag)
+        return RawString({"type": "string"}, notation.close, _owner(parameter), tag, (notation.opening,))
     check = validator(parameter.root).evolve(schema=parameter.schema)
     words = (Literal(word) for word, value in notation.words.items() if check.is_valid(value))
-    strings = (string_node(parameter, notation.close, tag),) if "string" in kinds else ()
+    strings = (string_node(parameter, notation.close, tag, notation.opening),) if "string" in kinds else ()
     return one_of((*strings, json_node(parameter), *words))
 
 
@@ -107,9 +113,9 @@ def _takes_any_string(parameter: Parameter) -> bool:
     )
 
 
-def string_node(parameter: Parameter, until: str, tag: str = "") -> RawString:
-    """The strings among the values, bare."""
-    return RawString(_standalone(parameter.schema, parameter.root), until, _owner(parameter), tag)
+def string_node(parameter: Parameter, until: str, tag: str, opening: str) -> RawString:
+    """The strings among the values, bare; `opening` begins another value, and is in none."""
+    return RawString(_standalone(parameter.schema, parameter.root), until, _owner(parameter), tag, (opening,))
 
 
 def json_node(parameter: Parameter) -> Json:

@@ -94,6 +94,7 @@ def _fill(store: Store, plan: Plan, run_id: int, answers: Mapping[tuple[str, str
                 "n_tokens": 20,
                 "n_first": 4 if planned.mode.constrained else 1,
                 "n_forced": 10 if planned.mode.constrained else 0,
+                "n_masked": 5 if planned.mode.constrained else 0,
                 "prefill_s": 0.1 * number,
                 "decode_s": 0.5,
                 "mask_s": 0.001,

@@ -140,9 +140,15 @@ def test_so_many_cases_do_settle_it(pairs: Pairs, margin: float) -> None:
     assert is_not_inferior(scaled, margin + rounding) or mcnemar(scaled) < 0.05 or n < 30
 
 
-@pytest.mark.parametrize(("pairs", "n"), [(Pairs(40, 0, 0), 150), (Pairs(40, 0, 8), 40), (Pairs(0, 0, 0), None)])
+@pytest.mark.parametrize(("pairs", "n"), [(Pairs(40, 0, 8), 40), (Pairs(40, 0, 1), 314), (Pairs(0, 0, 0), None)])
 def test_numbers_of_cases(pairs: Pairs, n: int | None) -> None:
     assert cases_to_settle(pairs, 0.05) == n
+
+
+@pytest.mark.parametrize(("margin", "settled"), [(0.05, 73), (0.02, 189), (0.1, 35)])
+def test_without_a_change_the_number_is_exact(margin: float, settled: int) -> None:
+    assert [cases_to_settle(Pairs(n, 0, 0), margin) for n in (5, 8, 40)] == [settled] * 3
+    assert [is_not_inferior(Pairs(n, 0, 0), margin) for n in (settled - 1, settled)] == [False, True]
 
 
 @pytest.mark.parametrize("n", range(20, 201, 20))

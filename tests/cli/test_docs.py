@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from bench.cli.verbs import VERBS, load
+from bench.report import comparisons
+from bench.report.decide import Level, Verdict, decide
+from tests.bench import samples
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,6 +48,23 @@ def test_every_command_line_in_the_documents_can_be_typed(document: str) -> None
         words = line.split()[1:]
         assert words[0] in COMMANDS, line
         assert set(FLAG.findall(line.partition(words[0])[2])) <= flags_of(words), line
+
+
+def test_no_place_says_that_a_certain_loss_of_any_size_is_worse() -> None:
+    """Eight of 400 lost, p 0.008 and 3.9 points at most: not worse by the margin, so `--fail-if worse` lets it pass."""
+    levels = [Level("F16", 2, dict.fromkeys(range(400), True)), Level("Q4", 1, {n: n >= 8 for n in range(400)})]
+    (found,) = decide(levels).comparisons
+    assert found.p_value < 0.05 and found.interval.high < 0
+    assert found.verdict is Verdict.NOT_WORSE
+    (section,) = samples.report().sections
+    note = comparisons.ladder(section.ladder, section.rows).notes[0]
+    told = "worse: a loss is certain, and may be of 5 points or more;"
+    assert told in note and told in README
+    (fail_if,) = [each.help for each in COMMANDS["compare"].params if each.name == "fail_if"]
+    assert "worse: a loss is certain, and may be of --margin points or more;" in fail_if
+    guide = " ".join((ROOT / "docs" / "report.md").read_text(encoding="utf-8").split())
+    for text in (note, README, fail_if, guide):
+        assert not re.search("of whatever size|however small|worse for certain", text)
 
 
 def test_make_targets_named_in_the_documents_exist() -> None:

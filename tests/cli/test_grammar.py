@@ -58,11 +58,23 @@ def verdict(vocab: Path, answer: str, mode: str = "native.schema", **more: objec
         (f"{GOOD}\n{GOOD}", 0),
         (f"Let me look. {GOOD}", 13),
         (f"<think>hm</think>\n\n{GOOD}", 19),
+        (f"<think>hm, {GOOD}", 11),  # the call ends reasoning
+        ("<think>I use <tool_call> and", None),
         (f"{GOOD}<|im_end|>", 0),
         (GOOD.replace("Oslo", 'Osløo\\n\\"<tool_call>'), 0),
         ("It will rain.", None),
     ],
-    ids=["a call", "two", "prose before", "reasoning before", "its end", "hard text", "no call"],
+    ids=[
+        "a call",
+        "two",
+        "prose before",
+        "reasoning before",
+        "reasoning not closed",
+        "a mark in it",
+        "its end",
+        "hard text",
+        "no call",
+    ],
 )
 def test_what_is_accepted(answer: str, begins: int | None, backend: str, tiny_vocab: Path) -> None:
     found = verdict(tiny_vocab, answer, backend=backend)

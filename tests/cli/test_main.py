@@ -21,6 +21,7 @@ from bench.results.store import Store
 from grammars.errors import ToolgaugeError
 
 ROOT = Path(__file__).resolve().parents[2]
+SUITE_COMMANDS = ("check", "show", "new", "import", "tools")
 HEAVY = (
     *("llama_cpp", "llguidance", "outlines_core", "pynvml", "numpy", "scipy", "gguf", "pyarrow", "psutil"),
     *("jsonschema", "jinja2", "httpx", "huggingface_hub", "bench.run", "bench.score", "bench.report.build"),
@@ -92,6 +93,18 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_command_explains_itself_with_two_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == Exit.OK
     assert capsys.readouterr().out.count(f"$ toolgauge {command}") >= 2
+
+
+@pytest.mark.parametrize("command", [*([verb] for verb in VERBS), *(["suite", name] for name in SUITE_COMMANDS)])
+def test_no_name_is_cut_in_a_help_of_80_columns(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--reasoning-toke…` cannot be typed, and `<float range>` is nobody's word."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*command, "--help"]) == Exit.OK
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    assert [word for word in ("…", "range>") if word in text] == []
 
 
 def test_no_arguments_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:

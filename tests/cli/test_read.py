@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,12 @@ from rich.text import Text
 
 from bench.cli.main import main
 from bench.cli.shell import Exit
-from bench.cli.show import _match
+from bench.cli.show import _match, _prompt
+from bench.report.document import Code
 from bench.results.store import Store
+from engine.types import Call, Parsed
 from grammars.errors import ToolgaugeError
+from tests.bench.episodes import case_from, play, raw_episode
 from tests.bench.stored import BROKEN, CUT, RIGHT, WRONG, stored_run
 
 Captured = pytest.CaptureFixture[str]
@@ -144,6 +148,24 @@ def test_show_prints_the_reason_of_an_item_that_was_not_scored(db: Path, capsys:
     assert "the gbnf backend cannot express 'pattern' at #/a" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("following", "title", "text"),
+    [
+        ("system, tools, user|add(1, 2)|the sum is 3|", "step 2: new in the prompt, now 9 tokens", "|the sum is 3|"),
+        ("system, tools, user|add( 1,2 )|3|", "step 2: new in the prompt, now 9 tokens", "add( 1,2 )|3|"),
+        ("system, tools, user, add(1, 2)|3|", "step 2: prompt, 9 tokens", "system, tools, user, add(1, 2)|3|"),
+    ],
+)
+def test_show_repeats_no_prompt(following: str, title: str, text: str, tmp_path: Path) -> None:
+    """Six steps were 910 lines, with every tool in each; a template may write the answer in another way, or all."""
+    played = play(case_from(tmp_path, raw_episode()), [[Call("add", {"a": 1, "b": 2})], Parsed(content="3")])
+    first, second = (replace(step, generation=replace(step.generation, n_prompt=9)) for step in played.steps)
+    first = replace(first, prompt="system, tools, user|", generation=replace(first.generation, text="add(1, 2)"))
+    shown = _prompt(replace(second, prompt=following), first, "step 2: ")
+    assert isinstance(shown, Code)
+    assert (shown.title, shown.text) == (title, text)
+
+
 def test_show_gives_everything_as_json(db: Path, capsys: Captured) -> None:
     assert main(["show", "1", "mine/4", "--mode", "native.free", "--json", "--db", str(db)]) == Exit.OK
     f16, q2 = json.loads(capsys.readouterr().out)
@@ -163,6 +185,19 @@ def test_show_gives_everything_as_json(db: Path, capsys: Captured) -> None:
 def test_show_says_what_it_did_not_find(arguments: list[str], sentence: str, db: Path, capsys: Captured) -> None:
     assert main(["show", "last", *arguments, "--db", str(db)]) == Exit.USAGE
     assert sentence in capsys.readouterr().err
+
+
+def test_show_tells_a_case_that_the_limit_left_out_from_one_that_is_not_there(tmp_path: Path, capsys: Captured) -> None:
+    """With `--limit 8` of 30 it asked whether mine/27 was meant, though mine/7 is in the suite."""
+    suites = (str(tmp_path / "mine.jsonl"),)
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT] * 4}, limit=2, suites=suites)
+    for wanted in ("mine/3", "3"):
+        assert main(["show", "last", wanted, "--db", str(path)]) == Exit.USAGE
+        assert (
+            f"no answer to a case {wanted!r}; mine/3 is in the suite; --limit 2 left it out" in capsys.readouterr().err
+        )
+    assert main(["show", "last", "mine/44", "--db", str(path)]) == Exit.USAGE
+    assert "did you mean mine/" in capsys.readouterr().err
 
 
 def test_show_names_the_cases_that_end_alike() -> None:

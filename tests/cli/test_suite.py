@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,31 @@ def test_what_is_not_written_yet_is_not_measured(command: str, said: Said, tmp_p
     assert not (tmp_path / "r.db").exists()
     fill_in("mine/none-1")
     assert main(measured) == Exit.OK
+
+
+def test_commands_to_go_on_with_survive_a_blank_in_a_path(said: Said, tmp_path: Path, capsys: Captured) -> None:
+    """A person copies them into a shell."""
+    folder = tmp_path / "my suites"
+    folder.mkdir()
+    Path("app.py").write_text("def book(city: str) -> dict: ...\n")
+    said_hello = [*asking("Hello"), {"role": "assistant", "content": "Hello!"}]
+    lines_of(Path("log.jsonl"), {"messages": said_hello, "tools": [{"type": "function", "function": ADD}]})
+    example, own, logged = (str(folder / f"{name}.jsonl") for name in ("an example", "of our own", "it's logged"))
+
+    def proposed(pattern: str, text: str) -> list[str]:
+        (found,) = re.findall(pattern, text.replace("\n", " "))
+        return shlex.split(found)
+
+    assert proposed("toolgauge run (.*)", said("new", example)[2]) == ["--suite", example]
+    assert proposed("// *toolgauge suite check (.*?)  ", Path(example).read_text()) == ["an example.jsonl"]
+    assert proposed("words: toolgauge suite show (.*)", said("show", example)[1]) == [example, "an example/weather-1"]
+    assert proposed("toolgauge suite check (.*)", said("new", own, "--tools", "app.py:")[2]) == [own]
+    assert main(["run", "fake:perfect", "--suite", own, "--db", str(tmp_path / "r.db")]) == Exit.USAGE
+    assert proposed("`toolgauge suite check (.*)`", capsys.readouterr().err) == [own]
+    assert proposed("toolgauge suite check (.*)", said("import", "log.jsonl", "-o", logged)[1]) == [logged]
+    Path(example).write_text("{}\n{}\n")
+    assert main(["run", "fake:perfect", "--suite", example]) == Exit.USAGE
+    assert proposed(r"toolgauge suite check (.*)\)", capsys.readouterr().err) == [example]
 
 
 # check
@@ -340,6 +366,21 @@ def test_categories_with_counts(said: Said, tmp_path: Path) -> None:
     assert [row["cases"] for row in values["categories"]] == [["mine/1"], ["mine/2"]]
 
 
+def test_every_case_in_a_line(said: Said, tmp_path: Path) -> None:
+    long = "Please add\n1 and 2, " + "and then tell me what it comes to, " * 5
+    path = write_suite(tmp_path, raw_case(), raw_case(id="mine/27", category="chains", messages=asking(long)))
+    code, out, _ = said("show", path, "--cases")
+    assert code == Exit.OK
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines() if line.startswith("| mine/")]
+    assert [row[:2] for row in rows] == [["mine/1", "sums"], ["mine/27", "chains"]]
+    assert rows[1][2].startswith("Please add 1 and 2, and then") and rows[1][2].endswith("...")
+    assert len(rows[1][2]) < 72
+    values = json.loads(said("show", path, "--cases", "--json")[1])
+    assert values[1] == {"id": "mine/27", "category": "chains", "request": long}
+    code, _, err = said("show", path, "mine/1", "--cases")
+    assert (code, "leave it out to see mine/1" in err) == (Exit.USAGE, True)
+
+
 def test_a_case_in_words(said: Said, tmp_path: Path) -> None:
     fault = {"on": "keep", "kind": "transient", "times": 1, "content": "503"}
     miss = {"outcome": "wrong_order", "calls": [{"name": "add", "arguments": {"a": 1}}, {"name": "store"}]}
@@ -364,7 +405,8 @@ def test_a_case_in_words(said: Said, tmp_path: Path) -> None:
 
 def test_a_case_is_found_by_a_part_of_its_id(said: Said) -> None:
     assert "### " not in said("show", "quick", "no-such-case")[1]
-    assert "has no case 'no-such-case'" in said("show", "quick", "no-such-case")[2]
+    sentence = "has no case 'no-such-case'; `toolgauge suite show quick --cases` lists them all"
+    assert sentence in said("show", "quick", "no-such-case")[2]
     assert "cases of quick have 'quick/' in their id" in said("show", "quick", "quick/")[2]
 
 

@@ -653,6 +653,16 @@ def test_a_trigger_inside_reasoning_does_not_trigger(desk: Desk) -> None:
     assert generation.text == f"<think>maybe {CALL}abc</think>\nso {CALL}QX"
 
 
+@pytest.mark.parametrize("required", [True, False])
+def test_what_begins_a_call_for_certain_ends_reasoning(desk: Desk, required: bool) -> None:
+    reasoning = replace(THINK, calls=(f"{CALL}Q",))
+    triggers = () if required else (CALL,)
+    wish = f"<think>maybe {CALL}a, no: {CALL}QZ"
+    asked = request(compiled=desk.options(f"{CALL}QX"), triggers=triggers, reasoning=reasoning)
+    assert desk.run(asked, wish).text == f"<think>maybe {CALL}a, no: {CALL}QX"
+    assert desk.run(request(reasoning=reasoning), wish).text == wish, "where nothing is constrained, nothing ends it"
+
+
 def test_what_began_like_reasoning_may_still_be_the_trigger(desk: Desk) -> None:
     wish = desk.spelled(f"{CALL}QZ")
     generation = desk.run(request(compiled=desk.options(f"{CALL}QX"), triggers=(CALL,), reasoning=THINK), wish)
@@ -673,6 +683,21 @@ def test_reasoning_may_open_with_several_tokens(desk: Desk) -> None:
         )
         assert after.text == f"{wish}[TOOL_CALLS]assistant{CHANNEL_CALL}QZ"
         assert after.n_reasoning == len(desk.tokenize(wish))
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_reasoning_may_open_in_another_way_and_end_with_the_next_message(desk: Desk, required: bool) -> None:
+    other = "<think>comment<think>analysis<tool_call>"
+    reasoning = replace(CHANNELS, others=(other,), breaks=("[TOOL_CALLS]",))
+    asked = request(
+        compiled=desk.options(f"{CHANNEL_CALL}QX", f"{CHANNEL_CALL}QZ"),
+        triggers=() if required else (CHANNEL_CALL,),
+        reasoning=reasoning,
+    )
+    wish = f"{other}hm[TOOL_CALLS]assistant{CHANNEL_CALL}QZ"
+    generation = desk.run(asked, wish)
+    assert generation.text == wish
+    assert generation.n_reasoning == len(desk.tokenize(f"{other}hm[TOOL_CALLS]"))
 
 
 def test_a_trigger_may_begin_like_reasoning(desk: Desk) -> None:

@@ -446,6 +446,19 @@ def test_the_reason_of_a_native_abort_can_be_read_by_the_parent(tiny_path: Path,
     assert "print_info" in log.read_text()
 
 
+def test_an_abort_starts_no_debugger() -> None:
+    """ggml would fork one for its backtrace, beside a worker that holds the whole model."""
+    code = textwrap.dedent("""
+        import os
+        from engine.llama.library import binding
+        binding()
+        print(os.environ["GGML_NO_BACKTRACE"])
+    """)
+    environment = {name: value for name, value in os.environ.items() if name != "GGML_NO_BACKTRACE"}
+    child = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, env=environment)
+    assert (child.returncode, child.stdout) == (0, "1\n"), child.stderr
+
+
 @pytest.mark.parametrize("pre", ["tekken", "gpt-4o", "deepseek-v3"])
 def test_a_long_run_of_one_kind_of_character_does_not_end_the_process(pre: str, tmp_path: Path) -> None:
     """A table's rule, a pasted key, blank lines: from some 30,000 characters on, 8 MiB of stack are too few."""

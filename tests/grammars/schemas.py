@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from grammars.formats import FORMATS
 from grammars.merge import ANNOTATIONS
 from grammars.pattern import parse_pattern
-from grammars.pointer import resolve
+from grammars.pointer import child, resolve
 from grammars.schema import normalise_parameters
 from grammars.syntax import to_regex_text
 
@@ -95,9 +95,16 @@ def tool_parameters(draw: st.DrawFn, *, flat: bool = False) -> dict[str, Any]:
     if flat:
         properties = st.dictionaries(NAMES, _LEAVES, min_size=1, max_size=3)
         return normalise_parameters({"type": "object", "properties": draw(properties)})
-    anywhere = st.sampled_from([{"$ref": "#/$defs/node"}, {"$ref": "#/$defs/Leaf"}, {}, {"type": "object"}])
+    references = st.sampled_from(
+        ["#/$defs/node", "#/$defs/Leaf", "#/components/schemas/leaf", "#/components/schemas/list"]
+    )
+    anywhere = references.map(lambda ref: {"$ref": ref}) | st.sampled_from([{}, {"type": "object"}])
     inner = st.recursive(_LEAVES | anywhere, _containers, max_leaves=5)
     schema = draw(_objects(inner))
+    names = sorted(schema["properties"])
+    if names and draw(st.booleans()):
+        schema["properties"]["again"] = {"$ref": child("#/properties", draw(st.sampled_from(names)))}
+    schema["components"] = {"schemas": {"leaf": draw(_LEAVES), "list": draw(_arrays(_LEAVES))}}
     schema["$defs"] = {
         "Leaf": draw(_LEAVES),
         "node": {
@@ -155,7 +162,8 @@ def _like_object(draw: st.DrawFn, schema: dict[str, Any], root: Any, depth: int)
 
 def _like_array(draw: st.DrawFn, schema: dict[str, Any], root: Any, depth: int) -> list[Any]:
     prefix = schema.get("prefixItems", [])
-    size = draw(st.integers(schema.get("minItems", 0), min(schema.get("maxItems", 4), 4)))
+    least = schema.get("minItems", 0)
+    size = draw(st.integers(least, min(schema.get("maxItems", 4), 4))) if depth < 4 else least
     items = [*prefix[:size], *[schema.get("items", True)] * (size - len(prefix))]
     return [_like(draw, item, root, depth + 1) for item in items]
 

@@ -66,7 +66,6 @@ def test_a_recursive_schema_refers_to_itself() -> None:
         ({"type": "string", "pattern": "(" * 300 + ")" * 300}, "pattern", "#/properties/p"),
         ({"type": "string", "allOf": [{"pattern": "a"}, {"pattern": "b"}]}, "pattern", "#/properties/p"),
         ({"type": "number", "multipleOf": 0.1}, "multipleOf", "#/properties/p"),
-        ({"type": "integer", "multipleOf": 0.5}, "multipleOf", "#/properties/p"),
         ({"type": "number", "maximum": 1e300}, "maximum", "#/properties/p"),
         ({"type": "array", "items": {"type": "array", "uniqueItems": True}}, "uniqueItems", "#/properties/p/items"),
         ({"type": "array", "contains": {}}, "contains", "#/properties/p"),
@@ -77,7 +76,7 @@ def test_a_recursive_schema_refers_to_itself() -> None:
         ({"type": "object", "dependentRequired": {"a": ["b"]}}, "dependentRequired", "#/properties/p"),
         ({"type": "object", "dependentSchemas": {"a": False}}, "dependentSchemas", "#/properties/p"),
         (
-            {"type": "object", "properties": {"a": {}}, "unevaluatedProperties": False},
+            {"type": "object", "properties": {"a": {}}, "anyOf": [{}], "unevaluatedProperties": False},
             "unevaluatedProperties",
             "#/prop",
         ),
@@ -95,6 +94,11 @@ def test_what_no_shape_can_say_is_refused_by_name(schema: dict[str, Any], keywor
     assert caught.value.keyword == keyword
     assert caught.value.path.startswith(path)
     assert str(caught.value).startswith(f"the gbnf backend cannot express '{keyword}' at {caught.value.path}")
+
+
+def test_a_type_that_is_none_is_refused() -> None:
+    with pytest.raises(UnsupportedSchema, match="'type' at #/properties/p: 'float' is no type of JSON Schema"):
+        lower({"type": "object", "properties": {"p": {"type": "float"}}}, "gbnf")
 
 
 def test_a_schema_that_is_itself_without_a_value_in_between_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from itertools import permutations, product
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from grammars.errors import UnsupportedSchema
 from grammars.gbnf import to_gbnf
 from grammars.lark import to_lark
-from grammars.nodes import AnyJsonObject, Choice, Json, Literal, Marker, Node, RawText, Repeat, Seq
+from grammars.nodes import AnyJsonObject, AnyOrder, Choice, Json, Literal, Marker, Node, RawText, Repeat, Seq
 from grammars.regex import START, to_regex
 
 CALL = Seq((Marker("<call>"), Literal('{"a": '), Json({"type": "boolean"}), Literal("}\n"), Marker("</call>")))
@@ -106,6 +107,33 @@ def test_the_tool_of_a_refused_schema_is_named() -> None:
     for render in (to_gbnf, to_lark, to_regex):
         with pytest.raises(UnsupportedSchema, match="of the tool 'add'"):
             render(Json({"type": "array", "uniqueItems": True}, tool="add"), {})
+
+
+def test_items_in_any_order_are_written_once() -> None:
+    names = [f"item number {number}" for number in range(6)]
+    node = AnyOrder(tuple(map(Literal, names)), (True, False) * 3)
+    for text in (to_gbnf(node, {}), to_lark(node, {})):
+        assert all(text.count(f'"{name}"') == 1 for name in names), text
+    assert len(to_gbnf(node, {}).splitlines()) == 1 + 6 + 63, "and a rule for each set of items that may still come"
+    assert len(to_lark(node, {})) < 700
+
+
+def test_a_regular_expression_writes_every_order_of_three_out() -> None:
+    pattern = re.compile(to_regex(AnyOrder(tuple(map(Literal, "abcd")), (True, False, False, True)), {}))
+    found = {
+        text
+        for size in range(6)
+        for letters in product("abcd", repeat=size)
+        if pattern.match(START + (text := "".join(letters)))
+    }
+    assert found == {"ad", "abd", "bad", "acd", "cad", *("".join(order) + "d" for order in permutations("abc"))}
+
+
+def test_a_regular_expression_that_would_be_too_large_has_fewer_in_any_order() -> None:
+    letters = tuple(Json({"type": "string", "minLength": size, "maxLength": size}) for size in (1_501, 1_502, 1_503))
+    found = to_regex(AnyOrder(letters, (True,) * 3), {})
+    assert found == to_regex(Seq((AnyOrder(letters[:2], (True, True)), letters[2])), {})
+    assert to_regex(AnyOrder(letters[:2], (True, True)), {}) != to_regex(Seq(letters[:2]), {})
 
 
 def test_repetitions_share_the_rule_of_their_item() -> None:

@@ -34,7 +34,7 @@ class NoCalls:
     malformed: int
     truncated: int
     error: int
-    abstention: Rate | None  # clean abstentions, of all
+    abstention: Rate | None  # clean abstentions, of the answers with a verdict
     official: Rate | None  # what BFCL's check takes as right, on its cases
 
 
@@ -68,7 +68,11 @@ def _count(answers: Sequence[Scored]) -> NoCalls | None:
         kinds[NoCall.MALFORMED],
         kinds[NoCall.TRUNCATED],
         kinds[NoCall.ERROR],
-        abstention=rate((case_id, details["no_call"] == NoCall.ABSTAINED) for case_id, details in found),
+        abstention=rate(
+            (case_id, details["no_call"] == NoCall.ABSTAINED)
+            for case_id, details in found
+            if details["no_call"] != NoCall.ERROR
+        ),
         official=rate((case_id, its["valid"]) for case_id, its in official if its is not None),
     )
 

@@ -80,7 +80,9 @@ def table(rows: Sequence[Row]) -> Table | None:
         [Line(row, cells(truncation)) for row, truncation in found],
         "Where answers broke off, and why",
         ["broken off", *headers],
-        notes=("early end: the model ended its answer within a call; that is no cut, and has a verdict of its own",)
+        notes=(
+            "early end: the model ended its answer within a call or its reasoning; no cut, with a verdict of its own",
+        )
         if "early_end" in causes
         else (),
     )

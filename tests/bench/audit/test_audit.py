@@ -384,6 +384,11 @@ def test_what_there_was_no_time_for_is_said(tmp_path: Path) -> None:
     ]
 
 
+def test_a_case_without_tools_is_no_constraint_error_unless_it_requires_a_call(tmp_path: Path) -> None:
+    (found,) = precheck(plan_with(tmp_path, raw(1, []), raw(2, [], tool_choice="required")), most_s=60)
+    assert [finding.cases for finding in found.findings] == [("mine/2",)] * len(found.findings) != []
+
+
 def test_free_modes_need_no_check(tmp_path: Path) -> None:
     assert precheck(plan_of(tmp_path, modes=("native.free", "json.syntax")), most_s=60) == ()
 

@@ -97,7 +97,7 @@ def test_a_promise_is_kept_when_its_whole_interval_is(
 def test_a_methods_figures_and_counts() -> None:
     seen = measured(
         Sample(FREE, "a", 0, run(100, host_s=0.02, n_forced=0)),
-        Sample(FORCED, "a", 0, run(200, n_forced=50, mask_s=0.0101, host_s=0.05)),
+        Sample(FORCED, "a", 0, run(200, n_forced=50, mask_s=0.0051, host_s=0.05)),
         missing=[
             Missing(FORCED, "b", "it cannot", 4, skipped=True),
             Missing(FORCED, "c", "too short", 1, skipped=False),

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +59,14 @@ def test_a_row_for_each_quant_and_mode_in_the_order_of_the_plan(report: Report) 
     ]
 
 
+def test_the_command_can_be_given_again_as_it_is_printed(tmp_path: Path) -> None:
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT]})
+    argv = ["toolgauge", "run", "my models/tiny F16.gguf", "--suite", "it's mine.jsonl"]
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE run SET argv = ?", [json.dumps(argv)])
+    assert shlex.split(report_of(path).command) == argv
+
+
 def test_accuracy_counts_what_was_scored_and_nothing_else(report: Report) -> None:
     assert counts(row(report, "F16", "native.free").accuracy) == (8, 10)
     q2 = row(report, "Q2_K", "native.free")
@@ -71,6 +81,15 @@ def test_truncation_has_its_own_column_and_does_not_count_as_a_broken_schema(rep
     f16 = row(report, "F16", "native.free")
     assert counts(f16.truncated) == (1, 10)
     assert counts(f16.schema_valid) == (9, 9)
+
+
+def test_truncated_answers_that_repeated_themselves_are_counted_apart(tmp_path: Path) -> None:
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT, CUT, CUT]})
+    assert row(report_of(path), "F16", "native.free").n_repeating == 0
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE score SET details = json_set(details, '$.truncated_by', 'repetition') WHERE item_id < 3")
+    f16 = row(report_of(path), "F16", "native.free")
+    assert (counts(f16.truncated), f16.n_repeating) == ((2, 3), 1)
 
 
 def test_an_invalid_call_is_an_escape_only_where_a_schema_was_enforced(report: Report) -> None:
@@ -96,7 +115,20 @@ def test_how_hard_the_constraint_pushed(report: Report) -> None:
     push = row(report, "F16", "native.schema").push
     assert push is not None
     assert (push.interventions_per_answer, push.removed_mass, push.forced_share) == (1.0, 0.25, 6 / 20)
-    assert push.mask_s_per_token == pytest.approx(0.0001)
+    assert push.mask_s_per_token == pytest.approx(0.0002), "five of ten chosen tokens had a mask, the others were prose"
+
+
+def test_the_time_in_masks_of_an_older_run_is_not_told_by_token(tmp_path: Path) -> None:
+    """It was divided by all tokens that were chosen, those before a call began among them."""
+    path = stored_run(tmp_path, LADDER)
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE latency_sample SET n_masked = NULL")
+    found = report_of(path)
+    push = row(found, "F16", "native.schema").push
+    assert push is not None and push.mask_s_per_token is None
+    (table,) = tables.DETAILS["constraint"][1](found.sections[0])
+    column = [column.header for column in table.columns].index("mask\nper token")
+    assert table.rows[0][column].text == "-"
 
 
 def test_pairs_count_the_cases_that_both_rows_scored(report: Report) -> None:
@@ -178,6 +210,19 @@ def test_warnings_name_what_a_reader_must_know(tmp_path: Path) -> None:
     assert "Not scored, 1 answer: the gbnf backend cannot express 'pattern' at #/a" in warnings
 
 
+def test_answers_that_ended_in_a_crash_are_said_to_be_tried_again_by_a_resume(tmp_path: Path) -> None:
+    """The run is finished, so the same command begins a new one, and the second attempt never came."""
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT, BROKEN, BROKEN]})
+    told = "2 answers ended in a runtime error: `toolgauge run --resume 1` tries them once more."
+    assert told not in report_of(path).warnings, "a constraint that cannot be built is no crash"
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE item SET error = 'runtime' WHERE error IS NOT NULL")
+    assert told in report_of(path).warnings
+    with Store.open(path) as store, store.transaction() as sql:
+        sql.execute("UPDATE item SET attempt = 2")
+    assert not any("--resume" in warning for warning in report_of(path).warnings)
+
+
 @pytest.mark.parametrize("is_known", [True, False], ids=["cases known", "suite gone"])
 def test_a_limit_that_left_nothing_out_is_no_warning(is_known: bool, tmp_path: Path) -> None:
     """A suite of three with --limit 3 was called "for trying out"; where the suite is gone, only fewer cases tell."""
@@ -219,7 +264,7 @@ def test_one_level_alone_has_no_ladder_and_one_mode_alone_no_pairs(tmp_path: Pat
 
 def test_json_is_the_values_without_texts(report: Report) -> None:
     values = report.to_json()
-    assert values["schema"] == "toolgauge.report/2"
+    assert values["schema"] == "toolgauge.report/3"
     assert "failures" not in values
     assert values["sections"][0]["rows"][0]["memory"]["vram_peak_bytes"] is None
     assert values["sections"][0]["rows"][0]["accuracy"]["hits"] == 8

@@ -12,8 +12,10 @@ import pytest
 from bench.rates import rate
 from bench.report import compare, tables
 from bench.report.build import build
+from bench.report.decide import Verdict as Decided
 from bench.report.details import categories
 from bench.report.document import Table
+from bench.report.headline import in_short
 from bench.report.judged import Judged
 from bench.report.values import Section
 from bench.results import writer
@@ -217,8 +219,9 @@ def test_where_the_most_precise_level_did_not_run_the_next_one_is_the_reference(
     assert [(choice.reference, choice.smallest) for choice in section.choices] == [("Q8_0", "Q8_0")]
     found = table(section, "What does a smaller level cost? Each against Q8_0")
     assert found.notes[-1] == "without a verdict, and so not compared: F16 in native.free"
-    assert tables.in_short(section) == (
+    assert in_short(section) == (
         "At Q8_0 the most accurate mode is native.free: 100.0%. Against Q8_0 there: Q2_K worse."
+        " The smallest that is not worse: Q8_0 itself."
     )
 
 
@@ -228,6 +231,81 @@ def test_a_smaller_level_without_verdicts_is_named_and_not_compared(tmp_path: Pa
     assert [(rung.quant, rung.reference) for rung in section.ladder] == [("Q2_K", "F16")]
     assert section.ladder[0].p == pytest.approx(2 / 2**30), "one comparison, and not one of two"
     assert "not compared: Q8_0 in native.free" in table(section, "What does a smaller level").notes[-1]
+
+
+def test_an_unquantized_level_is_more_precise_by_its_type_and_not_by_its_size() -> None:
+    """An F16 file with more metadata is a few bytes larger than the BF16 it was made from."""
+    rows = [with_twins(10, 0, (), quant=quant) for quant in ("Q8_0", "F16", "BF16")]
+    sizes = {"BF16": 1000, "F16": 1016, "Q8_0": 600}
+    models = [replace(row.cell.model, gguf_bytes=sizes[row.level]) for row in rows]
+    rows = [replace(row, cell=replace(row.cell, model=model)) for row, model in zip(rows, models, strict=True)]
+    ((reference, decision),) = compare.decisions(rows)
+    assert (reference.level, decision.reference) == ("BF16", "BF16")
+    assert [found.level for found in decision.comparisons] == ["F16", "Q8_0"]
+
+
+def test_a_level_that_lost_verdicts_is_never_the_smallest(tmp_path: Path) -> None:
+    """Q2_K crashed on 160 of 400 cases; what was left of it is right, and it was chosen."""
+    whole = [RIGHT] * 200
+    answers = {
+        ("F16", "native.free"): whole,
+        ("Q4", "native.free"): whole,
+        ("Q2_K", "native.free"): [RIGHT] * 120 + [BROKEN] * 80,
+    }
+    section = with_levels(tmp_path, answers)
+    assert [(rung.quant, rung.n, rung.verdict, rung.n_without_verdict) for rung in section.ladder] == [
+        ("Q4", 200, "not worse", 0),
+        ("Q2_K", 120, "not worse", 80),
+    ]
+    assert [choice.smallest for choice in section.choices] == ["Q4"]
+    assert in_short(section) == (
+        "At F16 the most accurate mode is native.free: 100.0%. Against F16 there: Q4 not worse by 5 points or more;"
+        " Q2_K not worse on 120 cases and without a verdict on 80. The smallest shown to be not worse: Q4."
+    )
+    found = table(section, "What does a smaller level cost?")
+    column = [column.header for column in found.columns].index("no\nverdict")
+    assert [row[column].text for row in found.rows] == ["0", "80"]
+    assert "no verdict: cases that have one at F16 and none here; of them nothing is ruled out" in found.notes
+    alone = with_levels(tmp_path, {place: kinds for place, kinds in answers.items() if place[0] != "Q4"})
+    assert [choice.smallest for choice in alone.choices] == ["F16"]
+    assert in_short(alone).endswith("None smaller is shown to be not worse by 5 points or more yet.")
+
+
+def test_cases_that_a_constraint_leaves_without_a_verdict_are_counted_beside_the_pair(tmp_path: Path) -> None:
+    answers = {("F16", "native.free"): [RIGHT] * 9 + [BROKEN], ("F16", "native.schema"): [RIGHT] * 6 + [BROKEN] * 4}
+    section = with_levels(tmp_path, answers)
+    (pair,) = section.paired
+    assert (pair.n, pair.n_without_verdict) == (6, 3), "the last case has none either way"
+    assert in_short(section) == (
+        "At F16 most answers are right in native.free: 9 of 10."
+        " native.schema against native.free: 0 rescued, 0 broken (p 1.00), 3 without a verdict."
+    )
+    found = table(section, "Does constraining help?")
+    column = [column.header for column in found.columns].index("no\nverdict")
+    assert [row[column].text for row in found.rows] == ["3"]
+    assert any(note.startswith("no verdict: ") for note in found.notes)
+
+
+def test_half_of_a_case_and_its_twin_is_not_all_of_it() -> None:
+    before, after = with_twins(200, 3, ()), with_twins(200, 3, (), quant="Q4")
+    items = [item for item in after.items if item.case_id != "mine/twice-0"]
+    ((_, decision),) = compare.decisions([before, replace(after, items=tuple(items))])
+    (level,) = decision.comparisons
+    assert (level.pairs.n, level.verdict, level.n_without_verdict) == (203, Decided.NOT_WORSE, 1)
+    assert decision.smallest == "F16"
+
+
+def test_the_margin_is_a_persons_choice(tmp_path: Path) -> None:
+    answers = {("F16", "native.free"): [RIGHT] * 100, ("Q4", "native.free"): [RIGHT] * 100}
+    with_levels(tmp_path, answers)
+    with Store.read(tmp_path / "results.db") as store:
+        found = {margin: build(store, store.run(), margin=margin).sections[0] for margin in (0.02, 0.05)}
+    assert {margin: section.ladder[0].verdict for margin, section in found.items()} == {
+        0.02: "cannot tell",
+        0.05: "not worse",
+    }
+    assert [section.choices[0].smallest for section in found.values()] == ["F16", "Q4"]
+    assert "a loss of 2 points or more is ruled out" in table(found[0.02], "What does a smaller level").notes[0]
 
 
 def test_one_level_with_verdicts_is_no_ladder(tmp_path: Path) -> None:
@@ -254,8 +332,9 @@ def test_where_the_reference_differs_between_modes_the_table_has_a_column_for_it
     ]
     assert "gained: wrong at the reference, right here" in found.notes[0]
     assert "F16 in native.schema" in found.notes[-1]
-    assert tables.in_short(section) == (
+    assert in_short(section) == (
         "At F16 the most accurate mode is native.free: 100.0%. Against F16 there: Q8_0, Q2_K worse."
+        " The smallest that is not worse: F16 itself."
     )
 
 
@@ -271,7 +350,7 @@ def test_where_f16_did_not_run_the_most_precise_kv_type_that_did_is_the_referenc
     (each,) = section.kv_ladder
     assert (each.kv_type, each.rung.reference, each.rung.n, each.rung.verdict) == ("q4_0", "q8_0", 40, "worse")
     assert "not compared: Q4 (KV f16) in native.free" in table(section, "What does a smaller KV cache cost").notes[-1]
-    assert "Against a KV cache of q8_0 there: q4_0 worse." in tables.in_short(section)
+    assert "Against a KV cache of q8_0 there: q4_0 worse." in in_short(section)
     assert with_types(tmp_path, {"f16": [], "q8_0": GOOD}).kv_ladder == ()
 
 

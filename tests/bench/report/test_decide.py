@@ -49,6 +49,14 @@ def test_a_small_but_certain_loss_within_the_margin_is_not_worse() -> None:
     assert at_half.verdict is Verdict.WORSE
 
 
+def test_cases_without_a_verdict_are_counted_and_rule_a_level_out() -> None:
+    reference = Level("F16", 10, {case: case < 320 for case in range(400)})
+    result = decide([reference, Level("Q2_K", 5, dict.fromkeys(range(120), True))])
+    (found,) = result.comparisons
+    assert (found.verdict, found.pairs.n, found.n_without_verdict) == (Verdict.NOT_WORSE, 120, 280)
+    assert result.smallest == "F16"
+
+
 def test_the_smallest_by_size_and_not_by_place() -> None:
     ladder = [
         level("F16", 100, 400, 360),

@@ -44,6 +44,7 @@ PLAIN = LatencySample(
     n_tokens=20,
     n_first=1,
     n_forced=0,
+    n_masked=0,
     n_drafted=0,
     n_accepted=0,
     ttft_s=1.1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,8 @@ from bench import numbers
 from bench.rates import Rate
 from bench.report import markdown, tables, terminal
 from bench.report.document import Document, Fold, Heading, Table, Text
-from bench.report.values import Memory, Report, Section, Speed
+from bench.report.headline import in_short
+from bench.report.values import Choice, Memory, Report, Section, Speed, Verdict
 from bench.stats import Spread
 from tests.bench import samples
 
@@ -41,6 +43,18 @@ def test_no_line_is_wider_than_the_terminal_and_no_number_is_broken(width: int) 
     assert "cannot tell" in stream.getvalue()
 
 
+@pytest.mark.parametrize("width", [50, 60])
+def test_no_name_is_broken_on_a_narrow_terminal(width: int) -> None:
+    """At 60 columns the table read "native.fr" and, below it, "ee"."""
+    stream = io.StringIO()
+    document = tables.document(samples.report(vram=13_000_000_000), tables.DETAILS)
+    terminal.render(document, Console(file=stream, width=width, highlight=False))
+    text = stream.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert set(re.findall(r"(?:native|json)\.\w*", text)) == set(samples.MODES)
+    assert set(re.findall(r"Q\d\w*", text)) == {"Q8_0", "Q4_K_M", "Q2_K"}
+
+
 def test_the_main_table_says_what_a_person_decides_by() -> None:
     table = main_table(samples.report())
     assert headers(table) == [
@@ -66,6 +80,16 @@ def test_drafts_get_columns_of_their_own_where_they_were_asked_for() -> None:
         [table.rows[1][columns[0]].text, "-", "-"],
     ]
     assert any(note.startswith("drafted: ") for note in table.notes)
+
+
+def test_a_note_says_how_many_of_the_truncated_repeated_themselves() -> None:
+    (section,) = samples.report().sections
+    first, second, *others = section.rows
+    assert not any("repetition" in note for note in main_table(samples.report()).notes)
+    rows = (replace(first, n_repeating=304), replace(second, n_repeating=1200), *others)
+    table = main_table(replace(samples.report(), sections=(replace(section, rows=rows),)))
+    (note,) = [note for note in table.notes if note.startswith("truncated: ")]
+    assert note.endswith("; of these by repetition: 1,504")
 
 
 def test_an_escape_gets_a_column_and_is_red() -> None:
@@ -125,22 +149,64 @@ def test_warnings_and_unfinished_runs_are_said_at_the_top() -> None:
 
 def test_in_short_names_the_best_mode_and_what_each_level_costs_there() -> None:
     (section,) = samples.report().sections
-    text = tables.in_short(section)
+    text = in_short(section)
     assert text.startswith("At F16 the most accurate mode is native.schema: 76.9%. ")
     assert (
         "Against F16 there: Q8_0 not worse by 5 points or more; Q4_K_M cannot be told from so few cases; Q2_K worse."
         in text
     )
+    assert " The smallest shown to be not worse: Q8_0. " in text
     assert "native.schema against native.free: 3 rescued, 2 broken (p 1.00)." in text
+
+
+def choosing(*verdicts: tuple[str, Verdict, int | None], smallest: str = "F16") -> str:
+    """What is said of the smallest level where levels have these verdicts and cases that would settle them."""
+    (section,) = samples.report().sections
+    (rung, *_) = [rung for rung in section.ladder if rung.mode == "native.schema"]
+    ladder = [replace(rung, quant=quant, verdict=verdict, n_to_settle=n) for quant, verdict, n in verdicts]
+    choices = (Choice("native.schema", "llguidance", "F16", smallest, 0.05),)
+    text = in_short(replace(section, ladder=tuple(ladder), choices=choices, paired=()))
+    return text.split(". ", 2)[2]
+
+
+def test_in_short_names_the_smallest_level_or_says_that_none_can_be_named_yet() -> None:
+    """It stood in JSON alone."""
+    assert choosing(("Q8_0", "not worse", None), ("Q2_K", "worse", None), smallest="Q8_0") == (
+        "The smallest shown to be not worse: Q8_0."
+    )
+    assert choosing(("Q8_0", "worse", None)) == "The smallest that is not worse: F16 itself."
+    assert choosing(("Q8_0", "cannot tell", 516), ("Q4_K_M", "cannot tell", 410), ("Q2_K", "worse", None)) == (
+        "None smaller is shown to be not worse by 5 points or more yet; about 516 cases would settle it."
+    )
+    assert choosing(("Q8_0", "cannot tell", None)) == ("None smaller is shown to be not worse by 5 points or more yet.")
+
+
+def with_row(section: Section, mode: str, hits: int, n: int) -> Section:
+    """The most precise level alone, with this many answers in one mode right, of so many that were scored."""
+    rows = [
+        replace(row, n_scored=n, accuracy=Rate(hits, n, 0.0, 1.0)) if row.mode == mode else row
+        for row in section.rows
+        if row.quant == "F16"
+    ]
+    return replace(section, rows=tuple(rows), ladder=(), choices=(), paired=())
+
+
+def test_in_short_takes_no_mode_for_the_best_that_was_hardly_scored() -> None:
+    """A constraint that could not be built for three quarters of the cases was "the most accurate mode"."""
+    (section,) = samples.report().sections
+    few = with_row(section, "native.schema", 10, 10)
+    assert in_short(few) == "At F16 most answers are right in native.free: 29 of 40."
+    one_less = with_row(section, "native.schema", 36, 38)
+    assert in_short(one_less) == "At F16 most answers are right in native.schema: 36 of 40."
 
 
 def test_in_short_is_silent_where_there_is_nothing_to_choose() -> None:
     (section,) = samples.report().sections
-    assert tables.in_short(replace(section, rows=section.rows[:1], paired=(), ladder=())) == ""
+    assert in_short(replace(section, rows=section.rows[:1], paired=(), ladder=())) == ""
     wrong = tuple(replace(row, accuracy=Rate(0, 39, 0.0, 0.09)) for row in section.rows)
-    assert tables.in_short(replace(section, rows=wrong)) == "At F16 no mode got a single case right."
+    assert in_short(replace(section, rows=wrong)) == "At F16 no mode got a single case right."
     nothing = tuple(replace(row, accuracy=None) for row in section.rows)
-    assert tables.in_short(Section("m", "s", 0, nothing)) == ""
+    assert in_short(Section("m", "s", 0, nothing)) == ""
 
 
 @pytest.mark.parametrize(

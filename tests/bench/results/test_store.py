@@ -205,8 +205,9 @@ def test_what_came_with_the_first_token_of_older_samples_is_known_where_nothing_
         old.execute("PRAGMA user_version = 7")
     old.close()
     with Store.read(path) as store:
-        found = {each.key: each.n_first for each in store.latency_samples(1)}
-    assert found == {"free": 1, "forced": None, "none": None}
+        samples = store.latency_samples(1)
+    assert {each.key: each.n_first for each in samples} == {"free": 1, "forced": None, "none": None}
+    assert [each.n_masked for each in samples] == [None] * 3, "which nobody counted then"
 
 
 def test_memory_readings_belong_to_a_load_and_unknown_is_not_zero(store: Store, plan: Plan) -> None:

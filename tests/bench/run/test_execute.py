@@ -230,7 +230,9 @@ def test_a_worker_that_always_dies_is_given_up(store: Store, tmp_path: Path) -> 
         ToolgaugeError, match=r"cannot be run here: its process died 3 times in a row, .*SIGABRT"
     ) as error:
         run(store, plan, opener=open_and_die, listener=heard)
-    assert str(error.value).endswith("llama.cpp said last: ggml: the last words")
+    assert "; llama.cpp said last: ggml: the last words; this is llama.cpp itself: try another level" in str(
+        error.value
+    )
     assert len(heard.of(events.WorkerDied)) == MAX_DEATHS
     (unfinished,) = store.runs()
     assert unfinished.finished_utc is None

@@ -71,11 +71,13 @@ def test_noise_is_stored_and_judged_free_and_constrained(store: Store, tiny: Pla
         (cold,), (warm,) = store.latency_samples(cell.id), store.latency_samples(cell.id, warm=True)
         assert cold.n_prompt == warm.n_prompt > warm.n_cached > cold.n_cached == 0
         assert cold.error is None and warm.error is None
+        assert cold.n_masked is not None and (cold.n_masked == 0 or cell.backend != "none")
         for step in steps:
             assert step.generation.tokens
             assert (step.generation.constraint is None) == (cell.backend == "none")
         if cell.mode == "json.schema":
             assert all(step.generation.text.startswith('{"calls": [') for step in steps)
+            assert cold.n_masked
     (load,) = store.loads(done.id)
     readings = {(reading.moment, reading.source): reading.n_bytes for reading in store.readings(load.id)}
     assert load.llama_build is not None

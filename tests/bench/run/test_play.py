@@ -12,12 +12,14 @@ import pytest
 
 from bench.results.records import EpisodeEnd, ErrorKind, ItemRecord
 from bench.results.rows import Stored
+from bench.run.config import RunConfig
 from bench.run.execute import model_spec
 from bench.run.loading import LoadedModel, Opened, open_model
 from bench.run.messages import Began, ItemFinished, Message
 from bench.run.plan import Plan, make_plan
 from bench.run.play import Player
 from bench.run.todo import todo
+from bench.suites.case import load
 from bench.suites.simulate import Episode
 from engine.constraint.protocol import Constraint
 from engine.errors import ConstraintError, UnsupportedSchema
@@ -25,7 +27,8 @@ from engine.fake import TEMPLATE, FakeRuntime, fake_model
 from engine.runtime import Finished, Request
 from engine.types import Generation, Sampling, StopReason, Tool
 from grammars.nodes import Node, Repeat, Seq
-from tests.bench.scripted import Recorded, fake, plan_of, suite
+from tests.bench.episodes import raw_case, write_suite
+from tests.bench.scripted import NO_LATENCY, Recorded, fake, plan_of, suite
 
 
 @dataclass
@@ -34,6 +37,7 @@ class Played:
     requests: list[Request]
     most_pending: int
     messages: list[Message]
+    names: dict[str, str]  # the case and mode of each request, by its key
 
 
 def played(plan: Plan, stored: Stored | None = None) -> Played:
@@ -48,7 +52,7 @@ def played(plan: Plan, stored: Stored | None = None) -> Played:
         Player(model, spec, messages.append).play(runtime, left.work().items)
     names = {job.key: f"{job.case.id} {job.mode}" for job in left.work().items}
     records = {names[m.key]: m.record for m in messages if isinstance(m, ItemFinished)}
-    return Played(records, runtime.requests, runtime.most_pending, messages)
+    return Played(records, runtime.requests, runtime.most_pending, messages, names)
 
 
 def test_every_item_comes_back_once_whole_and_after_it_began(tmp_path: Path) -> None:
@@ -176,6 +180,27 @@ class Anything:
 
     def start(self) -> Constraint:
         raise AssertionError("the scripted runtime does not decode")
+
+
+def test_without_tools_a_native_answer_is_free_unless_a_call_is_required(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing that a call could be held to, and what is stored says that there was no constraint."""
+    monkeypatch.setattr(LoadedModel, "backend", lambda model, name: Anything())
+    modes = ("native.free", "native.schema", "json.free", "json.schema")
+    cases = [
+        raw_case(id=f"mine/{choice}", tools=[], tool_choice=choice, expected={"calls": []})
+        for choice in ("auto", "required")
+    ]
+    config = RunConfig(modes=modes, latency=NO_LATENCY)
+    outcome = played(make_plan(config, (fake(),), (load(write_suite(tmp_path, *cases)),)))
+    constrained = {outcome.names[str(request.key)] for request in outcome.requests if request.compiled}
+    assert all(outcome.records[f"mine/auto {mode}"].error is None for mode in modes)
+    assert constrained == {"mine/auto json.schema"}
+    error = outcome.records["mine/required native.schema"].error
+    assert error is not None
+    assert error.kind is ErrorKind.CONSTRAINT
+    assert "without tools" in error.message
 
 
 def test_one_tool_set_is_compiled_once_for_each_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

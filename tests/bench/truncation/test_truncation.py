@@ -75,6 +75,7 @@ def record(*steps: StepRecord) -> ItemRecord:
         (Parsed(reasoning="Hm"), StopReason.REASONING_LENGTH, LOOP, "reasoning", "repetition"),
         (Parsed(content="a"), StopReason.CONTEXT, LOOP, "prose", "repetition"),
         (Parsed(open_block=True), StopReason.EOG, LOOP, "in_call", "early_end"),
+        (Parsed(open_reasoning=True), StopReason.EOG, LOOP, "reasoning", "early_end"),
     ],
 )
 def test_where_and_by_what(parsed: Parsed, stop: StopReason, tokens: Sequence[int], position: str, cause: str) -> None:

@@ -101,14 +101,15 @@ def test_what_is_open_is_named_where_it_begins(answers: Answers, fmt: ToolFormat
 
 
 @formats
-def test_a_cut_in_reasoning_is_no_call(answers: Answers, fmt: ToolFormat) -> None:
+def test_a_cut_in_reasoning_is_no_call_but_behind_a_whole_one(answers: Answers, fmt: ToolFormat) -> None:
     text = answers(fmt)[0]
     for opened in (True, False):
         before = ("" if opened else fmt.frame.open) + "I call " + text
         for cut in cuts(before):
             parsed = fmt.parse(cut, TOOLS, reasoning_opened=opened)
             if fmt.frame.close not in cut and (opened or cut.startswith(fmt.frame.open)):
-                assert parsed.calls == () and not parsed.open_block, cut
+                assert parsed.open_reasoning is not bool(parsed.calls) and not parsed.open_block, cut
+                assert not parsed.calls or is_prefix(parsed.calls, fmt.parse(text, TOOLS).calls), cut
         whole = before + fmt.frame.close + fmt.frame.resume + text
         if fmt.frame.close not in text:
             assert fmt.parse(whole, TOOLS, reasoning_opened=opened).calls == fmt.parse(text, TOOLS).calls

@@ -10,8 +10,9 @@ from engine.errors import ConstraintError
 from engine.formats.deepseek_dsml import DeepseekDsmlFormat
 from engine.formats.protocol import CannotCarry
 from engine.types import Call, Fragment, Parsed, Tool
-from grammars.nodes import Choice, Json, Literal, Marker, Node, RawString, Repeat, Seq
+from grammars.nodes import AnyOrder, Choice, Json, Literal, Marker, Node, RawString, Repeat, Seq
 from grammars.schema import normalise_parameters
+from tests.engine.formats.prefixes import is_thinking
 
 FORMAT = DeepseekDsmlFormat()
 WEATHER = Tool(
@@ -109,6 +110,13 @@ def test_other_ways_of_writing_a_call(text: str, calls: list[Call], content: str
 
 
 OPENING = "<｜DSML｜function_calls>\n"
+OTHER = '<｜DSML｜parameter name="'
+
+
+def test_a_value_that_is_not_closed_swallows_no_other() -> None:
+    forgotten = invoke("get_weather", text_of("city", "Paris").removesuffix("</｜DSML｜parameter>\n"))
+    parsed = FORMAT.parse(block(forgotten, PARIS), TOOLS)
+    assert parsed == Parsed((TO_PARIS,), (Fragment(OPENING + forgotten, "</｜DSML｜parameter> is missing", 0),))
 
 
 @pytest.mark.parametrize(
@@ -228,21 +236,19 @@ def test_the_grammar() -> None:
     assert parts[-3:] == tag("</", "invoke>\n")
     end, until = tag("</", "parameter>\n"), "</｜DSML｜parameter>"
     as_text, as_json = Literal('true">'), Literal('false">')
-    assert parts[3:-6] == (
-        *tag("<", 'parameter name="city" string="'),
-        as_text,
-        RawString({"type": "string"}, until),
-        *end,
-    )
-    days, unit, _ = parts[-6:-3]
-    integer = Json({"type": "integer"})
-    assert days == Repeat(Seq((*tag("<", 'parameter name="days" string="'), as_json, integer, *end)), Literal(""), 0, 1)
+    [parameters] = parts[3:-3]
+    assert isinstance(parameters, AnyOrder)
+    assert parameters.is_required == (True, False, False, False)
+    city, days, unit, _ = parameters.items
+    text, integer = RawString({"type": "string"}, until, without=(OTHER,)), Json({"type": "integer"})
+    assert city == Seq((*tag("<", 'parameter name="city" string="'), as_text, text, *end))
+    assert days == Seq((*tag("<", 'parameter name="days" string="'), as_json, integer, *end))
     nullable = {"type": ["string", "null"]}
     either = (
-        Seq((as_text, RawString(nullable, until))),
+        Seq((as_text, RawString(nullable, until, without=(OTHER,)))),
         Seq((as_json, Json({"allOf": [nullable, {"type": ["null"]}]}))),
     )
-    assert unit == Repeat(Seq((*tag("<", 'parameter name="unit" string="'), Choice(either), *end)), Literal(""), 0, 1)
+    assert unit == Seq((*tag("<", 'parameter name="unit" string="'), Choice(either), *end))
 
 
 def test_required_and_several() -> None:
@@ -280,7 +286,8 @@ def test_the_watcher_names_the_moments(text: str, name_at: str | None, call_at: 
     name_end = call_end = None
     for end, character in enumerate(text, start=1):
         watcher.feed(character)
-        assert watcher.call_complete == bool(FORMAT.parse(text[:end], TOOLS).calls)
+        calls = () if is_thinking(FORMAT, text[:end]) else FORMAT.parse(text[:end], TOOLS).calls
+        assert watcher.call_complete == bool(calls)
         name_end = name_end or (end if watcher.name_known else None)
         call_end = call_end or (end if watcher.call_complete else None)
     assert name_end == (None if name_at is None else text.index(name_at) + len(name_at))

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import ConstraintError
-from engine.formats import gemma_dict
+from engine.formats import envelope, gemma_dict
 from engine.formats.gemma4 import Gemma4Format
 from engine.formats.protocol import CannotCarry
 from engine.formats.strict import Broken, Value
 from engine.types import Call, Fragment, Parsed, Tool
 from grammars.nodes import Choice, Literal, Marker, QuotedDict, Repeat, Seq
 from grammars.validation import validator
+from tests.engine.formats.prefixes import is_thinking
 
 FORMAT = Gemma4Format()
 Q = '<|"|>'
@@ -141,7 +142,12 @@ def test_a_broken_value_is_told_from_a_cut_one(broken: str) -> None:
         (f"Let me see.\n{ONE}\n", Parsed((PARIS,), content="Let me see.")),
         (f"<|channel>thought\nHm {ONE}\n<channel|>{ONE}", Parsed((PARIS,), reasoning=f"Hm {ONE}")),
         ("<|channel>thought\n<channel|>Just words.", Parsed(content="Just words.")),
-        ("<|channel>thought\nHm", Parsed(reasoning="Hm")),
+        ("<|channel>thought\nHm", Parsed(reasoning="Hm", open_reasoning=True)),
+        (f"<|channel>thought\nHm {ONE}", Parsed((PARIS,), reasoning="Hm")),
+        (f"<|channel>thought<channel|>{ONE}", Parsed((PARIS,))),
+        (f"<|channel><|channel>thought\nHm<channel|>{ONE}", Parsed((PARIS,), reasoning="Hm")),
+        ("Just words.<|channel>thought\n<channel|><channel|>", Parsed(content="Just words.")),
+        (f"{ONE}<channel|>", Parsed((PARIS,))),
         ("Just words: call me {a:1}", Parsed(content="Just words: call me {a:1}")),
         ("", Parsed()),
         (call("ns:tool", "{}"), Parsed((Call("ns:tool", {}),))),
@@ -151,6 +157,17 @@ def test_a_broken_value_is_told_from_a_cut_one(broken: str) -> None:
 )
 def test_answers_are_read(text: str, parsed: Parsed) -> None:
     assert FORMAT.parse(text, TOOLS) == parsed
+
+
+@pytest.mark.parametrize(
+    "before", ["", "<channel|>", "<|channel>thought<channel|>", "<|channel><|channel>thought\nHm<channel|>"]
+)
+@pytest.mark.parametrize(
+    "behind", ["", "<channel|>", "\n<|channel>thought\n<channel|>\n", "<|channel><channel|><channel|>"]
+)
+def test_channel_marks_around_an_envelope_say_nothing(before: str, behind: str) -> None:
+    parsed = envelope(FORMAT).parse(f'{before}{{"calls": [], "reply": "a <channel|>"}}{behind}', TOOLS)
+    assert parsed == Parsed(content="a <channel|>", reasoning="Hm" if "Hm" in before else "")
 
 
 def test_reasoning_that_the_prompt_opened_is_split_off() -> None:
@@ -356,7 +373,8 @@ def test_the_watcher_agrees_with_the_parser_at_every_prefix(text: str) -> None:
     known = False
     for end in range(1, len(text) + 1):
         watcher.feed(text[end - 1])
-        assert watcher.call_complete == bool(FORMAT.parse(text[:end], TOOLS).calls), text[:end]
+        calls = () if is_thinking(FORMAT, text[:end]) else FORMAT.parse(text[:end], TOOLS).calls
+        assert watcher.call_complete == bool(calls), text[:end]
         assert watcher.name_known >= max(known, watcher.call_complete)
         known = watcher.name_known
     assert watcher.call_complete

@@ -10,8 +10,9 @@ from engine.errors import ConstraintError
 from engine.formats.glm_xml import GlmXmlFormat
 from engine.formats.protocol import CannotCarry
 from engine.types import Call, Fragment, Parsed, Tool
-from grammars.nodes import Choice, Json, Literal, Marker, Node, RawString, Repeat, Seq
+from grammars.nodes import AnyOrder, Choice, Json, Literal, Marker, Node, RawString, Repeat, Seq
 from grammars.schema import normalise_parameters
+from tests.engine.formats.prefixes import is_thinking
 
 FORMAT = GlmXmlFormat()
 LINE_BREAK = Repeat(Literal("\n"), Literal(""), 0, 1)
@@ -120,6 +121,12 @@ def test_what_is_no_call(text: str, reason: str) -> None:
     assert not parsed.open_block
 
 
+def test_a_value_that_is_not_closed_swallows_no_other() -> None:
+    forgotten = "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Paris</tool_call>"
+    parsed = FORMAT.parse(forgotten + PARIS, TOOLS)
+    assert parsed == Parsed((TO_PARIS,), (Fragment(forgotten, "</arg_value> is missing", 0),))
+
+
 def test_a_broken_block_ends_where_the_next_one_begins() -> None:
     broken = "<tool_call>get_weather(Paris)"
     parsed = FORMAT.parse(broken + PARIS, TOOLS)
@@ -178,26 +185,32 @@ def test_the_grammar() -> None:
     compact, in_lines = spellings.options
     assert isinstance(compact, Seq)
     assert isinstance(in_lines, Seq)
-    check_parameters(compact.parts, ())
-    assert in_lines.parts[0] == Literal("\n")
-    check_parameters(in_lines.parts[1:], (Literal("\n"),))
+    [parameters] = compact.parts
+    check_parameters(parameters, ())
+    line_break, parameters = in_lines.parts
+    assert line_break == Literal("\n")
+    check_parameters(parameters, (Literal("\n"),))
 
 
-def check_parameters(parts: tuple[Node, ...], gap: tuple[Literal, ...]) -> None:
-    *city, days, _, _, unit = parts
+def check_parameters(parameters: Node, gap: tuple[Literal, ...]) -> None:
+    assert isinstance(parameters, AnyOrder)
+    city, days, _, _, unit = parameters.items
+    assert parameters.is_required == (True, False, False, False, False)
 
     def key(name: str) -> tuple[Node, ...]:
         return (Marker("<arg_key>"), Literal(name), Marker("</arg_key>"), *gap, Marker("<arg_value>"))
 
     end: tuple[Node, ...] = (Marker("</arg_value>"), *gap)
-    assert city == [*key("city"), RawString({"type": "string"}, "</arg_value>"), *end]
-    assert days == Repeat(Seq((*key("days"), Json({"type": "integer"}), *end)), Literal(""), 0, 1)
-    assert isinstance(unit, Repeat)
-    assert isinstance(unit.item, Seq)
-    text = unit.item.parts[-1 - len(end)]
+    assert city == Seq((*key("city"), RawString({"type": "string"}, "</arg_value>", without=("<arg_value>",)), *end))
+    assert days == Seq((*key("days"), Json({"type": "integer"}), *end))
+    assert isinstance(unit, Seq)
+    text = unit.parts[-1 - len(end)]
     assert isinstance(text, Choice)
     schema = {"type": ["string", "null"], "maxLength": 2}
-    assert text.options == (RawString(schema, "</arg_value>"), Json({"allOf": [schema, {"type": ["null"]}]}))
+    assert text.options == (
+        RawString(schema, "</arg_value>", without=("<arg_value>",)),
+        Json({"allOf": [schema, {"type": ["null"]}]}),
+    )
 
 
 def test_required_and_several() -> None:
@@ -232,7 +245,8 @@ def test_the_watcher_names_the_moments(text: str, name_at: str | None, call_at: 
     name_end = call_end = None
     for end, character in enumerate(text, start=1):
         watcher.feed(character)
-        assert watcher.call_complete == bool(FORMAT.parse(text[:end], TOOLS).calls)
+        calls = () if is_thinking(FORMAT, text[:end]) else FORMAT.parse(text[:end], TOOLS).calls
+        assert watcher.call_complete == bool(calls)
         name_end = name_end or (end if watcher.name_known else None)
         call_end = call_end or (end if watcher.call_complete else None)
     assert name_end == (None if name_at is None else text.index(name_at) + len(name_at))

@@ -9,10 +9,12 @@ import pytest
 
 from engine.decoding.stops import MarkerFinder
 from engine.errors import ConstraintError
+from engine.formats import envelope
 from engine.formats.harmony import HarmonyFormat
 from engine.formats.protocol import CannotCarry
 from engine.types import Call, Fragment, Parsed, Tool
 from grammars.nodes import Choice, Json, Literal, Marker, Seq
+from tests.engine.formats.prefixes import is_thinking
 
 FORMAT = HarmonyFormat()
 ADD = Tool(
@@ -81,9 +83,6 @@ def test_arguments_are_read(body: str, arguments: dict[str, Any]) -> None:
          "Hello."),
         (f"{THOUGHT}<|channel|>commentary<|message|>I look.<|end|>{NEXT}<|channel|>final<|message|>Hello.", "Hm.",
          "I look.\nHello."),
-        (f"{THOUGHT}<|channel|>analysis<|message|>More", "Hm.\nMore", ""),
-        ("<|channel|>analysis<|message|>I send to=functions.add<|channel|>commentary<|message|>{}",
-         "I send to=functions.add<|channel|>commentary<|message|>{}", ""),
         ("<|channel|>analysis<|message|>Hm.<|end|>Hello.", "Hm.", "Hello."),
         ("Hello.", "", "Hello."),
         ("I set a to=5 and functions.add", "", "I set a to=5 and functions.add"),
@@ -97,6 +96,39 @@ def test_arguments_are_read(body: str, arguments: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_an_answer_without_a_call_is_read(text: str, reasoning: str, content: str) -> None:
     assert FORMAT.parse(text, TOOLS) == Parsed(reasoning=reasoning, content=content)
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning"),
+    [
+        ("<|channel|>analysis<|message|>Hm", "Hm"),
+        (f"{THOUGHT}<|channel|>analysis<|message|>More", "Hm.\nMore"),
+        ("<|channel|>analysis<|message|>I send to=functions.add<|channel|>commentary<|message|>{}",
+         "I send to=functions.add<|channel|>commentary<|message|>{}"),
+        (f"<|channel|>analysis<|message|>Maybe {TYPICAL} or not", f"Maybe {TYPICAL} or not"),
+    ],
+)  # fmt: skip
+def test_reasoning_that_never_ends_is_said_to_be_open(text: str, reasoning: str) -> None:
+    assert FORMAT.parse(text, TOOLS) == Parsed(reasoning=reasoning, open_reasoning=True)
+
+
+@pytest.mark.parametrize("between", ["", NEXT, "<|end|>" + NEXT])
+def test_a_call_ends_reasoning_that_is_not_closed(between: str) -> None:
+    parsed = FORMAT.parse(f"<|channel|>analysis<|message|>Hm.{between}{TYPICAL}", TOOLS)
+    assert parsed == Parsed((CALLED,), reasoning="Hm.")
+
+
+@pytest.mark.parametrize("stray", ["<|channel|>commentary to=assistant", "<|channel|>commentary"])
+def test_a_channel_that_another_one_follows_says_nothing(stray: str) -> None:
+    thought = f"{stray}{THOUGHT}"
+    assert FORMAT.parse(thought + TYPICAL, TOOLS) == Parsed((CALLED,), reasoning="Hm.")
+    assert FORMAT.parse(THOUGHT + stray + TYPICAL, TOOLS) == Parsed((CALLED,), reasoning="Hm.")
+    greeted = f"{THOUGHT}{stray}<|channel|>final<|message|>Hi!"
+    assert FORMAT.parse(greeted, TOOLS) == Parsed(reasoning="Hm.", content="Hi!")
+    assert FORMAT.parse(THOUGHT + stray, TOOLS) == Parsed(reasoning="Hm.")
+    assert envelope(FORMAT).parse(f'{thought}{stray}<|channel|>final<|message|>{{"reply": "Hi!"}}', TOOLS) == Parsed(
+        reasoning="Hm.", content="Hi!"
+    )
 
 
 def test_reasoning_that_the_prompt_opened_is_split_off() -> None:
@@ -273,6 +305,9 @@ def test_the_watcher_agrees_with_the_parser_at_every_prefix(text: str) -> None:
     for end in range(1, len(text) + 1):
         watcher.feed(text[end - 1])
         parsed = FORMAT.parse(text[:end], TOOLS)
+        if is_thinking(FORMAT, text[:end]):
+            assert not watcher.call_complete
+            continue
         assert watcher.call_complete == bool(parsed.calls), text[:end]
         assert len(parsed.calls) >= calls
         assert watcher.name_known >= max(known, watcher.call_complete)

@@ -93,7 +93,8 @@ def test_what_looks_like_a_call_is_reported(text: str, fragment: str, reason: st
     [
         (f"[THINK]I {PING_TEXT}?[/THINK]{ADD_TEXT}", False, Parsed((ADDED,), reasoning=f"I {PING_TEXT}?")),
         (f"Hm.[/THINK]{ADD_TEXT}", True, Parsed((ADDED,), reasoning="Hm.")),
-        (f"[THINK]I {PING_TEXT}", False, Parsed(reasoning=f"I {PING_TEXT}")),
+        (f"[THINK]I {PING_TEXT}", False, Parsed((Call("ping", {}),), reasoning="I")),
+        (f"[THINK]I {PING_TEXT}?", False, Parsed(reasoning=f"I {PING_TEXT}?", open_reasoning=True)),
         ("<think>Hm.</think>Hello.", False, Parsed(content="<think>Hm.</think>Hello.")),
     ],
 )

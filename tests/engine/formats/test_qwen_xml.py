@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from engine.errors import ConstraintError
 from engine.formats.protocol import CannotCarry
 from engine.formats.qwen_xml import QwenXmlFormat
 from engine.types import Call, Fragment, Parsed, Tool
-from grammars.nodes import Choice, Json, Literal, Marker, RawString, Repeat, Seq
+from grammars.nodes import AnyOrder, Choice, Json, Literal, Marker, RawString, Repeat, Seq
 from grammars.schema import normalise_parameters
+from tests.engine.formats.prefixes import is_thinking
 
 FORMAT = QwenXmlFormat()
 WEATHER = Tool(
@@ -167,6 +169,46 @@ def test_a_broken_block_ends_where_the_next_one_begins() -> None:
     assert parsed == Parsed((TO_PARIS,), (Fragment(forgotten, "</tool_call> is missing", 0),))
 
 
+@pytest.mark.parametrize(
+    "forgotten",
+    [
+        inside("<parameter=city>\nParis\n"),
+        inside("<parameter=city>\n"),
+        inside("<parameter=city>\nParis\n<parameter=days>\n2\n</parameter>\n"),
+        inside("<parameter=city>Paris<parameter=days>2</parameter>"),
+        inside("<parameter=days>\n2\n"),
+    ],
+)
+def test_a_value_that_is_not_closed_swallows_no_other(forgotten: str) -> None:
+    parsed = FORMAT.parse(f"{forgotten}\n{PARIS}", TOOLS)
+    assert parsed == Parsed((TO_PARIS,), (Fragment(forgotten, "</parameter> is missing", 0),))
+
+
+def test_a_text_that_speaks_of_parameters_within_a_line_is_read() -> None:
+    text = "use <parameter=x> and\n </function>"
+    parsed = FORMAT.parse(inside(f"<parameter=city>\n{text}\n</parameter>\n"), TOOLS)
+    assert parsed == Parsed((Call("get_weather", {"city": text}),))
+    with pytest.raises(CannotCarry, match="contains <parameter="):
+        FORMAT.write([Call("get_weather", {"city": text})], TOOLS)
+
+
+def test_a_call_ends_reasoning_that_is_not_closed() -> None:
+    expected = Parsed((TO_PARIS,), reasoning="Hm.")
+    assert FORMAT.parse(f"<think>Hm.\n{PARIS}\n", TOOLS) == expected
+    assert FORMAT.parse(f"<think>Hm.\n{PARIS}\n{PINGED}", TOOLS) == replace(
+        expected, calls=(TO_PARIS, Call("ping", {}))
+    )
+    draft = FORMAT.parse(f"<think>I use <tool_call>, so {PINGED}? No: {PARIS}", TOOLS)
+    assert draft == Parsed((TO_PARIS,), reasoning=f"I use <tool_call>, so {PINGED}? No:")
+
+
+@pytest.mark.parametrize(
+    "thought", [f"{PARIS} or not", PARIS[:-1], "<tool_call>", PARIS.replace("call>\n", "call>"), ""]
+)
+def test_reasoning_without_an_end_and_a_call_is_open(thought: str) -> None:
+    assert FORMAT.parse(thought, TOOLS, reasoning_opened=True) == Parsed(reasoning=thought, open_reasoning=True)
+
+
 def test_every_cut_is_open_until_the_call_is_whole() -> None:
     text = f"Yes. {PARIS}"
     for end in range(len(text)):
@@ -227,22 +269,18 @@ def test_the_grammar() -> None:
     call, *end = calls.item.parts
     assert end == [Literal("\n"), Marker("</tool_call>")]
     assert isinstance(call, Seq)
-    function, *city, days, metric, _, close = call.parts
+    function, parameters, close = call.parts
+    assert isinstance(parameters, AnyOrder)
+    assert parameters.is_required == (True, False, False, False)
+    city, days, metric, _ = parameters.items
     assert (function, close) == (Literal("<function=get_weather>\n"), Literal("</function>"))
     closing = Literal("\n</parameter>\n")
-    assert city == [
-        Literal("<parameter=city>\n"),
-        RawString({"type": "string"}, "\n</parameter>", tag="</parameter>"),
-        closing,
-    ]
-    assert days == Repeat(Seq((Literal("<parameter=days>\n"), Json({"type": "integer"}), closing)), Literal(""), 0, 1)
+    text = RawString({"type": "string"}, "\n</parameter>", tag="</parameter>", without=("<parameter=",))
+    assert city == Seq((Literal("<parameter=city>\n"), text, closing))
+    assert days == Seq((Literal("<parameter=days>\n"), Json({"type": "integer"}), closing))
     words = (Literal("True"), Literal("False"), Literal("None"))
-    assert metric == Repeat(
-        Seq((Literal("<parameter=metric>\n"), Choice((Json({"type": ["boolean", "null"]}), *words)), closing)),
-        Literal(""),
-        0,
-        1,
-    )
+    either = Choice((Json({"type": ["boolean", "null"]}), *words))
+    assert metric == Seq((Literal("<parameter=metric>\n"), either, closing))
 
 
 def test_required_and_several() -> None:
@@ -286,7 +324,8 @@ def test_the_watcher_names_the_moments(text: str, name_at: str | None, call_at: 
     name_end = call_end = None
     for end, character in enumerate(text, start=1):
         watcher.feed(character)
-        assert watcher.call_complete == bool(FORMAT.parse(text[:end], TOOLS).calls)
+        calls = () if is_thinking(FORMAT, text[:end]) else FORMAT.parse(text[:end], TOOLS).calls
+        assert watcher.call_complete == bool(calls)
         name_end = name_end or (end if watcher.name_known else None)
         call_end = call_end or (end if watcher.call_complete else None)
     assert name_end == (None if name_at is None else text.index(name_at) + len(name_at))

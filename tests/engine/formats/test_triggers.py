@@ -46,8 +46,11 @@ def test_what_is_read_as_a_call_begins_the_constraint(format_id: str) -> None:
             continue
         n_calls += 1
         spec = fmt.constraint(tools, required=False)
-        answer = text[split_reasoning(text, opened=False, frame=fmt.frame).start :].encode()
+        split = split_reasoning(text, opened=False, frame=fmt.frame)
+        answer = text[split.begin if split.inside else split.start :].encode()
         finder = MarkerFinder(spec.triggers, at_start=spec.at_start)
+        if split.inside:
+            finder = MarkerFinder(fmt.frame.calls)
         assert any(finder.feed(bytes((byte,))) for byte in answer), f"{fmt.id} is not constrained in {text!r}"
     assert n_calls > 2
 

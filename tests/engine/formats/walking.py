@@ -22,7 +22,7 @@ from engine.constraint.tokens import TokenKinds, set_tokens
 from engine.formats.protocol import ToolFormat
 from engine.types import Tool
 from grammars.errors import UnsupportedSchema
-from grammars.nodes import Choice, Json, Literal, Marker, Node, QuotedDict, RawString, RawText, Repeat, Seq
+from grammars.nodes import AnyOrder, Choice, Json, Literal, Marker, Node, QuotedDict, RawString, RawText, Repeat, Seq
 from grammars.schema import normalise_parameters
 from grammars.validation import validator
 
@@ -187,7 +187,7 @@ def _nodes(node: Node) -> Iterator[Node]:
     yield node
     parts: tuple[Node, ...] = ()
     match node:
-        case Seq(parts) | Choice(parts):
+        case Seq(parts) | Choice(parts) | AnyOrder(parts):
             pass
         case Repeat(item, separator):
             parts = (item, separator)
