@@ -33,7 +33,8 @@ def running(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """The run in a process group of its own, as a shell would start it; nothing of it is left behind."""
     command = [sys.executable, "-m", "tests.bench.runner", str(folder)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(command, cwd=ROOT, **pipes, text=True, start_new_session=True) as process:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # a run in this process may have set PYTHONSAFEPATH
+    with subprocess.Popen(command, cwd=ROOT, env=environment, **pipes, text=True, start_new_session=True) as process:
         try:
             yield process
         finally:
