@@ -119,11 +119,9 @@ class _Printer:
         is_mixed = not all(is_exact(union, document) for union in _alternatives(document))
 
         def as_json(shape: Shape) -> str | None:
-            if (
-                notation is not JSON
-                or not is_exact(shape, document)
-                or (is_mixed and any(map(_is_nested, parts(shape))))
-            ):
+            if notation is not JSON or not is_exact(shape, document):
+                return None
+            if is_mixed and any(map(_is_nested, parts(shape))):
                 return None
             schema = json.dumps(to_llguidance_schema(shape, document), ensure_ascii=False)
             if schema not in self.schemas:

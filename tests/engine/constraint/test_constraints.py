@@ -40,6 +40,16 @@ POINTS = normalise_parameters(
 )
 
 
+# of which one branch is written in rules of its own; the other must be too, or its keys are lost
+_KINDS = {
+    "card": {"properties": {"kind": {"const": "card"}, "of": {"type": "number", "maximum": 9}}, "required": ["kind"]},
+    "bank": {"properties": {"kind": {"const": "bank"}, "of": {"type": "integer"}}, "required": ["kind"]},
+}
+CARD_OR_BANK = normalise_parameters(
+    {"properties": {"by": {"anyOf": [*_KINDS.values()]}}, "type": "object", "required": ["by"]}
+)
+
+
 def _optional(name: str, kind: str) -> dict[str, Any]:
     return normalise_parameters({"type": "object", "properties": {name: {"type": kind}}})
 
@@ -68,6 +78,11 @@ def _optional(name: str, kind: str) -> dict[str, Any]:
         (Seq((Marker("[TOOL_CALLS]"), Json({"type": "boolean"}))), ["[TOOL_CALLS]true"], ["[TOOL_CALLS]1", "true"]),
         (Seq((Marker("<no such token>"), Literal("x"))), ["<no such token>x"], ["x"]),
         (Seq((Marker('", "arguments": {"'), Literal("x"))), ['", "arguments": {"x'], ["x"]),
+        (
+            Json(CARD_OR_BANK),
+            ['{"by": {"kind": "bank"}}', '{"by": {"kind": "bank", "of": 10}}', '{"by": {"kind": "card", "of": 1.5}}'],
+            ['{"by": {"kind": "card", "of": 10}}', '{"by": {"of": 1}}'],
+        ),
         (Json(POINTS), ['{"a": {"x": 7}, "b": 5}'], ['{"a": 7, "b": {"x": 5}}', '{"a": {"x": 10}, "b": 5}']),
         (CALLS, [TEXT, f"{TEXT}\n{TEXT}"], [f"{TEXT}\n", TEXT[:-1], "", TEXT.replace("12", '"a"')]),
     ],
