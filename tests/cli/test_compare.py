@@ -89,8 +89,9 @@ def test_a_mode_without_verdicts_is_no_success(db: Path, tmp_path: Path, capsys:
     assert main([*guard, "worse"]) == Exit.OK
 
 
-def test_what_a_run_left_out_is_said_beside_the_comparison(db: Path, capsys: Captured) -> None:
+def test_what_a_run_left_out_is_said_beside_the_comparison(db: Path, tmp_path: Path, capsys: Captured) -> None:
     """A baseline that was killed, and one of five cases, were held against others without a word."""
+    db = Path(shutil.copy(db, tmp_path))
     limited = ["run", "fake:perfect", *RUN, "--new", "--db", str(db), "--limit", "5"]
     assert main(limited) == main(limited) == Exit.OK
     with Store.open(db) as store, store.transaction() as sql:
@@ -106,7 +107,8 @@ def test_what_a_run_left_out_is_said_beside_the_comparison(db: Path, capsys: Cap
     assert text.index("not for deciding") < text.index("Settings given")
 
 
-def test_two_models_of_one_run(db: Path, capsys: Captured) -> None:
+def test_two_models_of_one_run(db: Path, tmp_path: Path, capsys: Captured) -> None:
+    db = Path(shutil.copy(db, tmp_path))
     assert main(["run", "fake:perfect", "fake:silent", *RUN, "--db", str(db)]) == Exit.OK
     capsys.readouterr()
     two = ["compare", "4:fake:perfect", "4:fake:silent", "--db", str(db)]

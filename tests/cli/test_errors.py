@@ -279,7 +279,11 @@ def with_parameters(parameters: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("second", "place", "sentence"),
     [
-        (with_parameters({"type": "strange"}), "tools.0", "tool 'add': parameters at #/type: 'strange' is not valid"),
+        (
+            with_parameters({"type": "strange"}),
+            "tools.0",
+            "tool 'add': parameters at #/type: 'strange' is no JSON type",
+        ),
         (with_parameters([1]), "tools.0", "parameters must be a JSON object"),
         (raw_case(id="mine/2", messages=[]), "messages", "has to be a list with at least one element"),
         (raw_case(id="mine/2", expected={"calls": [{"name": "divide"}]}), "expected.calls.0.name", "no tool 'divide'"),

@@ -34,10 +34,10 @@ OVER = ()  # an answer without a call, which ends the turn
 
 
 @pytest.fixture(scope="module", params=CATEGORIES)
-def cases(request: pytest.FixtureRequest, bfcl_package: Path) -> tuple[Case, ...]:
+def cases(request: pytest.FixtureRequest, bfcl_package: Path) -> Iterator[tuple[Case, ...]]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(package.ENVIRONMENT, str(bfcl_package))
-        return load(f"bfcl:{request.param}").cases
+        patch.setenv(package.ENVIRONMENT, str(bfcl_package))  # the simulators of the conversations are from there, too
+        yield load(f"bfcl:{request.param}").cases
 
 
 def answers(steps: Sequence[tuple[Call, ...]]) -> list[Parsed]:

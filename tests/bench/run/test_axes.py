@@ -123,12 +123,12 @@ def test_keys_of_runs_with_one_setting_are_what_they_were(tmp_path: Path, monkey
     monkeypatch.setattr(plan, "version_of", lambda distribution: "1")
     one = plan_of(tmp_path, n_cases=1, latency=LatencySettings(n_cases=1, repetitions=1))
     assert [cell.items[0].key for cell in one.cells] == [
-        "f4b9f2592a8774f83eaf2788b676dd34",
-        "c3496629dbff519b528242519da1c878",
+        "e1335c69a0298495389b32f53d1e6a99",
+        "5112b391b8c35a05355a79d940e9cb0d",
     ]
     assert [cell.samples[0].key for cell in one.cells] == [
-        "d40cab3bade73de63ba2aae778e6db75",
-        "3c74967586a2183067e6cdaa9848525c",
+        "75369567f008b1f78e239818f56272d2",
+        "31c00f41c06ef5cd43e27448b6540af8",
     ]
 
 

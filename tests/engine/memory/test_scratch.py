@@ -14,7 +14,7 @@ import pytest
 from bench.models import shapes
 from engine.gguf_file import read_gguf
 from engine.llama import Model
-from engine.llama.library import library
+from engine.llama.library import has_amx, library
 from engine.memory import Predictor, Settings, read_layout
 from tests.engine.memory.allocations import allocated
 from tests.engine.memory.sizes import write_hollow
@@ -36,7 +36,7 @@ def test_scratch_of_true_models(arch: str, tmp_path: Path) -> None:
     predictor = Predictor(read_layout(file.metadata, file.tensors), file.tensors)
     binding: Any = library()
     native = binding.llama_model_default_params()
-    native.no_alloc, native.load_mode = True, 0
+    native.no_alloc, native.load_mode, native.use_extra_bufts = True, 0, not has_amx()
     pointer = binding.llama_model_load_from_file(str(path).encode(), native)
     assert pointer
     try:
