@@ -54,6 +54,9 @@ def _be_busy(log: Path) -> None:
 
 def main() -> None:
     """A command whose user has to wait; temporary folders lie in the folder that TMPDIR names."""
+    # Whoever runs the tests may ignore or hold back Ctrl-C, as a shell does for what it runs in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         apart(_be_busy, what="a model")
     except KeyboardInterrupt:
