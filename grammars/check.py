@@ -13,6 +13,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError
 
+from grammars.alternatives import TYPES
 from grammars.errors import InvalidSchema
 from grammars.pattern import BrokenPattern, PatternError, parse_pattern
 from grammars.plain import is_plain
@@ -21,8 +22,6 @@ from grammars.pointer import UnresolvedRef, child, map_subschemas, resolve, same
 MAX_DEPTH = 64  # objects and lists within each other: whatever reads a schema goes down into it
 MAX_REACH = 512  # schemas within each other, $ref followed: grammars are built and compiled by going down, too
 MAX_READINGS = 4096  # schemas that look at one value, each time that one is led to: all may have to be tried
-
-_TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
 
 # The library would judge a `pattern` by Python's `re`, which reads another language.
 _NAMED = ("$defs", "definitions")
@@ -89,7 +88,7 @@ def _in_words(error: SchemaError) -> str:
     if value is None:
         return f"'{keyword}' is null; leave it out"
     if keyword == "type" and isinstance(value, str):
-        return f"'{value}' is no JSON type; write one of {', '.join(_TYPES)}, and what it means in a description"
+        return f"'{value}' is no JSON type; write one of {', '.join(TYPES)}, and what it means in a description"
     if keyword == "required" and isinstance(value, bool):
         return "'required' is a list of names, beside 'properties', and no property's own"
     return error.message

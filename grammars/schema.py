@@ -40,7 +40,7 @@ _DIALECT: dict[str, str | None] = {
 }
 
 
-_SPELLINGS = ("parameters", "inputSchema", "input_schema")
+SPELLINGS = ("parameters", "inputSchema", "input_schema")  # of the key that describes the arguments
 _NO_ARGUMENTS = ("annotations", "outputSchema", "output_schema", "_meta", "execution", "response", "returns")
 _SAYS_WHAT_IT_HOLDS = frozenset(
     ("properties", "$ref", "allOf", "anyOf", "oneOf", "if", "not", "dependentSchemas", "unevaluatedProperties")
@@ -69,7 +69,7 @@ def normalise_tool(tool: Mapping[str, Any]) -> ToolSchema:
     description = inner.get("description") or ""
     if not isinstance(description, str):
         raise InvalidSchema(f"tool '{name}': the description must be a string")
-    given = [inner[key] for key in _SPELLINGS if inner.get(key) is not None]
+    given = [inner[key] for key in SPELLINGS if inner.get(key) is not None]
     if not given:
         _refuse_elsewhere(inner, f"tool '{name}'")
     written = given[0] if given else {}

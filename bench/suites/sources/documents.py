@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_DESCRIBED = frozenset(("function", "parameters", "inputSchema", "input_schema"))
+from grammars.schema import SPELLINGS
+
 KNOWN = 'a JSON list of tools, {"tools": [...]} as in a request or an answer to tools/list, or one tool'
 
 
@@ -23,7 +24,7 @@ def definitions_in(document: Any) -> Sequence[Mapping[str, Any]]:
         if not isinstance(tool, Mapping):
             raise ValueError(f"tool {number} is no JSON object")
         kind = tool.get("type", "function")
-        if kind not in ("function", "custom") and not tool.keys() & _DESCRIBED:
+        if kind not in ("function", "custom") and not tool.keys() & {"function", *SPELLINGS}:
             raise ValueError(f"tool {number} is of type '{kind}', which only a service can run; leave it out")
     return found
 
