@@ -63,7 +63,7 @@ def kept(text: Both | UpTo, spell: Spell) -> Expr:
 
 def solved(text: Both | UpTo, spell: Spell) -> Expr:
     """For regular expressions, which repeat what they share, and so are soon too large."""
-    return spell(expression(automaton(text, most_states=400), most_parts=20_000))
+    return spell(expression(automaton(text, most_states=400), most_parts=50_000))
 
 
 class AsRules:
