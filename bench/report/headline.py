@@ -28,11 +28,12 @@ def in_short(section: Section) -> str:
     place = ", ".join(filter(None, (best.quant, best.setting)))
     if not _n_right(best):
         return f"At {place} no mode got a single case right."
+    where = f"in {best.mode}" if len(_level_with(best, candidates)) > 1 else "there"
     return " ".join(
         [
             f"At {place} {_first(best, candidates)}.",
-            *_ladder_sentences(section, best),
-            *_kv_sentences(section, best),
+            *_ladder_sentences(section, best, where),
+            *_kv_sentences(section, best, where),
             *_pair_sentences(section, best),
         ]
     )
@@ -45,18 +46,27 @@ def _n_right(row: Row) -> int:
 
 def _first(best: Row, candidates: Sequence[Row]) -> str:
     """Rates stand beside each other only where they are over as many answers."""
+    level = _level_with(best, candidates)
+    modes, each = ", ".join(level), " each" if len(level) > 1 else ""
     if best.accuracy and len({row.n_scored for row in candidates}) == 1:
-        return f"the most accurate mode is {best.mode}: {numbers.share(best.accuracy.value)}"
+        first = "the most accurate modes are" if each else "the most accurate mode is"
+        return f"{first} {modes}: {numbers.share(best.accuracy.value)}{each}"
     right, planned = (numbers.count(n) for n in (_n_right(best), best.n_planned))
-    return f"most answers are right in {best.mode}: {right} of {planned}"
+    return f"most answers are right in {modes}: {right} of {planned}{each}"
 
 
-def _ladder_sentences(section: Section, best: Row) -> Iterable[str]:
+def _level_with(best: Row, candidates: Sequence[Row]) -> list[str]:
+    """The modes of the best one's place that got as many answers right, itself among them."""
+    at_place = [row for row in candidates if (row.quant, row.setting) == (best.quant, best.setting)]
+    return list(dict.fromkeys(row.mode for row in at_place if _n_right(row) == _n_right(best)))
+
+
+def _ladder_sentences(section: Section, best: Row, where: str) -> Iterable[str]:
     place = best.mode, best.backend, best.setting
     rungs = [rung for rung in section.ladder if (rung.mode, rung.backend, rung.setting) == place]
     if not rungs:
         return
-    yield f"Against {best.quant} there: {_verdicts([(rung.quant, rung) for rung in rungs])}."
+    yield f"Against {best.quant} {where}: {_verdicts([(rung.quant, rung) for rung in rungs])}."
     for choice in section.choices:
         if (choice.mode, choice.backend, choice.setting) == place:
             yield _smallest(choice, rungs)
@@ -82,7 +92,7 @@ def _points(margin: float) -> str:
     return f"{margin * 100:g} points or more"
 
 
-def _kv_sentences(section: Section, best: Row) -> Iterable[str]:
+def _kv_sentences(section: Section, best: Row, where: str) -> Iterable[str]:
     """Of the types that differ from the best row's in nothing else."""
     kept = {name: value for name, value in best.context.items() if name not in ("type_k", "type_v")}
     rows = {(row.quant, row.setting, row.mode, row.backend): row.context for row in section.rows}
@@ -94,7 +104,7 @@ def _kv_sentences(section: Section, best: Row) -> Iterable[str]:
             if kept.items() <= context.items():
                 found.append((each.kv_type, rung))
     if found:
-        yield f"Against a KV cache of {found[0][1].reference} there: {_verdicts(found)}."
+        yield f"Against a KV cache of {found[0][1].reference} {where}: {_verdicts(found)}."
 
 
 def _verdicts(rungs: Sequence[tuple[str, Rung]]) -> str:

@@ -195,9 +195,25 @@ def test_in_short_takes_no_mode_for_the_best_that_was_hardly_scored() -> None:
     """A constraint that could not be built for three quarters of the cases was "the most accurate mode"."""
     (section,) = samples.report().sections
     few = with_row(section, "native.schema", 10, 10)
-    assert in_short(few) == "At F16 most answers are right in native.free: 29 of 40."
+    level = "native.free, json.free, json.schema"
+    assert in_short(few) == f"At F16 most answers are right in {level}: 29 of 40 each."
     one_less = with_row(section, "native.schema", 36, 38)
     assert in_short(one_less) == "At F16 most answers are right in native.schema: 36 of 40."
+
+
+def test_in_short_names_all_modes_that_are_level_and_which_of_them_the_ladder_is_of() -> None:
+    """The bundled model on `quick`, four modes with nine right each: the first was "the most accurate"."""
+    (section,) = samples.report().sections
+    level = [
+        replace(row, n_scored=40, accuracy=Rate(9, 40, 0.1, 0.4)) if row.quant == "F16" else row for row in section.rows
+    ]
+    text = in_short(replace(section, rows=tuple(level)))
+    modes = ", ".join(row.mode for row in level if row.quant == "F16")
+    assert text.startswith(f"At F16 the most accurate modes are {modes}: 22.5% each. Against F16 in {level[0].mode}: ")
+    uneven = [replace(row, n_scored=39) if row is level[0] else row for row in level]
+    assert in_short(replace(section, rows=tuple(uneven))).startswith(
+        f"At F16 most answers are right in {modes}: 9 of 40 each. "
+    )
 
 
 def test_in_short_is_silent_where_there_is_nothing_to_choose() -> None:
