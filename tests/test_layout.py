@@ -11,6 +11,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("grammars", "engine", "bench")  # each may import the ones before it
+# The same within bench, by package or module: nothing imports what stands below it, so no two import each other.
+SHELVES = (
+    *("apart", "models", "modes", "nano", "numbers", "records", "stats", "version"),
+    *("suites", "rates", "score", "results", "fit", "run", "audit", "authoring"),
+    *("report", "truncation", "drift", "attempt", "export", "doctor", "shell", "perf", "profile", "cli"),
+)
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 MODULE_LINES, FUNCTION_LINES = 500, 60
 
@@ -63,6 +69,29 @@ def problems_of_imports(path: str, module: ast.Module) -> list[str]:
     return found
 
 
+def imported_modules(module: ast.Module) -> Iterator[tuple[str, int]]:
+    """All that an import may mean: of `from a import b`, both `a` and `a.b`."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def problems_of_shelves(path: str, module: ast.Module) -> list[str]:
+    room, _, rest = path.removesuffix(".py").partition("/")
+    if room != "bench" or rest == "__init__":
+        return []
+    own = rest.partition("/")[0]
+    above = set(SHELVES[: SHELVES.index(own) + 1])
+    imported = ((name.split("."), line) for name, line in imported_modules(module))
+    return [
+        f"{path}:{line} imports bench.{parts[1]}, which stands on a later shelf than {own}"
+        for parts, line in imported
+        if parts[0] == "bench" and len(parts) > 1 and parts[1] not in above
+    ]
+
+
 def problems_of_calls(path: str, module: ast.Module) -> list[str]:
     return [
         f"{path}:{node.lineno} calls {node.func.id}"
@@ -92,6 +121,7 @@ def test_module_keeps_the_rules(path: Path) -> None:
     module = tree(path)
     problems = [
         *problems_of_imports(name(path), module),
+        *problems_of_shelves(name(path), module),
         *problems_of_calls(name(path), module),
         *problems_of_length(name(path), path.read_text(encoding="utf-8"), module),
     ]
@@ -121,6 +151,15 @@ def test_a_broken_import_rule_is_seen(path: str, source: str, complaint: str) ->
     problems = problems_of_imports(path, ast.parse(source))
     assert len(problems) == 1
     assert complaint in problems[0]
+
+
+def test_an_import_from_a_later_shelf_is_seen() -> None:
+    later = ast.parse("from bench.score import score\nfrom bench import numbers, cli")
+    assert problems_of_shelves("bench/score/scorer.py", later) == [
+        "bench/score/scorer.py:2 imports bench.cli, which stands on a later shelf than score"
+    ]
+    assert problems_of_shelves("bench/cli/main.py", later) == []
+    assert problems_of_shelves("engine/decoder.py", later) == []
 
 
 @pytest.mark.parametrize(

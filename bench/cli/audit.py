@@ -10,8 +10,8 @@ from bench.audit.answerable import Finding, Problem
 from bench.audit.precheck import Audit, Precheck, audit, precheck
 from bench.audit.shown import unseen
 from bench.audit.told import INCOMPLETE, short, told
-from bench.cli.shell import emit, emit_json, say
 from bench.report.document import Block, Cell, Column, Document, Heading, Table, Text, cell
+from bench.shell import emit, emit_json, say
 
 if TYPE_CHECKING:
     from pathlib import Path

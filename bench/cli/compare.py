@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.shell import OUTPUT, Database, Exit, Json, Margin, emit, emit_json, examples, say
+from bench.shell import OUTPUT, Database, Exit, Json, Margin, emit, emit_json, examples, say
 
 if TYPE_CHECKING:
     from bench.report.between import Between, Change

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli import options
-from bench.cli.shell import Database, Exit, Json, emit, emit_json, examples
+from bench.shell import Database, Exit, Json, emit, emit_json, examples
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import options
-from bench.cli.shell import WHAT, Exit, Json, comma_list, emit, emit_json, examples, say
+from bench.shell import WHAT, Exit, Json, comma_list, emit, emit_json, examples, say
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def drift(
     from bench.run.config import RunConfig
     from bench.run.plan import doubts
     from bench.run.prepare import BUNDLED, BUNDLED_QUANTS, BUNDLED_SUITES, models_for
-    from bench.suites.examine import load_to_measure
+    from bench.suites.unwritten import load_to_measure
     from engine.fake import PREFIX
     from engine.llama.params import LoadParams
 

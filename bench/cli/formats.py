@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.shell import Exit, Json, emit, emit_json, examples
+from bench.shell import Exit, Json, emit, emit_json, examples
 
 if TYPE_CHECKING:
     from bench.doctor.checkup import Look, Tokens

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import options
-from bench.cli.shell import WHAT, Exit, Json, comma_list, emit, emit_json, emit_text, examples, say
+from bench.shell import WHAT, Exit, Json, comma_list, emit, emit_json, emit_text, examples, say
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:

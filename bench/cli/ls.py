@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.shell import Database, Json, emit, emit_json, examples
+from bench.shell import Database, Json, emit, emit_json, examples
 
 if TYPE_CHECKING:
     from bench.report.document import Table, Text

@@ -17,8 +17,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.shell import Exit, examples, say
 from bench.cli.verbs import Verbs
+from bench.shell import Exit, examples, say
 from grammars.errors import ToolgaugeError
 
 DEBUG_ENVIRONMENT = "TOOLGAUGE_DEBUG"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.shell import HOW, MEASURING, OUTPUT, WHAT
+from bench.shell import HOW, MEASURING, OUTPUT, WHAT
 
 # What to measure
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import typer
 
-from bench.cli.shell import say, stderr_console
 from bench.report.document import visible
+from bench.shell import say, stderr_console
 
 _SHOW_AFTER_S = 0.5  # what is quicker than this needs no bar
 

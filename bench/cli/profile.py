@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import options
-from bench.cli.shell import HOW, MEASURING, OUTPUT, WHAT, Exit, Json, comma_list, emit, emit_json, examples, say
+from bench.shell import HOW, MEASURING, OUTPUT, WHAT, Exit, Json, comma_list, emit, emit_json, examples, say
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:

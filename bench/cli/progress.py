@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from bench import numbers
-from bench.cli.shell import say, stderr_console
 from bench.report.document import visible
 from bench.run.events import (
     Estimated,
@@ -29,6 +28,7 @@ from bench.run.events import (
 )
 from bench.run.plan import Plan, PlannedCell, PlannedModel
 from bench.score.outcome import Outcome
+from bench.shell import say, stderr_console
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

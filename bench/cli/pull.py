@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.shell import OUTPUT, Json, emit, emit_json, examples
+from bench.shell import OUTPUT, Json, emit, emit_json, examples
 
 EXAMPLES = examples("toolgauge pull bfcl", "toolgauge pull bfcl --from bfcl_eval-2026.3.23-py3-none-any.whl")
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.shell import OUTPUT, Json, comma_list, emit, emit_json, examples
+from bench.shell import OUTPUT, Json, comma_list, emit, emit_json, examples
 
 EXAMPLES = examples(
     "toolgauge quantize model-F16.gguf Q8_0,Q4_K_M,Q2_K", "toolgauge quantize model-BF16.gguf Q2_K-pure --out ."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.files import STDOUT, check_targets, written
-from bench.cli.shell import OUTPUT, Database, Json, Margin, comma_list, emit, emit_json, emit_text, examples, say
+from bench.shell import OUTPUT, Database, Json, Margin, comma_list, emit, emit_json, emit_text, examples, say
 
 if TYPE_CHECKING:
     from bench.report.values import Report

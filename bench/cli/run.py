@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli import options
-from bench.cli.shell import Database, Exit, Json, comma_list, emit, emit_json, examples, say, typed
+from bench.shell import Database, Exit, Json, comma_list, emit, emit_json, examples, say, typed
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:
@@ -168,8 +168,8 @@ def _run(config: RunConfig, asked: Asked) -> None:
 def execute_plan(store: Store, plan: Plan, which: Which, findings: Sequence[Finding] = ()) -> Run:
     """Run or resume it with progress for a person; an interruption says how to go on. `findings` go with a new run."""
     from bench.cli.progress import RunProgress
-    from bench.results.judge import verdict
     from bench.run.execute import Interrupted, execute
+    from bench.run.judge import verdict
     from bench.run.loading import open_model
     from bench.run.prepare import provenance
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.shell import Database, Json, emit, emit_json, examples
+from bench.shell import Database, Json, emit, emit_json, examples
 
 EXAMPLES = examples("toolgauge score last", "toolgauge score 3 --json")
 
@@ -20,8 +20,8 @@ def score(
     """Judge a run's stored answers with this version's scorer; old verdicts are kept."""
     from bench import numbers
     from bench.report.document import Text
-    from bench.results.judge import rescore
     from bench.results.store import Store
+    from bench.run.judge import rescore
     from bench.score import VERSION
 
     Store.read(db).close()  # a file that is missing is said to be, not made

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.shell import OUTPUT, WHAT, Database, Json, emit, emit_json, examples
+from bench.shell import OUTPUT, WHAT, Database, Json, emit, emit_json, examples
 
 if TYPE_CHECKING:
+    from bench.records import ItemRecord, StepRecord
     from bench.report.document import Block, Document
-    from bench.results.records import ItemRecord, StepRecord
     from bench.results.rows import Cell, Item, Run, Score
     from bench.results.store import Store
 

@@ -13,11 +13,11 @@ import typer
 
 from bench.cli import options
 from bench.cli.files import written
-from bench.cli.shell import OUTPUT, WHAT, Exit, Json, emit, emit_json, emit_text, examples, say
+from bench.shell import OUTPUT, WHAT, Exit, Json, emit, emit_json, emit_text, examples, say
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:
-    from bench.suites.examine import Examined
+    from bench.authoring.examine import Examined
     from bench.suites.read import Trouble
 
 EXAMPLES = examples("toolgauge suite new my_suite.jsonl", "toolgauge suite check my_suite.jsonl")
@@ -56,8 +56,8 @@ def check(suite: SuiteName, tools: options.SuiteTools = None, as_json: Json = Fa
     Every ideal answer and near miss is played. Exit code 0: nothing is wrong;
     2: something is. Warnings do not count.
     """
+    from bench.authoring.examine import examine
     from bench.suites.case import is_bfcl, path_of
-    from bench.suites.examine import examine
 
     if is_bfcl(suite):
         raise ToolgaugeError("BFCL's suites are not files to mend; what is known to be wrong there: docs/bfcl.md")
@@ -143,8 +143,8 @@ def new(
     ] = None,
 ) -> None:
     """Write a commented example, or a suite to fill in for your own tools."""
+    from bench.authoring.starter import example, skeleton
     from bench.suites.sources.tools import definitions_from, tools_from
-    from bench.suites.starter import example, skeleton
 
     _check_named(file)
     file = file if file.suffix else file.with_suffix(".jsonl")
@@ -184,8 +184,8 @@ def import_(
     A turn of the assistant is a case, and what it did is taken to be right. A log
     is not the truth: look at each case, above all at those that are listed.
     """
+    from bench.authoring.import_log import Turns, cases_from
     from bench.cli.suite_pages import imported_page
-    from bench.suites.sources.import_log import Turns, cases_from
     from bench.suites.sources.tools import definitions_from
 
     if turns not in tuple(Turns):

@@ -15,7 +15,7 @@ from engine.types import Call, Message, Tool
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.suites.sources.import_log import Imported
+    from bench.authoring.import_log import Imported
 
 _MOST_SHOWN = 40  # rows of what is to be looked at
 _LINE, _LEAST_REQUEST = 72, 20  # characters of a case in a line, and of its request

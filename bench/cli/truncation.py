@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import options
-from bench.cli.shell import WHAT, Database, Exit, Json, comma_list, emit, emit_json, examples, say, typed
+from bench.shell import WHAT, Database, Exit, Json, comma_list, emit, emit_json, examples, say, typed
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import options
-from bench.cli.shell import WHAT, Exit, Json, comma_list, emit, emit_json, examples, say
+from bench.shell import WHAT, Exit, Json, comma_list, emit, emit_json, examples, say
 
 if TYPE_CHECKING:
     from bench.attempt import Attempt

@@ -13,7 +13,7 @@ import typer
 import typer.core
 import typer.main
 
-from bench.cli.shell import FORMATS, MACHINE, MEASURE, READ
+from bench.shell import FORMATS, MACHINE, MEASURE, READ
 
 
 @dataclass(frozen=True, slots=True)

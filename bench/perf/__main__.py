@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import typer
 
-from bench.cli.shell import Exit, emit, emit_text, say
 from bench.numbers import plural
 from bench.perf.batch import N_PROMPT, N_SHARED, N_SLOTS
 from bench.perf.measure import Measured, measure, open_session
@@ -27,6 +26,7 @@ from bench.perf.tables import document
 from bench.perf.whole_command import play
 from bench.perf.workload import Size, load_workload
 from bench.report.document import Document
+from bench.shell import Exit, emit, emit_text, say
 from engine.errors import ToolgaugeError
 
 _KEPT: Final = Path("docs") / "measurements"

@@ -195,7 +195,7 @@ def _sha256(path: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build the tools, as the command line says."""
-    from bench.cli.shell import Exit, emit_text, say
+    from bench.shell import Exit, emit_text, say
     from engine.llama.params import default_threads
 
     parser = argparse.ArgumentParser("python -m bench.perf.build_tools", description="Build llama.cpp's speed tools.")

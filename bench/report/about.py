@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bench import numbers
+from bench.records import ErrorKind
 from bench.report.judged import Judged
 from bench.report.values import Disagreement
-from bench.results.records import ErrorKind
 from bench.results.rows import Cell, Item, Run
 from bench.results.rows import Score as Verdict
 from bench.run.todo import MAX_ATTEMPTS

@@ -1,1 +1,1 @@
-"""The result file: its schema, what is written and read, and the verdicts in it."""
+"""The result file: its schema and migrations, and what is read from it."""

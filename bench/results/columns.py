@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.modes import MODES
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
 from bench.results.rows import Cell, EnergyReading, Item, LatencySample, Load, MemoryReading, ModelRow, Run, Score
 from engine.json_limits import without_lone_surrogates
 from engine.types import Call, ConstraintStats, Finding, Fragment, Generation, Parsed, StopReason, Timings

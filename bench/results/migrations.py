@@ -69,8 +69,8 @@ _001_INITIAL = (
         case_id        TEXT NOT NULL,
         category       TEXT NOT NULL,
         trial          INTEGER NOT NULL,
-        episode_end    TEXT NOT NULL,           -- bench.results.records.EpisodeEnd
-        error          TEXT,                    -- bench.results.records.ErrorKind; NULL: the episode was played
+        episode_end    TEXT NOT NULL,           -- bench.records.EpisodeEnd
+        error          TEXT,                    -- bench.records.ErrorKind; NULL: the episode was played
         error_message  TEXT,
         error_log      TEXT,                    -- JSON list: llama.cpp's last lines after a crash
         format_id      TEXT NOT NULL,           -- the format whose parser read the steps

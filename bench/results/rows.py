@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.results.records import EpisodeEnd, ItemError
+from bench.records import EpisodeEnd, ItemError
 from engine.types import Finding
 
 

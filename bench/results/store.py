@@ -6,7 +6,7 @@
             print(cell.mode, len(store.items(cell.id)))
 
 Only the parent process writes, one transaction for each item. Reading gives the frozen values of `bench.results.rows`
-and `bench.results.records`. Knows neither models nor scoring rules; the conversions are in `bench.results.columns`.
+and `bench.records`. Knows neither models nor scoring rules; the conversions are in `bench.results.columns`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from bench.records import ErrorKind, ItemRecord, StepRecord
 from bench.results import columns
 from bench.results.migrations import APPLICATION_ID, MIGRATIONS
-from bench.results.records import ErrorKind, ItemRecord, StepRecord
 from bench.results.rows import Cell, EnergyReading, Item, LatencySample, Load, MemoryReading, Run, Score, Stored
 from grammars.errors import ToolgaugeError
 
@@ -100,7 +100,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; for `bench.results.writer`."""
+        """All or nothing; for `bench.run.writer`."""
         with _explained(self.path):
             self._sql.execute("BEGIN IMMEDIATE")
             try:

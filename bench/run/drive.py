@@ -11,12 +11,10 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from bench.results import writer
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
 from bench.results.rows import ModelRow
 from bench.results.store import Store
-from bench.results.writer import NewLoad, NewScore
-from bench.run import events
+from bench.run import events, writer
 from bench.run.estimate import Kind, Pace
 from bench.run.latency import kind_of, nothing
 from bench.run.loading import LoadedModel
@@ -36,6 +34,7 @@ from bench.run.messages import (
 from bench.run.plan import Plan, PlannedCell, PlannedModel
 from bench.run.supervisor import Worker, WorkerDied
 from bench.run.todo import Todo
+from bench.run.writer import NewLoad, NewScore
 from bench.suites.case import Case
 from grammars.errors import ToolgaugeError
 

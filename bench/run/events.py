@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.results.records import ItemRecord
+from bench.records import ItemRecord
 from bench.results.rows import Run
 from bench.run.config import Slots
 from bench.run.plan import Plan, PlannedCell, PlannedItem, PlannedModel, PlannedSample

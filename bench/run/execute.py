@@ -19,11 +19,9 @@ from types import FrameType
 from typing import Literal
 
 from bench import numbers
-from bench.results import writer
 from bench.results.rows import Run
 from bench.results.store import DEFAULT_PATH, Store
-from bench.results.writer import Provenance
-from bench.run import events
+from bench.run import events, writer
 from bench.run.config import AUTO, Slots
 from bench.run.drive import Desk, Driver, LoadError, Opener, Scorer, Stopped, cell_rows, judge_left, place_of
 from bench.run.estimate import Pace, from_history
@@ -32,6 +30,7 @@ from bench.run.offload import idle_cards
 from bench.run.plan import Plan, PlannedModel
 from bench.run.slots import choose, with_slots
 from bench.run.todo import n_items_done, n_samples_done, todo
+from bench.run.writer import Provenance
 from grammars.errors import ToolgaugeError
 
 Which = Literal["auto", "new"] | int  # resume if there is something to resume; never; or exactly this run

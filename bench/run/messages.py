@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.results.records import ItemRecord
+from bench.records import ItemRecord
 from bench.suites.case import Case
 from engine.llama.params import ContextParams, LoadParams
 from engine.runtime import Limits

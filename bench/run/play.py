@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from bench.modes import MODES, Mode
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
 from bench.run.loading import LoadedModel
 from bench.run.messages import Began, ItemFinished, ItemJob, Message, ModelSpec, SampleJob
 from bench.suites.case import Case

@@ -17,12 +17,12 @@ from typing import Protocol
 
 from bench import numbers
 from bench.models.resolve import Hub, Resolved, path_of, resolve
-from bench.results.writer import Provenance
 from bench.run.config import RunConfig
 from bench.run.host import host
 from bench.run.ladders import Found, called_apart, in_ladders
 from bench.run.plan import Plan, PlannedModel, make_plan, versions
-from bench.suites.examine import load_to_measure
+from bench.run.writer import Provenance
+from bench.suites.unwritten import load_to_measure
 from engine import formats
 from engine.fake import PREFIX
 from engine.gguf_file import GgufFile, read_gguf, sha256_of

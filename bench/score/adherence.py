@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.results.records import StepRecord
+from bench.records import StepRecord
 from engine.types import Call, Tool
 
 if TYPE_CHECKING:

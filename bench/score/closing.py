@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from bench.results.records import StepRecord
+from bench.records import StepRecord
 from bench.score.hygiene import ENVELOPE, UNCLOSED, Repair, repair
 from engine import formats
 from engine.formats.protocol import Closing

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench.results.records import ItemRecord
+from bench.records import ItemRecord
 from bench.suites.case import Case
 from engine import formats
 from engine.formats.strict import Value, read

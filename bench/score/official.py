@@ -9,7 +9,7 @@ which have no expectations of ours, our verdict is derived from it. Knows no run
 
 from __future__ import annotations
 
-from bench.results.records import ItemRecord
+from bench.records import ItemRecord
 from bench.score.bfcl import Checker, OfficialVerdict, multi_turn
 from bench.suites.bfcl.multi_turn import is_multi_turn
 from bench.suites.case import Case

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.results.records import EpisodeEnd, ItemRecord
+from bench.records import EpisodeEnd, ItemRecord
 from bench.score.trace import Made, Trace, recovery_targets
 from bench.suites.case import Case, Fault
 from bench.suites.defaults import defaults

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.results.records import ErrorKind, ItemRecord
+from bench.records import ErrorKind, ItemRecord
 from bench.score import adherence, hygiene, official, order, recovery, state
 from bench.score.adherence import Adherence, violations
 from bench.score.arguments import Mismatch, mismatches, pair

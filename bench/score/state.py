@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.results.records import ItemRecord
+from bench.records import ItemRecord
 from bench.suites.case import Case
 from bench.suites.match import ABSENT, describe, describe_value, matches
 from bench.suites.simulate import final_state

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.results.records import ItemRecord, ToolResult
+from bench.records import ItemRecord, ToolResult
 from bench.score.arguments import Pairing, is_right, pair
 from bench.suites.case import Case, Fault
 from engine.types import Call, Tool

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from bench.results.records import ItemRecord
+from bench.records import ItemRecord
 from bench.score.outcome import CutAt
 from engine import formats
 from engine.decoding.stops import LONGEST_PERIOD

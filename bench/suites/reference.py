@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.results.records import ItemRecord, StepRecord
+from bench.records import ItemRecord, StepRecord
 from bench.suites.bfcl.multi_turn import is_multi_turn, reference_calls
 from bench.suites.case import Case
 from bench.suites.listed import Listed
@@ -119,7 +119,7 @@ def _value(matcher: Matcher, schema: Any, root: Mapping[str, Any]) -> Any:
 
 
 def _anything(schema: Any, root: Mapping[str, Any]) -> Any:
-    """A value of the right type; `bench.suites.check` tells an author where that is not enough."""
+    """A value of the right type; `bench.authoring.check` tells an author where that is not enough."""
     schema = next(iter(Listed(schema, root).alternatives), None)
     if not isinstance(schema, Mapping):
         return ANY_TEXT

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from bench.results.records import EpisodeEnd, ItemRecord, ToolResult
+from bench.records import EpisodeEnd, ItemRecord, ToolResult
 from bench.suites import worlds
 from bench.suites.bfcl.multi_turn import is_multi_turn
 from bench.suites.case import Case, Fault, content_text

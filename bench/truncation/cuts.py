@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from bench.audit.answerable import format_of
 from bench.audit.trial import beginning
 from bench.modes import MODES
-from bench.results.records import EpisodeEnd, ItemRecord, StepRecord
+from bench.records import EpisodeEnd, ItemRecord, StepRecord
 from bench.run.play import spec_of
 from bench.suites.bfcl.multi_turn import is_multi_turn
 from bench.suites.case import Case

@@ -20,12 +20,12 @@ from typing import Any
 from bench.apart import apart
 from bench.audit.answerable import format_of
 from bench.rates import Rate, rate
+from bench.records import ItemRecord
 from bench.report.about import incomplete
 from bench.results import columns
-from bench.results.judge import check_suite
-from bench.results.records import ItemRecord
 from bench.results.rows import Cell, ModelRow, Run
 from bench.results.store import Store
+from bench.run.judge import check_suite
 from bench.score.outcome import Outcome
 from bench.score.truncation import Truncation, truncation
 from bench.suites.bfcl.multi_turn import is_multi_turn

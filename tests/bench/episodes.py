@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.results.records import EpisodeEnd, ItemRecord, StepRecord
+from bench.records import EpisodeEnd, ItemRecord, StepRecord
 from bench.suites.case import Case, load
 from bench.suites.simulate import Episode
 from engine.types import Call, Fragment, Generation, Parsed, StopReason

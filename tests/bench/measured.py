@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bench.results import writer
 from bench.results.store import Store
-from bench.results.writer import NewLoad
+from bench.run import writer
 from bench.run.messages import Reading
+from bench.run.writer import NewLoad
 from engine.llama.log import INFO, Line, buffer_sizes
 from tests.bench.scripted import NO_LATENCY, PROVENANCE, fake, plan_of
 

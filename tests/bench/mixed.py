@@ -11,11 +11,11 @@ from itertools import chain
 from pathlib import Path
 from random import Random
 
-from bench.results import writer
-from bench.results.judge import verdict
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
 from bench.results.store import Store
+from bench.run import writer
 from bench.run.config import LatencySettings, RunConfig
+from bench.run.judge import verdict
 from bench.run.plan import PlannedItem, make_plan
 from bench.suites.case import Case, load
 from bench.suites.reference import reference_steps

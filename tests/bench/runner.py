@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from bench.results.judge import verdict
 from bench.results.store import Store
 from bench.run.config import LatencySettings
 from bench.run.events import Event, Finished, ItemDone, SampleDone, Started
 from bench.run.execute import Interrupted, execute
+from bench.run.judge import verdict
 from bench.run.loading import open_model
 from bench.run.plan import Plan
 from tests.bench.scripted import PROVENANCE, fake, plan_of

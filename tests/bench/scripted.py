@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.results.writer import Provenance
 from bench.run.config import LatencySettings, RunConfig
 from bench.run.loading import LoadedModel, Opened, open_model
 from bench.run.messages import ModelSpec, Work
 from bench.run.plan import Plan, PlannedModel, make_plan
+from bench.run.writer import Provenance
 from bench.suites.case import Suite, load
 from engine.errors import OutOfMemory
 from engine.fake import TEMPLATE, FakeRuntime, fake_model

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.results import writer
-from bench.results.judge import verdict
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
 from bench.results.store import Store
-from bench.results.writer import NewLoad
+from bench.run import writer
 from bench.run.config import LatencySettings
+from bench.run.judge import verdict
 from bench.run.latency import nothing
 from bench.run.messages import Reading
 from bench.run.plan import Plan
+from bench.run.writer import NewLoad
 from bench.suites.case import Case
 from engine import formats
 from engine.types import Call, ConstraintStats, Generation, Parsed, StopReason

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.results.store import Store
+from bench.shell import Exit
 from bench.truncation.sweep import sweep
 from tests.bench.episodes import raw_case, write_suite
 from tests.bench.worker_here import WorkerHere

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.results.store import Store
+from bench.shell import Exit
 from tests.bench.worker_here import WorkerHere
 
 Captured = pytest.CaptureFixture[str]

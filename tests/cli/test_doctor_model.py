@@ -10,12 +10,12 @@ import pytest
 
 from bench.cli.doctor import model_document
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.doctor import checkup
 from bench.doctor.checkup import Examined, Look, Reasons, look_at
 from bench.doctor.diagnosis import diagnose
 from bench.doctor.machine import Check, usable
 from bench.report import markdown
+from bench.shell import Exit
 from tests.tiny_gguf import CHAT_TEMPLATE, write_tiny_model
 
 Captured = pytest.CaptureFixture[str]

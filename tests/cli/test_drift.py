@@ -11,10 +11,10 @@ import pytest
 
 from bench.cli.drift import document, nats
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.drift import measure as drift
 from bench.drift.values import summarise
 from bench.report.document import Table
+from bench.shell import Exit
 from engine.quantize import quantize
 from tests.tiny_gguf import write_tiny_model
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.results.store import Store
+from bench.shell import Exit
 from tests.bench.episodes import ADD, raw_case, write_suite
 from tests.bench.hub import serving
 from tests.bench.stored import RIGHT, WRONG, stored_run

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.results.store import Store
+from bench.shell import Exit
 from bench.suites.bfcl import simulators
 from bench.suites.bfcl.package import ENVIRONMENT
 from tests.bench.bfcl.made_up import answer, conversation, function, question, text, write_package

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.fit import predict as fit
+from bench.shell import Exit
 from engine.meter import Gpus
 from tests.bench.measured import TWO_CARDS, measured_run, readings
 from tests.engine.memory.sizes import SHAPES, write_hollow

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.cli.shell import Exit
+from bench.shell import Exit
 from engine.formats import NATIVE, get
 from tests.tiny_gguf import CHAT_TEMPLATE, write_tiny_model
 

@@ -12,8 +12,8 @@ from bench.audit import trial
 from bench.audit.trial import Trial, Tried, Verdict
 from bench.cli.grammar import document
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.report import markdown
+from bench.shell import Exit
 from engine.types import Tool
 
 Captured = pytest.CaptureFixture[str]

@@ -15,9 +15,9 @@ import pytest
 
 from bench.cli import main as cli
 from bench.cli.main import main
-from bench.cli.shell import Exit, comma_list
 from bench.cli.verbs import VERBS, load
 from bench.results.store import Store
+from bench.shell import Exit, comma_list
 from grammars.errors import ToolgaugeError
 
 ROOT = Path(__file__).resolve().parents[2]

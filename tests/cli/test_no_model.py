@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.results.store import Store
+from bench.shell import Exit
 from tests.bench.episodes import raw_case, raw_episode, write_suite
 from tests.tiny_gguf import write_tiny_model
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.models import shapes
 from bench.profile import profiler
+from bench.shell import Exit
 
 TINY = """
 [[shape]]

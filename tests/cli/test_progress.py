@@ -11,10 +11,9 @@ import pytest
 
 from bench.cli.person import Terminal
 from bench.cli.progress import LINE_EVERY_S, RunProgress
-from bench.results import writer
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
 from bench.results.store import Store
-from bench.run import events
+from bench.run import events, writer
 from bench.run.plan import Plan, PlannedSample
 from tests.bench.scripted import PROVENANCE, plan_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.cli.shell import Exit
+from bench.shell import Exit
 from engine.gguf_file import read_gguf
 from tests.tiny_gguf import write_tiny_model
 

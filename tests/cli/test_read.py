@@ -11,10 +11,10 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.cli.show import _match, _prompt
 from bench.report.document import Code
 from bench.results.store import Store
+from bench.shell import Exit
 from engine.types import Call, Parsed
 from grammars.errors import ToolgaugeError
 from tests.bench.episodes import case_from, play, raw_episode

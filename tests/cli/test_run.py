@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.results.store import Store
+from bench.shell import Exit
 from tests.bench.episodes import raw_case, write_suite
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bench.cli.main import main
-from bench.cli.shell import Exit
+from bench.shell import Exit
 from bench.suites.case import load
 from tests.bench.episodes import ADD, raw_case, raw_episode, write_suite
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.cli.truncation import document, read_budgets
 from bench.rates import rate
 from bench.report import markdown
 from bench.results.store import Store
+from bench.shell import Exit
 from bench.truncation.sweep import CellSweep, Level, Sweep
 from grammars.errors import ToolgaugeError
 from tests.bench.episodes import raw_case, raw_episode, write_suite

@@ -9,9 +9,9 @@ import pytest
 
 from bench.attempt import Attempt
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.cli.try_ import document
 from bench.report import markdown
+from bench.shell import Exit
 from engine.types import Call, Fragment, Generation, Parsed, StopReason, Timings
 from tests.tiny_gguf import CHAT_TEMPLATE, write_tiny_model
 

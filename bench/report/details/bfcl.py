@@ -17,8 +17,8 @@ from bench.report.document import Cell, Column, Table, cell
 from bench.report.judged import Judged, Scored, is_right, is_scored
 from bench.report.layout import DASH, Line, per_line, rate_of, rate_with_interval, right, tally
 from bench.score.bfcl.groups import Group, Tally, groups
+from bench.score.bfcl.known import contradictory, impossible
 from bench.suites.bfcl.categories import CATEGORIES, PREFIX
-from bench.suites.bfcl.known import contradictory, impossible
 from bench.suites.case import Suite
 
 if TYPE_CHECKING:

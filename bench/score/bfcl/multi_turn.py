@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.results.records import EpisodeEnd, ItemRecord
+from bench.records import EpisodeEnd, ItemRecord
 from bench.score.bfcl.verdict import VALID, OfficialVerdict, invalid
 from bench.score.outcome import Outcome
 from bench.suites.bfcl.dialogue import call_value, turns_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.results.records import EpisodeEnd, ItemRecord, ToolResult
+from bench.records import EpisodeEnd, ItemRecord, ToolResult
 from bench.suites.bfcl.multi_turn import MOST_STEPS, n_turns, scenario_of, tools_in, user_turn
 from bench.suites.bfcl.simulators import CallValue, SimulatorDied, simulators
 from bench.suites.case import Case

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final, Protocol
 
-from bench.results.records import ItemRecord, StepRecord
+from bench.records import ItemRecord, StepRecord
 from bench.suites.bfcl.calls import NotACall, write_calls
 from bench.suites.bfcl.categories import CATEGORIES, Language
 from bench.suites.bfcl.multi_turn import is_multi_turn

@@ -15,8 +15,8 @@ from bench.audit.answerable import Problem
 from bench.audit.precheck import Audit, Found, audit, grouped, precheck
 from bench.cli.audit import document, warnings
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.report import markdown
+from bench.shell import Exit
 from bench.suites.case import Suite, load
 from tests.bench.episodes import write_suite
 from tests.bench.scripted import plan_of

@@ -8,7 +8,7 @@ import pytest
 
 from bench.audit.answerable import Problem, right_answers
 from bench.audit.precheck import contradictions
-from bench.suites.bfcl import known
+from bench.score.bfcl import known
 from bench.suites.bfcl.package import ENVIRONMENT
 from bench.suites.case import load
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench.score import score
-from bench.suites.bfcl.known import contradictory, impossible
+from bench.score.bfcl.known import contradictory, impossible
 from bench.suites.bfcl.tools import offered_name
 from bench.suites.case import Case, load
 from bench.suites.reference import reference_steps

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bench.results.records import EpisodeEnd, ItemRecord, StepRecord
+from bench.records import EpisodeEnd, ItemRecord, StepRecord
 from bench.score.bfcl.multi_turn import verdict
 from bench.suites.bfcl import package
 from bench.suites.bfcl.calls import write_call

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
 from bench.score import Outcome, score
 from bench.score.bfcl import verdict as v
 from bench.score.outcome import NoCall
@@ -162,7 +162,7 @@ def test_conversations_are_judged_by_what_they_did(bfcl_package: Path, monkeypat
 
 def play_through(case: Case, dialogue: Any, answers: list[Answer]) -> ItemRecord:
     """As far as the answers reach; a conversation may be over before, or not at its end."""
-    from bench.results.records import StepRecord
+    from bench.records import StepRecord
     from tests.bench.episodes import generation, read
 
     steps = []

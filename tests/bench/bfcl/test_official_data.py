@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.score import score
+from bench.score.bfcl.known import contradictory, impossible
 from bench.suites.bfcl.categories import GROUPS
 from bench.suites.bfcl.download import _from_folder
-from bench.suites.bfcl.known import contradictory, impossible
 from bench.suites.bfcl.package import BFCL, ENVIRONMENT
 from bench.suites.case import Suite, load
 from bench.suites.reference import played, reference_steps

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
 from bench.suites.bfcl.calls import NotACall
 from bench.suites.bfcl.results import DEFAULT_NAME, Python, Tagged, path_of, result_line, writer
 from bench.suites.case import Case, Official

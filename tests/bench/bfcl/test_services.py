@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord
 from bench.score import score
 from bench.score.bfcl.multi_turn import verdict
 from bench.suites.bfcl import dialogue, simulators

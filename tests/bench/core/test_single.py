@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from bench.audit.precheck import audit
+from bench.authoring.check import problems
 from bench.score import Outcome, score
 from bench.suites.case import Case, load
-from bench.suites.check import problems
 from bench.suites.reference import reference_steps
 from engine.llama import LoadParams, load_model
 from engine.prompt import native_tools

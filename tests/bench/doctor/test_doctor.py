@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
-from bench.cli.shell import Exit
 from bench.doctor import machine as doctor
 from bench.doctor.machine import Check, Llama
+from bench.shell import Exit
 from engine.llama import has_amx
 from engine.llama.params import Device
 from engine.meter import Gpu, Gpus

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from bench.nano.suite import CATEGORIES, PER_CATEGORY
-from bench.results.records import ItemRecord, StepRecord
+from bench.records import ItemRecord, StepRecord
 from bench.score import Outcome, score
 from bench.suites.case import Case, load
 from bench.suites.reference import played, reference_steps

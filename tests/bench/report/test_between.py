@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from bench.report.between import Between, Missing, Side, between
-from bench.results import writer
-from bench.results.judge import verdict
 from bench.results.store import Store
+from bench.run import writer
+from bench.run.judge import verdict
 from bench.run.plan import Plan, PlannedModel
 from bench.score import VERSION
 from engine.llama.params import ContextParams

@@ -15,8 +15,8 @@ from bench.report import csv, html, markdown, tables, terminal
 from bench.report.about import incomplete
 from bench.report.build import build
 from bench.report.values import Report, Row
-from bench.results import writer
 from bench.results.store import Store
+from bench.run import writer
 from bench.score import VERSION
 from engine.types import Finding
 from tests.bench.stored import BROKEN, CUT, INVALID, RIGHT, WRONG, stored_run

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench.rates import rate
+from bench.records import EpisodeEnd
 from bench.report import compare, tables
 from bench.report.build import build
 from bench.report.decide import Verdict as Decided
@@ -18,13 +19,12 @@ from bench.report.document import Table, Text
 from bench.report.headline import in_short
 from bench.report.judged import Judged
 from bench.report.values import Section
-from bench.results import writer
-from bench.results.judge import verdict
-from bench.results.records import EpisodeEnd
 from bench.results.rows import Cell, Item, ModelRow
 from bench.results.rows import Score as Verdict
 from bench.results.store import Store
+from bench.run import writer
 from bench.run.config import RunConfig
+from bench.run.judge import verdict
 from bench.run.plan import Plan, PlannedCell, PlannedModel
 from bench.run.prepare import Nobody, models_for
 from bench.score import SCORER, VERSION, Outcome

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bench.rates import Rate
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
 from bench.report import csv, html, markdown, tables, terminal
 from bench.report.build import build
 from bench.report.details import adherence, bfcl, categories, no_call, order, recovery, repairs, replies, truncation
 from bench.report.document import Fold, Table
 from bench.report.judged import Judged, is_complete
 from bench.report.values import Report
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
 from bench.results.rows import Cell, Item, ModelRow
 from bench.results.rows import Score as Verdict
 from bench.results.store import Store

@@ -17,11 +17,11 @@ from bench.report.details.latency import Latency, measure
 from bench.report.judged import Judged, judged
 from bench.report.machine import speed
 from bench.report.values import Report
-from bench.results.judge import verdict
 from bench.results.rows import LatencySample
 from bench.results.store import Store
 from bench.run.config import LatencySettings
 from bench.run.execute import execute
+from bench.run.judge import verdict
 from bench.run.loading import open_model
 from bench.stats import Middle, Spread
 from tests.bench import samples

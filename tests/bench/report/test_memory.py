@@ -14,12 +14,12 @@ from bench.report.build import build
 from bench.report.details.memory import Energy, energy_of, joules
 from bench.report.document import Fold, Table
 from bench.report.values import Report
-from bench.results import writer
 from bench.results.rows import LatencySample
 from bench.results.store import Store
-from bench.results.writer import NewLoad
+from bench.run import writer
 from bench.run.messages import Energy as Spent
 from bench.run.messages import Reading
+from bench.run.writer import NewLoad
 from engine.gguf_file import read_gguf
 from tests.bench.stored import RIGHT, WRONG, stored_run
 from tests.tiny_gguf import write_tiny_model

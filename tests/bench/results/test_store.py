@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from bench.results import writer
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
 from bench.results.migrations import APPLICATION_ID, MIGRATIONS
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
 from bench.results.store import Store, StoreError, database_path
-from bench.results.writer import NewLoad, NewScore
+from bench.run import writer
 from bench.run.messages import Reading
 from bench.run.plan import Plan
+from bench.run.writer import NewLoad, NewScore
 from engine.types import Call, ConstraintStats, Finding, Fragment, Generation, Parsed, StopReason, Timings
 from tests.bench.scripted import PROVENANCE, plan_of
 from tests.privileges import unprivileged

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from bench.report.build import build
-from bench.results.judge import verdict
 from bench.results.store import Store
 from bench.run.execute import execute
+from bench.run.judge import verdict
 from bench.run.latency import answer
 from bench.run.loading import open_model
 from bench.score import Outcome

@@ -20,22 +20,22 @@ from bench.report.build import build
 from bench.report.compare import kv_size
 from bench.report.document import Table, Text
 from bench.report.values import Report, Row
-from bench.results.judge import verdict
 from bench.results.migrations import APPLICATION_ID, MIGRATIONS
 from bench.results.rows import Run, Stored
 from bench.results.store import Store
-from bench.results.writer import NewLoad, begin_run, put_item, put_load, put_readings, put_sample, release
 from bench.run import events, plan
 from bench.run.axes import axes, label
 from bench.run.config import LatencySettings, RunConfig
 from bench.run.estimate import Pace, from_history
 from bench.run.execute import Interrupted, execute
+from bench.run.judge import verdict
 from bench.run.latency import nothing
 from bench.run.loading import LoadedModel, open_model
 from bench.run.messages import ModelSpec, Reading, Work
 from bench.run.plan import Plan
 from bench.run.prepare import BUNDLED, Nobody, plan_for
 from bench.run.settings import context_grid, context_params, parallel
+from bench.run.writer import NewLoad, begin_run, put_item, put_load, put_readings, put_sample, release
 from engine.llama.params import KV_TYPES, ContextParams
 from engine.memory.cache import row_bytes
 from engine.runtime import Limits

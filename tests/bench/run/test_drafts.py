@@ -16,7 +16,7 @@ import pytest
 
 import bench.nano
 from bench.modes import MODES, NO_BACKEND
-from bench.results.records import ItemRecord
+from bench.records import ItemRecord
 from bench.run.config import LatencySettings, RunConfig
 from bench.run.execute import model_spec
 from bench.run.loading import LoadedModel, open_model

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from bench.results.judge import verdict
-from bench.results.records import ErrorKind, ItemRecord
+from bench.records import ErrorKind, ItemRecord
 from bench.results.rows import Item, Run
 from bench.results.store import Store
-from bench.results.writer import NewScore
 from bench.run import events
 from bench.run.config import LatencySettings
 from bench.run.drive import MAX_DEATHS
 from bench.run.execute import execute
+from bench.run.judge import verdict
 from bench.run.loading import open_model
 from bench.run.plan import Plan
+from bench.run.writer import NewScore
 from bench.suites.case import Case
 from grammars.errors import ToolgaugeError
 from tests.bench.scripted import (

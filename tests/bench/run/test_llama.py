@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from bench.report.build import build
-from bench.results.judge import verdict
 from bench.results.rows import Run
 from bench.results.store import Store
 from bench.run.config import LatencySettings
 from bench.run.execute import execute
+from bench.run.judge import verdict
 from bench.run.loading import open_model
 from bench.run.plan import Plan, PlannedModel
 from engine.llama.params import ContextParams

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psutil
 
-from bench.results.judge import verdict
 from bench.results.store import Store
 from bench.run.events import Event, ItemDone
 from bench.run.execute import execute
+from bench.run.judge import verdict
 from bench.run.loading import open_model
 from engine.fake import TEMPLATE, fake_model
 from engine.formats.hermes import HermesFormat

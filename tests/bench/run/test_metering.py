@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.results.records import EpisodeEnd, ItemRecord, StepRecord
+from bench.records import EpisodeEnd, ItemRecord, StepRecord
 from bench.run.messages import Began, Energy, ItemFinished, Message, Reading
 from bench.run.metering import Pass, Tally, readings
 from engine.card import CardReading, DeviceGrowth

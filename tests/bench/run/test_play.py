@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.results.records import EpisodeEnd, ErrorKind, ItemRecord
+from bench.records import EpisodeEnd, ErrorKind, ItemRecord
 from bench.results.rows import Stored
 from bench.run.config import RunConfig
 from bench.run.execute import model_spec

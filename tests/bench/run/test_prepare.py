@@ -12,9 +12,8 @@ import pytest
 
 from bench.models.resolve import Hub
 from bench.report.build import build
-from bench.results import writer
 from bench.results.store import Store
-from bench.run import prepare
+from bench.run import prepare, writer
 from bench.run.config import RunConfig
 from bench.run.ladders import stem_of
 from bench.run.plan import PlannedModel

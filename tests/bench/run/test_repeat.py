@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.results.judge import verdict
 from bench.results.store import Store
 from bench.run.config import RunConfig
 from bench.run.execute import execute
+from bench.run.judge import verdict
 from bench.run.loading import open_model
 from bench.run.plan import make_plan
 from bench.run.prepare import BUNDLED, Nobody, models_for, provenance

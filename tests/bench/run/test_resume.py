@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.results.judge import verdict
 from bench.results.store import Store
 from bench.run.config import LatencySettings
 from bench.run.events import Event, ItemDone, ModelLoaded, SampleDone, Started
 from bench.run.execute import execute
+from bench.run.judge import verdict
 from bench.run.loading import open_model
 from bench.run.plan import Plan
 from tests.bench.runner import slow_plan

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.results.records import ItemRecord
+from bench.records import ItemRecord
 from bench.score import Outcome, score
 from bench.score.closing import closed, is_mendable
 from bench.score.hygiene import LEDGER, repair

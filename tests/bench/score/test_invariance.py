@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.results.records import ItemRecord
+from bench.records import ItemRecord
 from bench.score import Outcome, score
 from bench.suites.build import cases_of
 from bench.suites.case import Case, load

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.authoring.check import problems
 from bench.score import Outcome, Score, score
 from bench.score.arguments import pair
 from bench.suites.case import Case, ExpectedCall
-from bench.suites.check import problems
 from bench.suites.match import OneOf
 from bench.suites.reference import reference_steps
 from engine.types import Call, Tool

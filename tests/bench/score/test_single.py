@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord
 from bench.score import CutAt, NoCall, Outcome, Score, score
 from bench.score.adherence import violations
 from bench.score.arguments import pair

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from bench.authoring.check import problems
 from bench.suites.case import Case, NearMiss, SuiteError, WorldUse, bundled, load
-from bench.suites.check import problems
 from engine.types import Call
 from tests.bench.episodes import ADD, STORE, case_from, raw_case, raw_episode, write_suite
 

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from bench.results.records import EpisodeEnd
+from bench.records import EpisodeEnd
 from bench.score import Outcome, score
 from bench.suites.case import Case, FaultKind, load
 from bench.suites.match import OneOf, matches

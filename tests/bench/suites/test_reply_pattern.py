@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.results.judge import verdict
+from bench.run.judge import verdict
 from bench.suites.case import bundled, load
 from bench.suites.reply_pattern import reply_pattern
 from engine.types import Parsed

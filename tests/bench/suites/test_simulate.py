@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ToolResult
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ToolResult
 from bench.suites.simulate import Episode, Simulation, replays
 from engine.types import Call, Message, Parsed, StopReason
 from tests.bench.episodes import broken, case_from, play, raw_case, raw_episode

@@ -10,7 +10,7 @@ import pytest
 
 from bench.audit.answerable import format_of
 from bench.modes import MODES, NO_BACKEND
-from bench.results.records import ItemRecord
+from bench.records import ItemRecord
 from bench.run.config import RunConfig
 from bench.run.execute import model_spec
 from bench.run.loading import LoadedModel, open_model

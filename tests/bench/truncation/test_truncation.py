@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.rates import Rate
-from bench.results import writer
-from bench.results.judge import verdict
-from bench.results.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
+from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
 from bench.results.rows import Stored
 from bench.results.store import Store
+from bench.run import writer
 from bench.run.execute import model_spec
+from bench.run.judge import verdict
 from bench.run.loading import open_model
 from bench.run.messages import ItemFinished
 from bench.run.plan import Plan

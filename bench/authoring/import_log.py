@@ -18,12 +18,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bench.authoring.chat_log import Conversation, conversation_in
+from bench.authoring.check import problems
+from bench.authoring.turns import Turn, turns_of, written
 from bench.suites.build import Misfits, Offer, cases_of, offer_of
-from bench.suites.check import problems
 from bench.suites.json_text import parse, read_text
 from bench.suites.schema import CaseLine
-from bench.suites.sources.chat_log import Conversation, conversation_in
-from bench.suites.sources.turns import Turn, turns_of, written
 from bench.suites.wording import told
 from grammars.errors import InvalidSchema, ToolgaugeError
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bench.results.records import ItemRecord
+from bench.records import ItemRecord
 from bench.score import Outcome, score
 from bench.suites.carried import single_values, stands_in
 from bench.suites.case import Case, ExpectedCall, NearMiss

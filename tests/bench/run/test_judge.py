@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import pytest
 
-from bench.results import writer
-from bench.results.judge import Rescored, read_again, rescore, verdict
-from bench.results.records import EpisodeEnd, ItemRecord, ToolResult
+from bench.records import EpisodeEnd, ItemRecord, ToolResult
 from bench.results.store import Store
+from bench.run import writer
 from bench.run.config import RunConfig
+from bench.run.judge import Rescored, read_again, rescore, verdict
 from bench.run.plan import make_plan
 from bench.suites import simulate
 from bench.suites.case import load

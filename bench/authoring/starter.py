@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.suites.examine import TODO
+from bench.suites.unwritten import TODO
 from engine.types import Tool
 
 _TOOLS: list[dict[str, Any]] = [

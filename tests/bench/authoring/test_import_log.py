@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.authoring.chat_log import conversation_in
+from bench.authoring.check import problems
+from bench.authoring.import_log import Imported, Turns, cases_from
+from bench.authoring.turns import turns_of
 from bench.suites.case import Case, load
-from bench.suites.check import problems
-from bench.suites.sources.chat_log import conversation_in
-from bench.suites.sources.import_log import Imported, Turns, cases_from
-from bench.suites.sources.turns import turns_of
 
 WEATHER = {
     "name": "weather",

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from bench.authoring.check import problems
 from bench.suites.case import Case, load
-from bench.suites.check import problems
 from tests.bench.episodes import case_from, raw_case, raw_episode, write_suite
 
 ADD_CALL = {"name": "add", "arguments": {"a": 1, "b": 2}}

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from bench.results import writer
-from bench.results.records import ItemRecord, StepRecord
+from bench.records import ItemRecord, StepRecord
 from bench.results.rows import Cell, Run
 from bench.results.store import Store
-from bench.results.writer import NewScore
+from bench.run import writer
+from bench.run.writer import NewScore
 from bench.score import SCORER, VERSION, score
 from bench.suites.case import Case, Suite, load
 from bench.suites.simulate import offered, replays

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.authoring.chat_log import Conversation, LogCall, LogMessage
 from bench.suites.carried import single_values, stands_in
-from bench.suites.sources.chat_log import Conversation, LogCall, LogMessage
 
 _LEAST_CARRIED = 3  # characters of a value that is looked for in results; a shorter one is in them by chance
 _FREE_TEXT = 40  # characters from which on a text is hardly the only right one

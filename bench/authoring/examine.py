@@ -4,30 +4,30 @@
     examined.problems, examined.warnings
 
 A problem makes a score mean something other than what its author thinks. A warning does not: something cannot be
-checked, or is of no use in some mode. What is asked of one case by itself is in `bench.suites.check`. Loads no model.
+checked, or is of no use in some mode. What is asked of one case by itself is in `bench.authoring.check`. Loads no
+model.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.suites.case import Case, Suite, SuiteError, is_own, load, path_of, takes_others
-from bench.suites.check import problems
+from bench.audit.answerable import Checker, Problem, Renderer, format_of, right_answers
+from bench.audit.precheck import Found as OfCase
+from bench.audit.precheck import contradictions, grouped
+from bench.authoring.check import problems
+from bench.suites.case import Case, takes_others
 from bench.suites.read import Found, Reading, Trouble, look_through
+from bench.suites.unwritten import TODO, still_to_write
 from bench.suites.wording import meant
+from engine.constraint import BACKENDS
 from engine.types import Message
 
-TODO = "TODO"
-"""Stands in a case of which something is still to be written; `toolgauge suite new` puts it there."""
-
-_TODO = re.compile(rf"\b{TODO}\b")
-_AS_BEGUN = re.compile(rf"\A{TODO}(:|$)")  # as it is put there; further on in a text, a request may be about a TODO
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 _NATIVE = "hermes"  # the commonest format stands for the native ones
 _MODES = {"native.schema": _NATIVE, "json.schema": None}
@@ -62,35 +62,13 @@ def examine(path: Path, tools: Sequence[Mapping[str, Any]] = ()) -> Examined:
     )
 
 
-def load_to_measure(name_or_path: str | Path, tools: Sequence[Mapping[str, Any]] = ()) -> Suite:
-    """As `bench.suites.case.load`; raises `SuiteError` too where a person's own suite has cases still to be written.
-
-    A model would be asked "TODO: a request", and be right for calling nothing where no call is expected.
-    """
-    if not is_own(name_or_path):
-        return load(name_or_path, tools)
-    reading = look_through(path_of(name_or_path), tools)
-    suite = reading.suite()
-    begun = [
-        each for each in reading.found if not each.case.twin_of and any(_still_to_write(each.written, what=_AS_BEGUN))
-    ]
-    if begun:
-        first = begun[0]
-        more = f", the first of {len(begun)} such cases" if len(begun) > 1 else ""
-        raise SuiteError(
-            f"{first.path}:{first.line}: {first.case.id} is not written yet{more}; "
-            f"`toolgauge suite check {shlex.quote(str(reading.path))}` names every {TODO} that is left"
-        )
-    return suite
-
-
 def _sorted(troubles: Sequence[Trouble]) -> tuple[Trouble, ...]:
     return tuple(sorted(troubles, key=lambda trouble: (str(trouble.path), trouble.line or 0)))
 
 
 def _in_case(found: Found) -> Iterator[tuple[str, str]]:
     case = found.case
-    todo = [] if case.twin_of else list(_still_to_write(found.written))
+    todo = [] if case.twin_of else list(still_to_write(found.written))
     if todo:
         yield case.id, f"not written yet; replace what says {TODO} in {', '.join(todo)}"
         return
@@ -105,26 +83,10 @@ def _in_case(found: Found) -> Iterator[tuple[str, str]]:
 
 def _contradictions(case: Case) -> Iterator[str]:
     """Where the ideal answer is right and valid only by what it leaves open."""
-    from bench.audit.answerable import Problem, right_answers
-    from bench.audit.precheck import contradictions
-
     for found in contradictions(case, right_answers(case)):
         if found.finding.problem is Problem.CONTRADICTORY:
             where = f"'{found.finding.keyword}' at {found.finding.path} of the tool '{found.finding.tool}'"
             yield f"every right answer breaks {where}: {found.finding.reason}; change what is expected, or the schema"
-
-
-def _still_to_write(value: Any, place: str = "", what: re.Pattern[str] = _TODO) -> Iterator[str]:
-    """The places of texts that say so; definitions of tools may speak of it."""
-    if isinstance(value, str) and what.search(value):
-        yield place or "line"
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            if place or key != "tools":
-                yield from _still_to_write(inner, f"{place}.{key}" if place else key, what)
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _still_to_write(inner, f"{place}.{number}", what)
 
 
 def _in_patterns(case: Case) -> Iterator[tuple[str, str]]:
@@ -200,11 +162,6 @@ def _unused_tools(reading: Reading) -> Iterator[Trouble]:
 
 def _audited(found: Sequence[Found]) -> Iterator[Trouble]:
     """What a constraint cannot express, as far as that shows without a model's vocabulary."""
-    from bench.audit.answerable import Checker, Renderer, format_of, right_answers
-    from bench.audit.precheck import Found as OfCase
-    from bench.audit.precheck import grouped
-    from engine.constraint import BACKENDS
-
     places = {each.case.id: each for each in found}
     checkers = [
         Checker(format_of(mode, native), mode, backend, Renderer(backend, format_of(mode, native)))

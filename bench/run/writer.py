@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
+from bench.records import ItemRecord
 from bench.results.columns import step_values, to_json
-from bench.results.records import ItemRecord
 from bench.results.store import Store, StoreError
 from bench.run.messages import Energy, Reading
 from bench.run.plan import Plan, PlannedItem
