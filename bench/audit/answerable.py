@@ -75,11 +75,7 @@ def all_tools(case: Case) -> tuple[Tool, ...]:
 
 def format_of(mode: str, format_id: str | None) -> ToolFormat:
     """The format in which the answers of a mode are written."""
-    native = formats.NATIVE.get(format_id or "")
-    if MODES[mode].style == "json":
-        return formats.envelope(native)
-    assert native is not None, "a native mode has a native format"
-    return native
+    return formats.of_style(MODES[mode].style, format_id)
 
 
 class Checker:

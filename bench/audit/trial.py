@@ -21,6 +21,7 @@ from bench.modes import MODES
 from bench.score.adherence import violations
 from engine import formats
 from engine.constraint.protocol import Constraint, ConstraintSpec
+from engine.formats.envelope import EnvelopeFormat
 from engine.formats.protocol import ToolFormat
 from engine.formats.reasoning import split_reasoning
 from engine.types import Parsed, Tool
@@ -86,11 +87,9 @@ def _try(trial: Trial, log: Path) -> Tried:
     from engine.llama import LoadParams, load_model
 
     mode = MODES[trial.mode]
-    native = formats.FORMATS.get(trial.format_id or "")
-    envelope = formats.envelope(native)
-    fmt = native if native and mode.style == "native" else envelope
-    if mode.constraint == "syntax":
-        spec = envelope.syntax_constraint()
+    fmt = formats.of_style(mode.style, trial.format_id)
+    if isinstance(fmt, EnvelopeFormat) and mode.constraint == "syntax":
+        spec = fmt.syntax_constraint()
     else:
         spec = fmt.constraint(trial.tools, required=trial.required)
     with load_model(trial.path, LoadParams(n_gpu_layers=0, vocab_only=True)) as model:

@@ -171,15 +171,12 @@ def _ordered(models: Sequence[PlannedModel]) -> tuple[PlannedModel, tuple[Planne
 
 
 def _format(reference: PlannedModel, style: PromptStyle) -> ToolFormat:
-    native = formats.NATIVE.get(reference.format_id or "")
-    if style == "json":
-        return formats.envelope(native)
-    if native is None:
+    if style == "native" and reference.format_id not in formats.NATIVE:
         raise ToolgaugeError(
             f"{reference.label} writes tool calls in a format that toolgauge does not recognise; name it with"
             " --format ID (`toolgauge formats` lists them), or measure with --style json"
         )
-    return native
+    return formats.of_style(style, reference.format_id)
 
 
 @dataclass(frozen=True, slots=True)

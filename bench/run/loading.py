@@ -65,7 +65,6 @@ class LoadedModel:
         self.build, self.growth = build, growth
         self.drafts = spec.draft and can_rewind
         self.native = formats.NATIVE.get(spec.format_id or "")
-        self._envelope = formats.envelope(self.native)
         self._tokenizer, self._spec = tokenizer, spec
         self._open_runtime, self._make_backend = open_runtime, make_backend
         self._template = None if spec.template is None else ChatTemplate(spec.template)
@@ -77,10 +76,7 @@ class LoadedModel:
         return self._open_runtime(single)
 
     def format_of(self, style: PromptStyle) -> ToolFormat:
-        if style == "json":
-            return self._envelope
-        assert self.native is not None, "a plan with native modes has a native format"
-        return self.native
+        return formats.of_style(style, self._spec.format_id)
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Tool], style: PromptStyle) -> Prompt:
         """Raises `TemplateError` where the template refuses the conversation, or there is none."""

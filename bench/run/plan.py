@@ -279,16 +279,15 @@ def _at(model: PlannedModel, setting: str) -> PlannedModel:
 
 def _identity(config: RunConfig, model: PlannedModel, context: ContextParams, mode: Mode) -> dict[str, Any]:
     """All that determines an answer, apart from the case, the trial and the backend."""
-    native = formats.NATIVE.get(model.format_id or "")
-    style = native if native and mode.style == "native" else formats.envelope(native)
+    fmt = formats.of_style(mode.style, model.format_id)
     return {
         "toolgauge": version_of("toolgauge"),
         "llama.cpp": version_of("llama-cpp-python"),
         "gguf": model.gguf_sha256,
         "template": model.template_sha256,
         "mode": mode.id,
-        "format": [style.id, style.version],
-        "frame": asdict(style.frame),
+        "format": [fmt.id, fmt.version],
+        "frame": asdict(fmt.frame),
         "simulator": simulate.VERSION,
         "context": {name: getattr(context, name) for name in ("n_ctx", "type_k", "type_v", "flash_attn", "swa_full")},
         "n_gpu_layers": config.load.n_gpu_layers,

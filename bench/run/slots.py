@@ -254,12 +254,9 @@ def prompt_tokens(case: Case) -> int:
 
 def _budget(config: RunConfig, cell: PlannedCell) -> int:
     """Tokens of an answer, and of the reasoning before it where the model's template knows any."""
-    native = formats.NATIVE.get(cell.model.format_id or "")
-    style = native if native and cell.mode.style == "native" else formats.envelope(native)
+    frame = formats.of_style(cell.mode.style, cell.model.format_id).frame
     template = cell.model.template or ""
-    reasons = config.thinking is not False and any(
-        mark.strip() in template for mark in (style.frame.open, style.frame.close)
-    )
+    reasons = config.thinking is not False and any(mark.strip() in template for mark in (frame.open, frame.close))
     return config.limits.answer + config.limits.reasoning * reasons
 
 

@@ -26,8 +26,9 @@ from engine.formats.mistral_json import MistralJsonFormat
 from engine.formats.nemotron_json import NemotronJsonFormat
 from engine.formats.protocol import ToolFormat
 from engine.formats.qwen_xml import QwenXmlFormat
+from engine.types import PromptStyle
 
-__all__ = ["ENVELOPE", "FORMATS", "NATIVE", "UnknownFormat", "detect", "envelope", "get"]
+__all__ = ["ENVELOPE", "FORMATS", "NATIVE", "UnknownFormat", "detect", "envelope", "get", "of_style"]
 
 ENVELOPE = EnvelopeFormat()  # for models that reason between <think> marks, or not at all
 _NATIVE: tuple[ToolFormat, ...] = (
@@ -63,6 +64,19 @@ def get(format_id: str) -> ToolFormat:
 def envelope(native: ToolFormat | None) -> EnvelopeFormat:
     """The format of the json.* modes for a model whose own format is `native`: it still reasons in its own marks."""
     return ENVELOPE if native is None else EnvelopeFormat(native.frame)
+
+
+def of_style(style: PromptStyle, format_id: str | None) -> ToolFormat:
+    """The format of a model's answers in one prompt style; `format_id` names its own, None where it has none.
+
+    Raises `UnknownFormat` where the style is the native one and no native format has this id.
+    """
+    native = NATIVE.get(format_id or "")
+    if style == "json":
+        return envelope(native)
+    if native is None:
+        raise UnknownFormat("a native prompt needs a native format, and none is known for this model")
+    return native
 
 
 def detect(template: str, kind_of: KindOf = lambda text: None) -> Detection:

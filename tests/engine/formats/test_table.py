@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from engine import formats
 from engine.formats import FORMATS, NATIVE
 from engine.formats.table import TEMPLATES, table
 from engine.llama import LoadParams, load_model
@@ -30,3 +31,13 @@ def test_every_template_of_the_folder_is_in_the_table(real_data: Path) -> None:
     paths = (real_data / "templates").glob("*.jinja")
     found = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
     assert found == {name: template.sha256 for name, template in TEMPLATES.items()}
+
+
+def test_a_prompt_style_has_one_format() -> None:
+    assert formats.of_style("native", "harmony") is formats.NATIVE["harmony"]
+    assert formats.of_style("json", "harmony").frame == formats.envelope(formats.NATIVE["harmony"]).frame
+    assert formats.of_style("json", None) is formats.ENVELOPE
+    with pytest.raises(formats.UnknownFormat, match="native"):
+        formats.of_style("native", None)
+    with pytest.raises(formats.UnknownFormat, match="native"):
+        formats.of_style("native", formats.ENVELOPE.id)
