@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.report.document import Document
+    from engine.types import Call
 
 
 class Exit(IntEnum):
@@ -76,6 +77,11 @@ def examples(*lines: str) -> str:
 def comma_list(text: str | None) -> tuple[str, ...]:
     """`Q4_K_M, Q8_0` as a tuple; empty parts are dropped."""
     return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def call_line(call: Call) -> str:
+    """A call as a model made it: its name, and its arguments as JSON."""
+    return f"{call.name}({json.dumps(dict(call.arguments), ensure_ascii=False)})"
 
 
 def typed(context: typer.Context, *, but: Collection[str]) -> str:

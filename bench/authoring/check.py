@@ -14,7 +14,18 @@ from bench.records import ItemRecord
 from bench.score import Outcome, score
 from bench.suites.carried import single_values, stands_in
 from bench.suites.case import Case, ExpectedCall, NearMiss
-from bench.suites.match import Contains, Like, Matcher, Object, OneOf, Optional, Text, Unordered, describe_value
+from bench.suites.match import (
+    Contains,
+    Like,
+    Matcher,
+    Object,
+    OneOf,
+    Optional,
+    Text,
+    Unordered,
+    describe_call,
+    describe_value,
+)
 from bench.suites.reference import played, reference_steps
 from engine.types import Call, Parsed
 from grammars.validation import validator
@@ -67,7 +78,8 @@ def _failures(case: Case, record: ItemRecord) -> Iterator[str]:
         for call, result in zip(step.parsed.calls, step.results, strict=False):
             by_world = result.error not in ("unknown_tool", "no_result") and call.name in awaited and case.world
             if not result.ok and not result.fault and not by_world:
-                yield f"the ideal call {_shown(call)} fails: {result.content}; write its result, or change the call"
+                failed = f"the ideal call {describe_call(call)} fails: {result.content}"
+                yield f"{failed}; write its result, or change the call"
 
 
 def _missing_values(case: Case, record: ItemRecord) -> Iterator[str]:
@@ -154,7 +166,3 @@ def _refusal(parameters: Mapping[str, Any], argument: str, value: Any) -> str | 
     """Why the schema allows the argument no such value. What it says of several arguments, whole calls are held to."""
     errors = validator(parameters).descend(value, parameters.get("properties", {}).get(argument, {}))
     return min((error.message for error in errors), default=None)
-
-
-def _shown(call: Call) -> str:
-    return f"{call.name}({', '.join(f'{name}={describe_value(value)}' for name, value in call.arguments.items())})"

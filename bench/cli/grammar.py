@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import options
-from bench.shell import WHAT, Exit, Json, comma_list, emit, emit_json, emit_text, examples, say
+from bench.shell import WHAT, Exit, Json, call_line, comma_list, emit, emit_json, emit_text, examples, say
 from grammars.errors import ToolgaugeError
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def _reading_lines(outcome: Tried, reading: Parsed) -> Iterator[str]:
     for call, wrong in zip(reading.calls, outcome.violations, strict=True):
         kinds = {"breaks its schema" if name == "other" else name.replace("_", " ") for name in wrong}
         verdict = ", ".join(sorted(kinds)) or "valid"
-        yield f"call {call.name}({json.dumps(dict(call.arguments), ensure_ascii=False)}): {verdict}"
+        yield f"call {call_line(call)}: {verdict}"
     for fragment in reading.fragments:
         yield f"not a call at character {fragment.position}: {fragment.reason}"
     if reading.open_block:

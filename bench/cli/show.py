@@ -6,14 +6,13 @@ Cells that answered alike are shown once. Reads the result file only.
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.shell import OUTPUT, WHAT, Database, Json, emit, emit_json, examples
+from bench.shell import OUTPUT, WHAT, Database, Json, call_line, emit, emit_json, examples
 
 if TYPE_CHECKING:
     from bench.records import ItemRecord, StepRecord
@@ -196,7 +195,7 @@ def _prompt(step: StepRecord, before: StepRecord | None, title: str) -> Block:
 def _parse_lines(step: StepRecord) -> Iterable[str]:
     results = iter(step.results)
     for call in step.parsed.calls:
-        yield f"call {call.name}({json.dumps(dict(call.arguments), ensure_ascii=False)})"
+        yield f"call {call_line(call)}"
         result = next(results, None)
         if result:
             yield f"  -> {result.content}" + (f"   [injected fault: {result.fault}]" if result.fault else "")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from bench import numbers
 from bench.report.document import Block, Code, Column, Document, Heading, Table, Text, cell
 from bench.suites.case import Case, ExpectedCall, NearMiss, Suite, SuiteError
-from bench.suites.match import Matcher, describe, describe_value
-from engine.types import Call, Message, Tool
+from bench.suites.match import Matcher, describe, describe_call, describe_value
+from engine.types import Message, Tool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,7 +190,7 @@ def _about(case: Case) -> str:
 
 def _message_text(message: Message) -> str:
     role = f"tool {message.name}" if message.name else message.role
-    calls = [f"calls {_call_text(call)}" for call in message.calls]
+    calls = [f"calls {describe_call(call)}" for call in message.calls]
     return f"{role}: " + "\n  ".join(text for text in (message.content, *calls) if text)
 
 
@@ -264,11 +264,7 @@ def _matchers(matchers: Mapping[str, Matcher]) -> str:
 def _miss_text(miss: NearMiss) -> str:
     if not miss.steps:
         return miss.reply
-    return ", then ".join(" and ".join(map(_call_text, step)) or "a reply" for step in miss.steps)
-
-
-def _call_text(call: Call) -> str:
-    return f"{call.name}({', '.join(f'{name}={describe_value(value)}' for name, value in call.arguments.items())})"
+    return ", then ".join(" and ".join(map(describe_call, step)) or "a reply" for step in miss.steps)
 
 
 # A log

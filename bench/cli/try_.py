@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import options
-from bench.shell import WHAT, Exit, Json, comma_list, emit, emit_json, examples, say
+from bench.shell import WHAT, Exit, Json, call_line, comma_list, emit, emit_json, examples, say
 
 if TYPE_CHECKING:
     from bench.attempt import Attempt
@@ -132,7 +131,7 @@ def _answer(attempt: Attempt) -> Iterator[str]:
         yield attempt.error or "no answer"
         return
     for call in attempt.parsed.calls:
-        yield f"{call.name}({json.dumps(dict(call.arguments), ensure_ascii=False)})"
+        yield call_line(call)
     for fragment in attempt.parsed.fragments:
         yield f"not a call: {fragment.reason}"
     if attempt.parsed.open_reasoning:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bench.suites.case import ExpectedCall
 from bench.suites.defaults import defaults
-from bench.suites.match import describe, describe_value, matches_argument, matches_arguments
+from bench.suites.match import describe, describe_call, describe_value, matches_argument, matches_arguments
 from engine.types import Call, Tool
 
 _MOST_TRIED = 10_000  # single pairs, in the search for a working order: no answer takes long to judge
@@ -137,7 +137,7 @@ def mismatches(
         closest = min(candidates, key=lambda call: len(_wrong_arguments(e, call, tools)))
         left.remove(closest)
         found += _wrong_arguments(e, closest, tools)
-    found += [Mismatch("", None, _shown_call(call), "no such call") for call in left]
+    found += [Mismatch("", None, describe_call(call), "no such call") for call in left]
     return tuple(found)
 
 
@@ -157,7 +157,3 @@ def _given(call: Call, name: str) -> str:
 
 def _right(expected: ExpectedCall, name: str) -> str:
     return describe(expected.arguments[name]) if name in expected.arguments else "nothing"
-
-
-def _shown_call(call: Call) -> str:
-    return f"{call.name}({', '.join(f'{name}={describe_value(value)}' for name, value in call.arguments.items())})"

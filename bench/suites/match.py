@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from engine.types import Call
+
 if TYPE_CHECKING:
     from bench.suites.defaults import Alike, Defaults
 
@@ -179,6 +181,11 @@ def describe(matcher: Matcher) -> str:
 
 def describe_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def describe_call(call: Call) -> str:
+    """As `name(argument="value", ...)`."""
+    return f"{call.name}({', '.join(f'{name}={describe_value(value)}' for name, value in call.arguments.items())})"
 
 
 def same(left: Any, right: Any) -> bool:
