@@ -32,7 +32,7 @@ from bench.suites.case import Case, Official
 from bench.truncation.cuts import Cutter
 from bench.truncation.sweep import Answered, CellSweep, Level, judged, sweep
 from engine.fake import VOCABULARY, FakeModel
-from engine.formats import ENVELOPE
+from engine.formats import ENVELOPE, get
 from engine.formats.hermes import HermesFormat
 from engine.formats.protocol import ToolFormat
 from engine.runtime import Limits, Reasoning, Request
@@ -81,6 +81,28 @@ def record(*steps: StepRecord) -> ItemRecord:
 def test_where_and_by_what(parsed: Parsed, stop: StopReason, tokens: Sequence[int], position: str, cause: str) -> None:
     found = truncation(record(step(parsed, stop, tokens)))
     assert found == Truncation(0, CutAt(position), TruncationCause(cause))
+
+
+@pytest.mark.parametrize(
+    ("format_id", "text"),
+    [
+        ("qwen_xml", "<tool_call>\n<function=weather>\n<parameter=city>\nParis\n</function>\n</tool_call>"),
+        ("glm_xml", "<tool_call>weather<arg_key>city</arg_key><arg_value>Paris</tool_call>"),
+        (
+            "deepseek_dsml",
+            '<｜DSML｜function_calls>\n<｜DSML｜invoke name="weather">\n'
+            '<｜DSML｜parameter name="city" string="true">Paris\n'
+            "</｜DSML｜invoke>\n</｜DSML｜function_calls>",
+        ),
+        ("gemma4", '<|tool_call>call:weather{city:<|"|>Paris}<tool_call|>'),
+    ],
+)
+def test_a_model_that_wrote_a_calls_end_did_not_end_within_it(format_id: str, text: str) -> None:
+    fmt = get(format_id)
+    for written, is_broken_off in ((text, False), (text + "\n", False), (text[:-1], True)):
+        parsed = fmt.parse(written, ())
+        assert parsed.calls == () and parsed.fragments
+        assert (truncation(record(step(parsed, StopReason.EOG))) is not None) == is_broken_off, written
 
 
 WHOLE = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
