@@ -132,6 +132,44 @@ def test_a_cut_envelope_is_cut_behind_its_whole_calls_although_none_is_read(text
     assert found == Truncation(0, CutAt(position), TruncationCause.BUDGET)
 
 
+@pytest.mark.parametrize("before", ["", "<think>Hm.", "<think>Hm.</think>", "<think>Maybe <tool_call>, so\n"])
+@pytest.mark.parametrize("n_whole", [0, 1])
+def test_a_call_that_ended_reasoning_is_cut_like_any_other(before: str, n_whole: int) -> None:
+    """What a constraint made of it: its tokens are the answer's, although reasoning was not closed before it."""
+    desk = Desk(FakeModel("fake:test", lambda request, prompt: ""))  # type: ignore[arg-type]
+    written = f"<tool_call>\n{WHOLE}\n</tool_call>\n" * (n_whole + 1)
+    generation = desk.run(
+        Request(
+            "key",
+            (1, 2, 3),
+            limits=Limits(reasoning=100, answer=len(desk.tokenize(written)) - 25),
+            compiled=desk.options(written),
+            triggers=HERMES.frame.calls,
+            reasoning=replace(THINK, calls=HERMES.frame.calls),
+            use_forced=False,
+        ),
+        before + written,
+    )
+    assert generation.stop is StopReason.LENGTH
+    cut = StepRecord(generation, HERMES.parse(generation.text, ()))
+    found = truncation(replace(record(cut), format_id=HERMES.id))
+    assert found is not None and found.position is CutAt.IN_CALL
+
+
+def test_a_draft_and_a_second_thought_are_cut_in_reasoning() -> None:
+    harmony = get("harmony")
+    thought = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>analysis<|message|>More"
+    for fmt, text, n_reasoning in (
+        (HERMES, f"<think>Hm.\n<tool_call>\n{WHOLE[:-9]}", len(VARIED)),
+        (harmony, thought, 5),
+    ):
+        for stop in (StopReason.LENGTH, StopReason.CONTEXT):
+            made = step(fmt.parse(text, ()), stop)
+            made = replace(made, generation=replace(made.generation, n_reasoning=n_reasoning))
+            found = truncation(replace(record(made), format_id=fmt.id))
+            assert found is not None and found.position is CutAt.REASONING
+
+
 @pytest.mark.parametrize(
     ("fmt", "written"),
     [
