@@ -81,16 +81,22 @@ class Habits:
         """Whether a result had better be an object: text is quoted like the texts within one, JSON or not."""
         return _between_the_same_quotes(self._after_result(_TOLD), self._after_result({"place": _TOLD}))
 
-    def with_objects(self, turns: Sequence[Turn]) -> list[Turn]:
-        """The conversation with results that are JSON objects as objects, where the template would quote their text."""
-        return [self._with_object(turn) if turn["role"] == "tool" else turn for turn in turns]
+    @cached_property
+    def reads_lists(self) -> bool:
+        """Whether a result had better be a list, if it is one."""
+        return _between_the_same_quotes(self._after_result(_TOLD), self._after_result([_TOLD]))
 
-    def _with_object(self, turn: Turn) -> Turn:
+    def with_values(self, turns: Sequence[Turn]) -> list[Turn]:
+        """The conversation with results as the objects and lists that they are, where their text would be quoted."""
+        return [self._with_value(turn) if turn["role"] == "tool" else turn for turn in turns]
+
+    def _with_value(self, turn: Turn) -> Turn:
         text = turn["content"]
-        found = read(text, 0)
-        if not isinstance(found, Value) or skip(text, found.end) < len(text) or not isinstance(found.value, dict):
-            return turn
-        return turn | {"content": found.value} if self.reads_objects else turn
+        match read(text, 0):
+            case Value(dict() | list() as value, end) if skip(text, end) == len(text):
+                is_read = self.reads_objects if isinstance(value, dict) else self.reads_lists
+                return turn | {"content": value} if is_read else turn
+        return turn
 
     def suited(self, turns: Sequence[Turn], write: Callable[[Sequence[Call]], str]) -> list[Turn]:
         """The conversation as the template can show it; `write` makes text of calls where it cannot."""

@@ -106,7 +106,7 @@ class PromptBuilder:
         else:
             turns, offered = native_messages(messages, max_calls=self.fmt.max_calls), native_tools(tools) or None
         turns = with_thinking_words(list(turns), self.template.source, self.thinking)
-        turns = self.habits.with_objects(turns)
+        turns = self.habits.with_values(turns)
         variables: dict[str, Any] = {"messages": turns, "tools": offered}
         seam = _unused_character(variables)
         variables = self._structural.cut(variables, seam)

@@ -50,4 +50,11 @@ def _with_ends(text: str, closing: Closing) -> Iterator[tuple[str, str]]:
         text = text.removesuffix(end.strip()).rstrip()
     for inner in ("", *closing.inner):
         for end in closing.ends:
-            yield UNCLOSED if inner else ENVELOPE, text + inner + end
+            yield UNCLOSED if inner else ENVELOPE, _without_tail(text, inner, closing) + inner + end
+
+
+def _without_tail(text: str, inner: str, closing: Closing) -> str:
+    """The text without the last part of `inner`, if that is written: behind it, it would be a part of the value."""
+    tails = (other.strip() for other in closing.inner if other != inner and inner.endswith(other))
+    written = max(filter(text.endswith, tails), key=len, default="")
+    return text.removesuffix(written).rstrip()

@@ -86,7 +86,7 @@ def score(case: Case, record: ItemRecord) -> Score:
         explanation=_explanation(outcome, case, record, made, wrong, tools, ended or (), reference),
         goal_reached=_is_reached(case, outcome, made) and not ended,
         no_call=_no_call(record, outcome),
-        cut_at=position(cut.parsed, cut.generation.stop, record.format_id) if cut else None,
+        cut_at=position(cut.parsed, cut.generation, record.format_id) if cut else None,
         stop=cut.generation.stop if cut else None,
         truncated_by=broken_off.cause if broken_off else None,
         adherence=adherence.measure(record.steps, offered(case, record)),

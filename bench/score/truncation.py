@@ -4,7 +4,8 @@
     found.position, found.cause
 
 Everything follows from the record: the same tokens give the same cause, whatever would have come after them. Knows no
-case and no verdict, and of formats only that the JSON envelope's calls are read when all of it is written.
+case and no verdict, and of formats only that the JSON envelope's calls are read when all of it is written, and the
+texts with which a call ends reasoning.
 """
 
 from __future__ import annotations
@@ -54,15 +55,15 @@ def truncation(record: ItemRecord) -> Truncation | None:
             return Truncation(number, where, TruncationCause.EARLY_END)
         cause = _cause(generation)
         if cause is not None:
-            return Truncation(number, position(parsed, generation.stop, record.format_id), cause)
+            return Truncation(number, position(parsed, generation, record.format_id), cause)
     return None
 
 
-def position(parsed: Parsed, stop: StopReason, format_id: str) -> CutAt:
+def position(parsed: Parsed, generation: Generation, format_id: str) -> CutAt:
     """Where output that was cut was cut."""
-    if stop is StopReason.REASONING_LENGTH:
+    if generation.stop is StopReason.REASONING_LENGTH:
         return CutAt.REASONING
-    if parsed.open_block:
+    if parsed.open_block or _is_call_in_reasoning(parsed, generation, format_id):
         return CutAt.IN_CALL
     if parsed.calls or (format_id == formats.ENVELOPE.id and any(holds_call(f.text) for f in parsed.fragments)):
         return CutAt.AFTER_CALL
@@ -78,6 +79,14 @@ def ends_in_repetition(tokens: Sequence[int]) -> bool:
         if len(tail) == n_tail and tail[period:] == tail[:-period]:
             return True
     return False
+
+
+def _is_call_in_reasoning(parsed: Parsed, generation: Generation, format_id: str) -> bool:
+    """Whether a constraint ended reasoning with a call; while that is not whole, it is read as reasoning still."""
+    fmt = formats.NATIVE.get(format_id)
+    if fmt is None or not parsed.open_reasoning or not 0 < generation.n_reasoning < len(generation.tokens):
+        return False
+    return any(mark in parsed.reasoning for mark in fmt.frame.calls)
 
 
 def _cause(generation: Generation) -> TruncationCause | None:

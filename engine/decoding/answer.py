@@ -12,6 +12,7 @@ Three rules where the contract leaves room:
   behind it, that text is written with the trigger.
 - A model that may open reasoning itself does so when its free choice begins the opening text, or goes on with it, and
   the constraint does not allow it; the opening text is then completed for it. While both are possible, both stay so.
+  What begins several openings, but not the first, opens none: which one is meant cannot be told.
 
 What begins a call for certain ends reasoning, too, where calls are constrained: models call without closing it first.
 """
@@ -261,7 +262,7 @@ class Answer:
         else:
             token = self._sampler.free(logits)
             piece = self._vocabulary.pieces[token]
-            if self._phase is _Phase.OPENING and self._opens(piece):
+            if self._phase is _Phase.OPENING and self._opens(constraint, token):
                 self._write_opening(constraint, token)
             elif self._leads(piece) and not constraint.allows(token):
                 self._n_lead += 1
@@ -388,9 +389,12 @@ class Answer:
 
     # Reasoning and triggers
 
-    def _opens(self, piece: bytes) -> bool:
+    def _opens(self, constraint: TimedConstraint, token: int) -> bool:
+        piece = self._vocabulary.pieces[token]
         text = (self._head + piece).lstrip()
-        return bool(piece.strip()) and any(each.startswith(text) or text.startswith(each) for each in self._openings)
+        meant = [each for each in self._openings if piece.strip() and (each.startswith(text) or text.startswith(each))]
+        is_clear = len(meant) == 1 or meant[:1] == self._openings[:1]
+        return bool(meant) and (is_clear or constraint.allows(token))
 
     def _leads(self, piece: bytes) -> bool:
         begun = self._phase is _Phase.OPENING and self._head  # what opens reasoning: white space would break it off

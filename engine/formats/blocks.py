@@ -90,13 +90,13 @@ def parse_blocks(text: str, frame: Frame, blocks: Blocks, strays: Strays, *, rea
 def calls_at_end(text: str, begin: int, frame: Frame, blocks: Blocks) -> int | None:
     """Where the calls begin with which reasoning ends that begins at `begin` and is never closed; None: with none.
 
-    What else follows a call makes it a draft.
+    What else follows a call makes it a draft; what is none before them is a mention of the format's marks.
     """
     start, end, n_calls, is_open = None, begin, 0, False
     for block in blocks(text, begin):
-        if start is None or text[end : block.start].strip():
-            start = block.start if text.startswith(frame.calls, block.start) else None
-            n_calls = 0
+        begins = text.startswith(frame.calls, block.start)
+        if text[end : block.start].strip() or (begins and (start is None or not n_calls)):
+            start, n_calls = block.start if begins else None, 0
         n_calls += len(block.calls)
         end, is_open = block.end, block.is_open
     return start if n_calls and not is_open and not text[end:].strip() else None

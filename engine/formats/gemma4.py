@@ -180,7 +180,8 @@ def _block(text: str, start: int) -> Block:
         return failed(text, start, len(text), problem, is_open=True) if is_cut else _broken(text, start, problem)
     match gemma_dict.read(text, head.end()):
         case Broken(reason, unfinished=True):
-            return failed(text, start, len(text), reason, is_open=True, is_named=True)
+            is_open = not text.rstrip(WHITE_SPACE).endswith(CLOSE)
+            return failed(text, start, len(text), reason, is_open=is_open, is_named=True)
         case Broken(reason):
             return _broken(text, start, reason, is_named=True)
         case Value(arguments, end):

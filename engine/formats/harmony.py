@@ -127,13 +127,15 @@ class HarmonyFormat:
                 return Parsed(reasoning=reasoning, open_reasoning=True)
             reasoning, start = text[split.begin : found], found
         messages = [*_messages(text, start)]
+        calls = tuple(message.call for message in messages if message.call)
+        is_thought = bool(messages) and messages[-1].is_thought and not text.rstrip().endswith(END)
         return Parsed(
-            calls=tuple(message.call for message in messages if message.call),
+            calls=calls,
             fragments=tuple(fragment for message in messages for fragment in message.fragments),
             reasoning=_joined([reasoning, *(message.reasoning for message in messages)]),
             content=_joined(message.content for message in messages),
             open_block=any(message.is_open for message in messages),
-            open_reasoning=bool(messages) and messages[-1].is_thought and not text.rstrip().endswith(END),
+            open_reasoning=is_thought and not calls,
         )
 
     def constraint(self, tools: Sequence[Tool], *, required: bool, several: bool = True) -> ConstraintSpec:

@@ -700,6 +700,31 @@ def test_reasoning_may_open_in_another_way_and_end_with_the_next_message(desk: D
     assert generation.n_reasoning == len(desk.tokenize(f"{other}hm[TOOL_CALLS]"))
 
 
+@pytest.mark.parametrize("use_forced", [True, False])
+def test_reasoning_is_not_opened_for_a_model_that_may_mean_something_else(desk: Desk, use_forced: bool) -> None:
+    """As gpt-oss, which begins answers with a channel that stands in two openings and nowhere in the grammar."""
+    others = tuple(f"<think>comment{to}<think>analysis<tool_call>" for to in (" to=assistant", ""))
+    final = "<think>final<tool_call>"
+    asked = request(
+        compiled=desk.options(f"{final}QX", f"{final}QZ"),
+        reasoning=replace(CHANNELS, others=others),
+        use_forced=use_forced,
+    )
+    generation = desk.run(
+        asked, [*desk.tokenize("<think>"), *desk.spelled("comment<"), *desk.tokenize("<tool_call>QZ")]
+    )
+    assert generation.text.startswith(f"{final}Q")
+    assert generation.n_reasoning == 0
+
+
+def test_the_one_opening_that_a_model_can_mean_is_completed(desk: Desk) -> None:
+    other = "<think>comment<think>analysis<tool_call>"
+    asked = request(compiled=desk.options("<think>finalQX"), reasoning=replace(CHANNELS, others=(other,)))
+    wish = [*desk.tokenize("<think>"), *desk.spelled("c")]
+    generation = desk.run(asked, [*wish, *desk.tokenize("<think>" * 99), *desk.tokenize("hm</tool_call>")])
+    assert generation.text.startswith(other)
+
+
 def test_a_trigger_may_begin_like_reasoning(desk: Desk) -> None:
     for required in (True, False):
         compiled = desk.options(f"{CHANNEL_CALL}QX", f"{CHANNEL_CALL}QZ")

@@ -155,6 +155,41 @@ def test_unfinished_reasoning_answers_nothing_but_a_call_at_its_end(fmt: ToolFor
         assert parsed == Parsed(reasoning=text.removeprefix("<think>"), open_reasoning=True)
 
 
+GLM_ONE = "<tool_call>add<arg_key>a</arg_key><arg_value>1</arg_value></tool_call>"
+MISTRAL_ONE = '[TOOL_CALLS]add[ARGS]{"a": 1}'
+INVOKED = (
+    '<｜DSML｜invoke name="add">\n<｜DSML｜parameter name="a" string="false">1</｜DSML｜parameter>\n</｜DSML｜invoke>\n'
+)
+DSML_ONE = f"<｜DSML｜function_calls>\n{INVOKED}</｜DSML｜function_calls>"
+GEMMA_ONE = "<|tool_call>call:add{a:1}<tool_call|>"
+
+
+@pytest.mark.parametrize(
+    ("format_id", "thought", "call"),
+    [
+        ("hermes", '<tool_call>\n{"name": "add", "argum}\n</tool_call>', f"\n{ONE}"),
+        ("hermes", f"I use <tool_call>.\n{ONE}\nOr I use <tool_call>:", f"\n{ONE}\n{ONE}"),
+        ("glm_xml", "I will use a <tool_call> block for it.", f"\n{GLM_ONE}"),
+        ("mistral_args", "I use [TOOL_CALLS] now.", f"\n{MISTRAL_ONE}{MISTRAL_ONE}"),
+        ("deepseek_dsml", "I use <｜DSML｜function_calls>\n<｜DSML｜invoke now.", f"\n\n{DSML_ONE}"),
+        ("gemma4", "I use <|tool_call>call:add so.", GEMMA_ONE),
+    ],
+)
+def test_a_mention_or_a_broken_draft_before_the_call_that_ends_reasoning_is_reasoning(
+    format_id: str, thought: str, call: str
+) -> None:
+    fmt = get(format_id)
+    calls = fmt.parse(call, TOOLS).calls
+    assert calls and all(one == Call("add", {"a": 1}) for one in calls)
+    assert fmt.parse(thought + call, TOOLS, reasoning_opened=True) == Parsed(calls, reasoning=thought)
+
+
+def test_a_broken_call_within_the_block_that_ends_reasoning_is_part_of_the_answer() -> None:
+    text = DSML_ONE.replace(INVOKED, f'<｜DSML｜invoke name="add">so\n{INVOKED}')
+    parsed = get("deepseek_dsml").parse(f"Hm.\n\n{text}", TOOLS, reasoning_opened=True)
+    assert (parsed.calls, len(parsed.fragments), parsed.reasoning) == ((Call("add", {"a": 1}),), 1, "Hm.")
+
+
 # Reading the envelope
 
 

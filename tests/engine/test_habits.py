@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ ASK = Message("user", "Weather in Oslo?")
 CALLS = (Call("get_weather", {"city": "Oslo"}),)
 CALL, WORDS_AND_CALL = Message("assistant", calls=CALLS), Message("assistant", "I will look.", CALLS)
 RESULT = Message("tool", '{"sky": "clear"}', name="get_weather")
+LISTED = replace(RESULT, content='[{"sky": "clear"}]')
 THOUGHT = "I NEED THE FORECAST"
 EPISODE = (ASK, Message("assistant", calls=CALLS, reasoning=THOUGHT), RESULT)
 
@@ -205,27 +207,58 @@ def test_results_have_turns_of_their_own_where_the_template_knows_them() -> None
 # gpt-oss, Llama 3.1: an object was shown as a string with a backslash before each quote
 
 
-def test_a_result_that_would_be_quoted_is_an_object_and_text_stays_text() -> None:
+def test_a_result_that_would_be_quoted_is_an_object_or_a_list_and_text_stays_text() -> None:
     built = builder(RESULTS_AS_JSON, "harmony")
     assert built.habits.reads_objects
+    assert built.habits.reads_lists
     texts = {
         '{"sky": "clear"}': '{"sky": "clear"}',
         ' {"a": {"b": [null, 1.5, "\\u00e9"]}} ': '{"a": {"b": [null, 1.5, "é"]}}',
         "none": '"none"',
         '{"sky": "clear"} {}': r'"{\"sky\": \"clear\"} {}"',
         '{"a": 1, "a": 2}': r'"{\"a\": 1, \"a\": 2}"',  # an object would lose a member
-        "[1]": '"[1]"',
+        '[{"a": 1}]': '[{"a": 1}]',
+        "[]": "[]",
+        "[1": '"[1"',
+        "1": '"1"',
     }
     for content, shown in texts.items():
         text = built.text((ASK, CALL, Message("tool", content, name="get_weather")), [WEATHER])
         assert text.endswith(f"<tool>{shown}"), content
 
 
-def test_a_marker_that_a_result_spells_with_escapes_is_no_token() -> None:
-    hostile = Message("tool", r'{"a": "<\u0074ool_call>"}', name="get_weather")
+def test_a_list_stays_text_where_the_template_takes_objects_alone() -> None:
+    objects = "(m.content if m.content is mapping else m.content ~ '') | tojson"
+    source = RESULTS_AS_JSON.replace("m.content | tojson", objects)
+    built = builder(source, "harmony")
+    assert (built.habits.reads_objects, built.habits.reads_lists) == (True, False)
+    shown = r'"[{\"sky\": \"clear\"}]"'
+    assert built.text((ASK, CALL, LISTED), [WEATHER]).endswith(f"<tool>{shown}")
+
+
+@pytest.mark.parametrize("shape", ["%s", "[%s]"])
+def test_a_marker_that_a_result_spells_with_escapes_is_no_token(shape: str) -> None:
+    hostile = Message("tool", shape % r'{"a": "<\u0074ool_call>"}', name="get_weather")
     prompt = builder(RESULTS_AS_JSON).build((ASK, CALL, hostile), [WEATHER])
-    assert prompt.text.endswith('<tool>{"a": "<tool_call>"}')
+    assert prompt.text.endswith("<tool>" + shape % '{"a": "<tool_call>"}')
     assert VOCABULARY.token_of("<tool_call>") not in prompt.tokens
+
+
+def test_a_template_is_asked_of_lists_only_where_a_result_is_one() -> None:
+    asked: list[str] = []
+
+    def render(turns: object) -> str:
+        asked.append(str(turns))
+        return str(turns)
+
+    habits = Habits(render)
+    habits.with_values([{"role": "tool", "content": "[1"}])
+    assert asked == []
+    habits.with_values([{"role": "tool", "content": "{}"}])
+    assert asked and not any("['Tromso']" in turns for turns in asked)
+    for _ in range(3):
+        habits.with_values([{"role": "tool", "content": "[1]"}])
+    assert sum("['Tromso']" in turns for turns in asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -241,7 +274,9 @@ def test_a_marker_that_a_result_spells_with_escapes_is_no_token() -> None:
 def test_a_result_stays_text_where_an_object_would_not_help(source: str) -> None:
     built = builder(source)
     assert not built.habits.reads_objects
+    assert not built.habits.reads_lists
     assert RESULT.content in built.text((ASK, CALL, RESULT), [WEATHER])
+    assert LISTED.content in built.text((ASK, CALL, LISTED), [WEATHER])
 
 
 # Ministral 3: an empty turn was refused, and with it every conversation that had one
@@ -332,17 +367,19 @@ WORDLESS = {  # show nothing that was said before a call, Gemma 4's nothing wher
 
 @pytest.mark.real
 def test_makers_templates_show_system_messages_and_results_as_they_are_meant(real_data: Path) -> None:
-    forgetful, quoting = set(), set()
+    forgetful, quoting, quoting_lists = set(), set(), set()
     for name, (source, format_id) in makers(real_data).items():
         built = builder(source, format_id)
         text = built.text((BRIEF, ASK, CALL, RESULT), [WEATHER])
         assert "Be brief." in text, name
         assert RESULT.content in text, name
+        assert LISTED.content in built.text((BRIEF, ASK, CALL, LISTED), [WEATHER]), name
         assert not built.habits.joins_results, name
         forgetful |= {name} if built.habits.forgets_system else set()
         quoting |= {name} if built.habits.reads_objects else set()
+        quoting_lists |= {name} if built.habits.reads_lists else set()
     assert forgetful == {"mistralai-Mistral-Nemo-Instruct-2407"}
-    assert quoting == {"meta-llama-Llama-3.1-8B-Instruct", "openai-gpt-oss-120b"}
+    assert quoting == quoting_lists == {"meta-llama-Llama-3.1-8B-Instruct", "openai-gpt-oss-120b"}
 
 
 @pytest.mark.real

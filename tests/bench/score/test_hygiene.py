@@ -333,6 +333,37 @@ def test_an_end_makes_up_no_call(fmt: str, text: str, tmp_path: Path) -> None:
     assert closed(answered(case, fmt, text).steps[0], fmt, case.tools) is None
 
 
+FORGOTTEN = {  # the end of a format's last value
+    "qwen_xml": "\n</parameter>",
+    "glm_xml": "</arg_value>",
+    "deepseek_dsml": "</｜DSML｜parameter>",
+    "gemma4": '<|"|>',
+}
+
+
+@pytest.mark.parametrize("gap", ["", "\n"])
+@pytest.mark.parametrize("n_ends", [0, 1, 2])
+@pytest.mark.parametrize("fmt", FORGOTTEN)
+def test_a_value_without_its_end_does_not_take_in_what_stands_behind_it(
+    fmt: str, n_ends: int, gap: str, tmp_path: Path
+) -> None:
+    """The model wrote all ends of the call but the innermost, or the first of them, and ended its answer."""
+    case = case_from(tmp_path, raw_case())
+    call = Call("weather", {"city": "Paris"})
+    value, _, rest = formats.get(fmt).write([call], ()).rpartition(FORGOTTEN[fmt])
+    ends = {
+        "qwen_xml": ["\n</function>", "\n</tool_call>"],
+        "glm_xml": ["", "</tool_call>"],
+        "deepseek_dsml": ["\n</｜DSML｜invoke>", "\n</｜DSML｜function_calls>"],
+        "gemma4": ["}", "<tool_call|>"],
+    }[fmt]
+    assert rest == "".join(ends)
+    text = value + gap + "".join(ends[:n_ends])
+    mended = closed(answered(case, fmt, text).steps[0], fmt, case.tools)
+    assert mended is not None
+    assert (mended.names, mended.calls) == (("unclosed",), (call,))
+
+
 def test_every_format_whose_calls_are_json_or_have_an_end_can_be_mended() -> None:
     assert {fmt for fmt in formats.FORMATS if not is_mendable(fmt)} == {"harmony", "mistral_args", "mistral_args_id"}
     assert not is_mendable("")

@@ -32,7 +32,7 @@ from bench.suites.case import Case, Official
 from bench.truncation.cuts import Cutter
 from bench.truncation.sweep import Answered, CellSweep, Level, judged, sweep
 from engine.fake import VOCABULARY, FakeModel
-from engine.formats import ENVELOPE
+from engine.formats import ENVELOPE, get
 from engine.formats.hermes import HermesFormat
 from engine.formats.protocol import ToolFormat
 from engine.runtime import Limits, Reasoning, Request
@@ -83,6 +83,28 @@ def test_where_and_by_what(parsed: Parsed, stop: StopReason, tokens: Sequence[in
     assert found == Truncation(0, CutAt(position), TruncationCause(cause))
 
 
+@pytest.mark.parametrize(
+    ("format_id", "text"),
+    [
+        ("qwen_xml", "<tool_call>\n<function=weather>\n<parameter=city>\nParis\n</function>\n</tool_call>"),
+        ("glm_xml", "<tool_call>weather<arg_key>city</arg_key><arg_value>Paris</tool_call>"),
+        (
+            "deepseek_dsml",
+            '<｜DSML｜function_calls>\n<｜DSML｜invoke name="weather">\n'
+            '<｜DSML｜parameter name="city" string="true">Paris\n'
+            "</｜DSML｜invoke>\n</｜DSML｜function_calls>",
+        ),
+        ("gemma4", '<|tool_call>call:weather{city:<|"|>Paris}<tool_call|>'),
+    ],
+)
+def test_a_model_that_wrote_a_calls_end_did_not_end_within_it(format_id: str, text: str) -> None:
+    fmt = get(format_id)
+    for written, is_broken_off in ((text, False), (text + "\n", False), (text[:-1], True)):
+        parsed = fmt.parse(written, ())
+        assert parsed.calls == () and parsed.fragments
+        assert (truncation(record(step(parsed, StopReason.EOG))) is not None) == is_broken_off, written
+
+
 WHOLE = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
 
 
@@ -108,6 +130,44 @@ def test_a_cut_envelope_is_cut_behind_its_whole_calls_although_none_is_read(text
     assert parsed.calls == ()
     found = truncation(replace(record(step(parsed, StopReason.LENGTH)), format_id=ENVELOPE.id))
     assert found == Truncation(0, CutAt(position), TruncationCause.BUDGET)
+
+
+@pytest.mark.parametrize("before", ["", "<think>Hm.", "<think>Hm.</think>", "<think>Maybe <tool_call>, so\n"])
+@pytest.mark.parametrize("n_whole", [0, 1])
+def test_a_call_that_ended_reasoning_is_cut_like_any_other(before: str, n_whole: int) -> None:
+    """What a constraint made of it: its tokens are the answer's, although reasoning was not closed before it."""
+    desk = Desk(FakeModel("fake:test", lambda request, prompt: ""))  # type: ignore[arg-type]
+    written = f"<tool_call>\n{WHOLE}\n</tool_call>\n" * (n_whole + 1)
+    generation = desk.run(
+        Request(
+            "key",
+            (1, 2, 3),
+            limits=Limits(reasoning=100, answer=len(desk.tokenize(written)) - 25),
+            compiled=desk.options(written),
+            triggers=HERMES.frame.calls,
+            reasoning=replace(THINK, calls=HERMES.frame.calls),
+            use_forced=False,
+        ),
+        before + written,
+    )
+    assert generation.stop is StopReason.LENGTH
+    cut = StepRecord(generation, HERMES.parse(generation.text, ()))
+    found = truncation(replace(record(cut), format_id=HERMES.id))
+    assert found is not None and found.position is CutAt.IN_CALL
+
+
+def test_a_draft_and_a_second_thought_are_cut_in_reasoning() -> None:
+    harmony = get("harmony")
+    thought = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>analysis<|message|>More"
+    for fmt, text, n_reasoning in (
+        (HERMES, f"<think>Hm.\n<tool_call>\n{WHOLE[:-9]}", len(VARIED)),
+        (harmony, thought, 5),
+    ):
+        for stop in (StopReason.LENGTH, StopReason.CONTEXT):
+            made = step(fmt.parse(text, ()), stop)
+            made = replace(made, generation=replace(made.generation, n_reasoning=n_reasoning))
+            found = truncation(replace(record(made), format_id=fmt.id))
+            assert found is not None and found.position is CutAt.REASONING
 
 
 @pytest.mark.parametrize(

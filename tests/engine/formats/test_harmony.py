@@ -112,6 +112,11 @@ def test_reasoning_that_never_ends_is_said_to_be_open(text: str, reasoning: str)
     assert FORMAT.parse(text, TOOLS) == Parsed(reasoning=reasoning, open_reasoning=True)
 
 
+def test_reasoning_without_an_end_behind_a_call_leaves_the_call_as_it_is() -> None:
+    text = f"{THOUGHT}{TYPICAL}<|end|>{NEXT}<|channel|>analysis<|message|>Now I wait"
+    assert FORMAT.parse(text, TOOLS) == Parsed((CALLED,), reasoning="Hm.\nNow I wait")
+
+
 @pytest.mark.parametrize("between", ["", NEXT, "<|end|>" + NEXT])
 def test_a_call_ends_reasoning_that_is_not_closed(between: str) -> None:
     parsed = FORMAT.parse(f"<|channel|>analysis<|message|>Hm.{between}{TYPICAL}", TOOLS)
