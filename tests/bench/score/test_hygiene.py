@@ -154,6 +154,20 @@ def test_a_stray_marker_beside_a_call_keeps_the_call() -> None:
     assert (mended.names, mended.calls) == (("envelope",), (SUM,))
 
 
+@pytest.mark.parametrize("fmt", formats.FORMATS.values(), ids=lambda fmt: fmt.id)
+def test_markers_without_a_call_are_not_repaired(fmt: ToolFormat, tmp_path: Path) -> None:
+    nothing = case_from(tmp_path, raw_case(expected={"calls": []}))
+    for text in (*fmt.markers, "\n".join(fmt.markers), "".join(fmt.markers[:1] * 2)):
+        assert repair(fmt.parse(text, ())) is None, text
+        assert score(nothing, answered(nothing, fmt.id, text)).hygiene.repairs is None, text
+
+
+def test_an_envelope_that_says_that_there_is_no_call_can_be_read_in_prose() -> None:
+    mended = repair(broken('No tool fits: {"calls": [], "reply": ""}'))
+    assert mended is not None
+    assert (mended.names, mended.calls) == (("prose",), ())
+
+
 @settings(max_examples=100)
 @given(st.text(st.sampled_from("{}[]\"'“”,:\\ `aTN1\n<>|")))
 def test_repairing_never_raises(text: str) -> None:
