@@ -4,7 +4,8 @@
 
 For calls between tags or marks of their own, of which the ledger in `bench.score.hygiene` can read nothing. It has two
 repairs under the ledger's names: `envelope` where the call is whole and only what stands around it was not closed,
-`unclosed` where the call was not either. Of formats it knows no more than they say of themselves.
+`unclosed` where the call was not either, or where nothing but that end would say that it is whole. Of formats it knows
+no more than they say of themselves.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def closed(step: StepRecord, format_id: str, tools: Sequence[Tool]) -> Repair | 
     for name, text in _with_ends(step.generation.text, fmt.closing):
         parsed = fmt.parse(text, tools, reasoning_opened=opened)
         if parsed.calls and not parsed.fragments and not parsed.open_block:
-            return Repair((name,), parsed.calls)
+            return Repair((name if _tells_whole(format_id) else UNCLOSED,), parsed.calls)
     return None
 
 
@@ -43,11 +44,26 @@ def is_mendable(format_id: str) -> bool:
     return bool(fmt.closing.ends) or repair(Parsed(fragments=(Fragment(written, "", 0),))) is not None
 
 
+@cache
+def _tells_whole(format_id: str) -> bool:
+    """Whether a call has an end of its own, within what stands around it, which even one without arguments has."""
+    fmt = formats.FORMATS[format_id]
+    written = fmt.write((Call("name", {}),), ())
+    return not fmt.closing.inner or any(inner.strip() in written for inner in fmt.closing.inner)
+
+
 def _with_ends(text: str, closing: Closing) -> Iterator[tuple[str, str]]:
     """The text with each of the ends that it may lack, in place of the one that it has, and the name of that repair."""
     text = text.rstrip()
     for end in closing.ends:
         text = text.removesuffix(end.strip()).rstrip()
+    text = _without_begun(text, (*closing.ends, *closing.inner))
     for inner in ("", *closing.inner):
         for end in closing.ends:
             yield UNCLOSED if inner else ENVELOPE, text + inner + end
+
+
+def _without_begun(text: str, ends: Sequence[str]) -> str:
+    """The text without the beginning of an end, which would be a part of the last value if a whole one followed it."""
+    begun = (tag[:n] for end in ends for tag in (end, end.strip()) for n in range(1, len(tag)))
+    return text.removesuffix(max(filter(text.endswith, begun), key=len, default=""))
