@@ -4,7 +4,8 @@
 
 Gemma 4's template drops parameters that are named like a schema's own keywords, gpt-oss's writes `any[]` for a list of
 objects: a model cannot fill what it is not told of. Many tools are rendered at once, as they are and with each name
-replaced by one of its own, which tells whether it is there however common it is. Knows no vocabulary.
+replaced by one of its own, which tells whether it is there however common it is; where names are missed, tools are
+rendered one by one, and those names in turn. Knows no vocabulary.
 """
 
 from __future__ import annotations
@@ -99,7 +100,10 @@ def look(template: ChatTemplate, tools: Sequence[Tool], *, until_s: float) -> tu
     missing: dict[int, tuple[str, ...]] = {}
     while waiting and time.monotonic() < until_s:
         group = waiting.pop(0)
-        found = _missing(template, [tool_description(tools[place]) for place in group])
+        try:
+            found = _missing(template, [tool_description(tools[place]) for place in group])
+        except TemplateError:
+            found = {} if len(group) > 1 else {0: ()}
         missing |= {group[place]: parts for place, parts in found.items() if parts}
         waiting += [range(group[place], group[place] + 1) for place in range(len(group)) if place not in found]
     return missing, sum(map(len, waiting))
@@ -107,28 +111,54 @@ def look(template: ChatTemplate, tools: Sequence[Tool], *, until_s: float) -> tu
 
 def _missing(template: ChatTemplate, tools: Sequence[Described]) -> dict[int, tuple[str, ...]]:
     """For each tool what is not shown; a tool that has to be looked at alone is left out."""
-    signs = map(chr, count(_FIRST_SIGN))
+    signs = _signs()
     signed = [_Signed(signs) for _ in tools]
     renamed = [
         {**tool, "parameters": names.schema(tool["parameters"])} for tool, names in zip(tools, signed, strict=True)
     ]
-    try:
-        usual, prompt = _prompt(template, tools), _prompt(template, renamed)
-    except TemplateError:
-        return {} if len(tools) > 1 else {0: ()}
+    usual, prompt = _prompt(template, tools), _prompt(template, renamed)
     shown = [[part for part in names.parts if part.stands_in(prompt)] for names in signed]
     wanted = Counter(part.name for parts in shown for part in parts if part.name)
-    there = Counter(_NAME.findall(usual))
-    there.subtract(_NAME.findall(prompt))
+    there = _names(usual)
+    there.subtract(_names(prompt))
     # Fewer than stood there as names of their own: it depends on the name itself.
     dropped = {name for name, n in wanted.items() if there[name] < n}
     found = {}
     for place, (tool, names) in enumerate(zip(tools, signed, strict=True)):
-        if len(tools) > 1 and any(part.name in dropped for part in shown[place]):
+        doubted = [part for part in shown[place] if part.name in dropped]
+        if len(tools) > 1 and doubted:
             continue
-        lost = [part.label for part in names.parts if part not in shown[place] or part.name in dropped]
-        found[place] = tuple(dict.fromkeys(lost)) if tool["name"] in usual else ()
+        lost = [
+            part.label
+            for part in names.parts
+            if part not in shown[place] or (part in doubted and not _is_named(template, tool, part, usual))
+        ]
+        found[place] = tuple(dict.fromkeys(lost)) if lost and _is_shown(template, tool, usual) else ()
     return found
+
+
+def _is_named(template: ChatTemplate, tool: Described, part: _Part, usual: str) -> bool:
+    """Whether the prompt for a single tool loses a name when this part of it, and no other, has another name."""
+    schema = _Signed(_signs(), only=part.sign).schema(tool["parameters"])
+    prompt = _prompt(template, [{**tool, "parameters": schema}])
+    return _names(prompt)[part.name] < _names(usual)[part.name]
+
+
+def _is_shown(template: ChatTemplate, tool: Described, usual: str) -> bool:
+    """Whether a prompt has a tool's name more often than the template's own words and the question have it."""
+    try:
+        bare = _prompt(template, [])
+    except TemplateError:  # it may well ask for tools
+        bare = ""
+    return usual.count(tool["name"]) > bare.count(tool["name"])
+
+
+def _names(prompt: str) -> Counter[str]:
+    return Counter(_NAME.findall(prompt))
+
+
+def _signs() -> Iterator[str]:
+    return map(chr, count(_FIRST_SIGN))
 
 
 def _prompt(template: ChatTemplate, tools: Sequence[Described]) -> str:
@@ -155,11 +185,11 @@ class _Part:
 
 
 class _Signed:
-    """Gives every parameter and listed value of a schema another first character, of the given ones."""
+    """Gives every parameter and listed value of a schema, or that of one sign only, another first character."""
 
-    def __init__(self, signs: Iterator[str]) -> None:
+    def __init__(self, signs: Iterator[str], *, only: str = "") -> None:
         self.parts: list[_Part] = []
-        self._signs = signs
+        self._signs, self._only = signs, only
 
     def schema(self, schema: Any, path: tuple[str, ...] = ()) -> Any:
         if not isinstance(schema, Mapping):
@@ -187,5 +217,6 @@ class _Signed:
         return self._part(value, f"the values of '{'.'.join(path)}'", "")
 
     def _part(self, text: str, label: str, name: str) -> str:
-        self.parts.append(_Part(label, name, next(self._signs)))
-        return self.parts[-1].sign + text[1:]
+        sign = next(self._signs)
+        self.parts.append(_Part(label, name, sign))
+        return text if self._only and sign != self._only else sign + text[1:]

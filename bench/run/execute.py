@@ -8,6 +8,7 @@ raises `Interrupted` when a person wants it to end.
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
 import tempfile
@@ -19,6 +20,7 @@ from types import FrameType
 from typing import Literal
 
 from bench import numbers
+from bench.results.columns import to_json
 from bench.results.rows import Run
 from bench.results.store import DEFAULT_PATH, Store
 from bench.run import events, writer
@@ -60,6 +62,8 @@ def execute(
     """
     run_id = find_run(store, plan, which)
     resumed = run_id is not None
+    if which == "auto" and not resumed and (left := _of_other_versions(store, plan)):
+        listener(events.Warned(f"run {left} was begun with other versions and is left as it is; a new run begins"))
     plan = _with_slots(plan, store.run(str(run_id)) if resumed else None, listener)
     if run_id is None:
         run_id = writer.begin_run(store, plan, provenance)
@@ -121,6 +125,22 @@ def find_run(store: Store, plan: Plan, which: Which) -> int | None:
             "use the same, or start anew with --new"
         )
     return run.id
+
+
+def _of_other_versions(store: Store, plan: Plan) -> int | None:
+    """The newest unfinished run with the settings, files, suites and modes of a plan that has no run to go on with."""
+    asked = json.loads(to_json(plan.config.to_json() | {"slots": None}))  # which are chosen after it is looked for
+    planned = {
+        (cell.model.gguf_sha256, cell.model.template_sha256, cell.mode.id, cell.suite.content_hash)
+        for cell in plan.cells
+    }
+    for run in store.runs():
+        # What was no setting yet when that run began is no difference.
+        if run.finished_utc is None and asked | dict(run.config) | {"slots": None} == asked:
+            cells = store.cells(run.id)
+            if planned == {(c.model.gguf_sha256, c.model.template_sha256, c.mode, c.suite_sha256) for c in cells}:
+                return run.id
+    return None
 
 
 def resume_command(store: Store, run_id: int) -> str:

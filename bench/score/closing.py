@@ -4,7 +4,8 @@
 
 For calls between tags or marks of their own, of which the ledger in `bench.score.hygiene` can read nothing. It has two
 repairs under the ledger's names: `envelope` where the call is whole and only what stands around it was not closed,
-`unclosed` where the call was not either. Of formats it knows no more than they say of themselves.
+`unclosed` where the call was not either, or where nothing but that end would say that it is whole. Of formats it knows
+no more than they say of themselves.
 """
 
 from __future__ import annotations
@@ -48,9 +49,13 @@ def _with_ends(text: str, closing: Closing) -> Iterator[tuple[str, str]]:
     text = text.rstrip()
     for end in closing.ends:
         text = text.removesuffix(end.strip()).rstrip()
+    text = _without_begun(text, (*closing.ends, *closing.inner))
     for inner in ("", *closing.inner):
         for end in closing.ends:
-            yield UNCLOSED if inner else ENVELOPE, _without_tail(text, inner, closing) + inner + end
+            yield (
+                UNCLOSED if inner or closing.is_ambiguous else ENVELOPE,
+                _without_tail(text, inner, closing) + inner + end,
+            )
 
 
 def _without_tail(text: str, inner: str, closing: Closing) -> str:
@@ -58,3 +63,9 @@ def _without_tail(text: str, inner: str, closing: Closing) -> str:
     tails = (other.strip() for other in closing.inner if other != inner and inner.endswith(other))
     written = max(filter(text.endswith, tails), key=len, default="")
     return text.removesuffix(written).rstrip()
+
+
+def _without_begun(text: str, ends: Sequence[str]) -> str:
+    """The text without the beginning of an end, which would be a part of the last value if a whole one followed it."""
+    begun = (tag[:n] for end in ends for tag in (end, end.strip()) for n in range(1, len(tag)))
+    return text.removesuffix(max(filter(text.endswith, begun), key=len, default=""))

@@ -92,8 +92,11 @@ def _is_fenced(parsed: Parsed, *, is_worded: bool) -> bool:
 
 
 def repair(parsed: Parsed) -> Repair | None:
-    """Read the fragments of an answer with the ledger's help; None if there are none, or one stays unreadable."""
-    if not parsed.fragments:
+    """Read the fragments of an answer with the ledger's help; None if there are none, or one stays unreadable.
+
+    Markers beside a call are left out. Markers alone say neither what was to be called nor that nothing was.
+    """
+    if not parsed.fragments or not (parsed.calls or any(_within_markers(each.text) for each in parsed.fragments)):
         return None
     names: dict[str, None] = {}
     calls: list[Call] = list(parsed.calls)
@@ -112,7 +115,7 @@ def _attempt(text: str) -> tuple[tuple[str, ...], tuple[Call, ...] | None]:
     The ledger is gone through again as long as it helps, because one fault hides the next. A repair is kept unless
     strict reading then stops earlier than before: it has mended something that was not broken.
     """
-    text = _MARKERS_AROUND.sub("", text).strip()
+    text = _within_markers(text)
     if not text:
         return (), ()
     applied: set[str] = set()
@@ -133,6 +136,10 @@ def _attempt(text: str) -> tuple[tuple[str, ...], tuple[Call, ...] | None]:
         case Value(value, end) if end == len(text.rstrip()):
             return names, _calls(value)
     return names, None
+
+
+def _within_markers(text: str) -> str:
+    return _MARKERS_AROUND.sub("", text).strip()
 
 
 def _stops_at(text: str) -> int | None:

@@ -57,7 +57,7 @@ class GlmXmlFormat:
     stop_texts: tuple[str, ...] = ("<|user|>", "<|observation|>")
     frame = Frame(calls=(OPEN,))
     signature = Signature(all_of=(OPEN, KEY, VALUE))
-    closing = Closing(ends=(CLOSE,), inner=(END_VALUE,))
+    closing = Closing(ends=(CLOSE,), inner=(END_VALUE,), is_ambiguous=True)
     max_calls: int | None = None
     limits: tuple[str, ...] = (
         "A string cannot contain </arg_value>, <arg_value> or NUL.",

@@ -43,10 +43,12 @@ class Closing:
     """What ends a call that is no JSON object of its own, for whoever reads an answer that lacks its end.
 
     `ends` closes what stands around a call, in each of its spellings; before it may be missing, too, one of `inner`.
+    Without the end it is ambiguous whether a call is whole where nothing else closes its arguments.
     """
 
     ends: tuple[str, ...] = ()
     inner: tuple[str, ...] = ()
+    is_ambiguous: bool = False
 
 
 class StreamWatcher(Protocol):

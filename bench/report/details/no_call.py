@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench import numbers
 from bench.rates import Rate, rate
 from bench.report.document import Cell, Table, cell
-from bench.report.judged import Judged, Scored
+from bench.report.judged import Judged, Scored, is_scored
 from bench.report.layout import Line, per_line, rate_of, tally
 from bench.score.outcome import NoCall
 from bench.score.restraint import wants_no_call
@@ -69,9 +69,9 @@ def _count(answers: Sequence[Scored]) -> NoCalls | None:
         kinds[NoCall.TRUNCATED],
         kinds[NoCall.ERROR],
         abstention=rate(
-            (case_id, details["no_call"] == NoCall.ABSTAINED)
-            for case_id, details in found
-            if details["no_call"] != NoCall.ERROR
+            (item.case_id, verdict.details["no_call"] == NoCall.ABSTAINED)
+            for item, verdict in answers
+            if is_scored(verdict)
         ),
         official=rate((case_id, its["valid"]) for case_id, its in official if its is not None),
     )

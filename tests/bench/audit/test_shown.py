@@ -37,6 +37,8 @@ ANY = (
     "{% elif of.enum %}{{ of.enum | join(' | ') }}{% else %}{{ of.type }}{% endif %}, {% endfor %})\n{% endfor %}"
     "{{ messages[0].content }}"
 )
+# Shows no tools at all, and has words of its own.
+NONE = "{{ messages[0].content }}<think></think>"
 TEXT: dict[str, Any] = {"type": "string"}
 WORDS = {"type": "string", "enum": ["open", "done"]}
 
@@ -65,6 +67,28 @@ def test_names_are_compared_as_they_are_however_common_they_are() -> None:
     assert missing(KEYWORDS, SHOWN, lossy) == {"book": ("'type'", "'inner.description'")}
     assert missing(KEYWORDS, lossy) == missing(KEYWORDS, SHOWN, lossy)
     assert missing(TEMPLATE.source, SHOWN, lossy) == {}
+
+
+PAGE = tool(
+    "create_page",
+    title=TEXT,
+    parent_id=TEXT,
+    properties={"type": "object", "properties": {"title": TEXT, "status": TEXT}},
+)
+HIDDEN_OF_PAGE = ("'properties'", "'properties.title'", "'properties.status'")
+
+
+def test_of_parameters_of_one_name_only_those_that_are_hidden_are_told() -> None:
+    """`title` is shown, and `properties.title` is not, for `properties` is dropped with all that it holds."""
+    assert missing(KEYWORDS, PAGE) == {"create_page": HIDDEN_OF_PAGE}
+    assert missing(KEYWORDS, SHOWN, PAGE) == {"create_page": HIDDEN_OF_PAGE}
+    assert missing(TEMPLATE.source, PAGE) == {}
+    twice = tool("book", type=TEXT, inner={"type": "object", "properties": {"type": TEXT}}, city=TEXT)
+    assert missing(KEYWORDS, twice) == {"book": ("'type'", "'inner.type'")}
+
+
+def test_a_tool_that_is_called_as_the_template_has_it_in_words_of_its_own_is_not_shown_by_them() -> None:
+    assert missing(NONE, tool("think", thought=TEXT)) == {}
 
 
 def test_what_is_within_lists_is_looked_for() -> None:
@@ -195,3 +219,17 @@ def test_makers_templates_show_all_but_what_is_known(real_data: Path) -> None:
         "google-gemma-4-31B-it": {"dns_add_record": ("'type'",)},
         "openai-gpt-oss-120b": {"book_seats": ("'rows.row'", "'rows.seats'")},
     }
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("template", "shaped", "hidden"),
+    [
+        ("google-gemma-4-31B-it", PAGE, {PAGE.name: HIDDEN_OF_PAGE}),
+        ("deepseek-ai-DeepSeek-V3.1", tool("think", thought=TEXT), {}),  # which shows no tools
+    ],
+)
+def test_makers_templates_are_not_said_to_hide_what_they_show(
+    template: str, shaped: Tool, hidden: dict[str, tuple[str, ...]], real_data: Path
+) -> None:
+    assert missing((real_data / "templates" / f"{template}.jinja").read_text(encoding="utf-8"), shaped) == hidden

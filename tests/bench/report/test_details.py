@@ -30,6 +30,7 @@ from bench.results.store import Store
 from bench.score import Outcome, Score, score
 from bench.score.bfcl import OfficialVerdict
 from bench.suites.case import Case, load
+from engine import formats
 from engine.types import Call, Parsed, StopReason
 from tests.bench import samples
 from tests.bench.episodes import Answer, broken, case_from, play, raw_case, raw_episode, write_suite
@@ -161,6 +162,16 @@ def test_no_call_is_told_in_four_and_adds_up(case: Case, tmp_path: Path) -> None
         )  # fmt: skip
     assert counts(found.none_right.abstention) == (2, 5), "what has no verdict counts neither way"
     assert found.none_right.official is None
+
+
+def test_an_episode_that_called_and_then_failed_is_not_among_the_scored(tmp_path: Path) -> None:
+    nothing = case_from(tmp_path, raw_case(id="mine/none", expected={"calls": []}))
+    begun = replace(play(nothing, [[ADD]]), end=EpisodeEnd.ERROR, error=ItemError(ErrorKind.CONTEXT, "it is full"))
+    found = no_call.measure(judged([(nothing, begun), (nothing, play(nothing, ["Hello!"]))]))
+    assert found is not None
+    assert found.none_right is not None
+    assert (found.none_right.n, found.none_right.called) == (2, 1)
+    assert counts(found.none_right.abstention) == (1, 1)
 
 
 def test_no_call_is_silent_where_the_cases_are_gone(case: Case) -> None:
@@ -363,6 +374,14 @@ def test_a_format_without_repairs_has_no_accuracy_after_repair(case: Case) -> No
         ["-", "50.0%", "-"],
         ["0", "50.0%", "50.0%"],
     ]
+
+
+def test_a_marker_alone_is_no_repair_of_a_format_that_has_none(case: Case) -> None:
+    fmt = formats.get("mistral_args")
+    bare = judged([(case, play(case, [fmt.parse(fmt.markers[0], case.tools)]))])
+    found = repairs.measure(replace(bare, cell=replace(bare.cell, model=replace(MODEL, format=fmt.id))))
+    assert found is not None
+    assert (found.n_repairable, found.accuracy_after) == (None, None)
 
 
 def test_adherence_counts_calls_by_violation_and_escapes_are_red(case: Case) -> None:

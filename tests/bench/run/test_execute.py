@@ -16,12 +16,13 @@ from bench.results.store import Store
 from bench.run import events
 from bench.run.config import LatencySettings
 from bench.run.drive import MAX_DEATHS
-from bench.run.execute import execute
+from bench.run.execute import Which, execute
 from bench.run.judge import verdict
 from bench.run.loading import open_model
 from bench.run.plan import Plan
 from bench.run.writer import NewScore
 from bench.suites.case import Case
+from engine.formats.hermes import HermesFormat
 from grammars.errors import ToolgaugeError
 from tests.bench.scripted import (
     PROVENANCE,
@@ -258,6 +259,26 @@ def test_a_model_that_does_not_fit_does_not_keep_the_others_from_being_measured(
     assert [warned.text.startswith("fake:perfect F16 is left out") for warned in heard.of(events.Warned)] == [True]
     cells = store.cells(store.run("last").id)
     assert {cell.model.quant: len(store.items(cell.id)) for cell in cells} == {"F16": 0, "Q4_K_M": 2}
+
+
+@here
+def test_an_unfinished_run_that_other_versions_began_is_told_of(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warnings_at(which: Which = "auto", **settings: Any) -> list[str]:
+        heard = Heard()
+        run(store, plan_of(tmp_path, n_cases=1, **settings), which=which, listener=heard)
+        return [event.text for event in heard.of(events.Warned)]
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(HermesFormat, "version", "0")
+        finished, begun = (run(store, plan_of(tmp_path, n_cases=1)) for _ in range(2))
+    with store.transaction() as sql:
+        sql.execute("UPDATE run SET finished_utc = NULL WHERE id = ?", (begun.id,))
+    assert (finished.id, begun.id) == (1, 2)
+    assert warnings_at("new") == []
+    assert warnings_at() == ["run 2 was begun with other versions and is left as it is; a new run begins"]
+    assert warnings_at(limit=1) == [], "another command is another run"
 
 
 @here

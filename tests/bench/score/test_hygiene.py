@@ -154,6 +154,20 @@ def test_a_stray_marker_beside_a_call_keeps_the_call() -> None:
     assert (mended.names, mended.calls) == (("envelope",), (SUM,))
 
 
+@pytest.mark.parametrize("fmt", formats.FORMATS.values(), ids=lambda fmt: fmt.id)
+def test_markers_without_a_call_are_not_repaired(fmt: ToolFormat, tmp_path: Path) -> None:
+    nothing = case_from(tmp_path, raw_case(expected={"calls": []}))
+    for text in (*fmt.markers, "\n".join(fmt.markers), "".join(fmt.markers[:1] * 2)):
+        assert repair(fmt.parse(text, ())) is None, text
+        assert score(nothing, answered(nothing, fmt.id, text)).hygiene.repairs is None, text
+
+
+def test_an_envelope_that_says_that_there_is_no_call_can_be_read_in_prose() -> None:
+    mended = repair(broken('No tool fits: {"calls": [], "reply": ""}'))
+    assert mended is not None
+    assert (mended.names, mended.calls) == (("prose",), ())
+
+
 @settings(max_examples=100)
 @given(st.text(st.sampled_from("{}[]\"'“”,:\\ `aTN1\n<>|")))
 def test_repairing_never_raises(text: str) -> None:
@@ -278,13 +292,14 @@ LAST_MARKERS = {
 
 
 @pytest.mark.parametrize("fmt", LAST_MARKERS)
-def test_an_envelope_without_its_end_is_one_repair_in_every_format(fmt: str, tmp_path: Path) -> None:
+def test_a_call_without_its_last_marker_is_one_repair_in_every_format(fmt: str, tmp_path: Path) -> None:
     case = case_from(tmp_path, raw_case())
     written = formats.get(fmt).write([SUM], case.tools)
     assert written.endswith(LAST_MARKERS[fmt])
     for n_calls, text in ((1, written), (2, formats.get(fmt).write([SUM, SUM], case.tools))):
         result = score(case, answered(case, fmt, text.removesuffix(LAST_MARKERS[fmt])))
-        assert (result.outcome, result.hygiene.repairs) == (Outcome.UNPARSEABLE, ("envelope",))
+        name = "unclosed" if fmt == "glm_xml" else "envelope"  # there it is the end of the call as well
+        assert (result.outcome, result.hygiene.repairs) == (Outcome.UNPARSEABLE, (name,))
         assert result.hygiene.correct_after_repair is (n_calls == 1)
 
 
@@ -295,6 +310,10 @@ def test_an_envelope_without_its_end_is_one_repair_in_every_format(fmt: str, tmp
         ("qwen_xml", "<tool_call>\n<function=add>\n{a}\n<parameter=b>\n2"),
         ("qwen_xml", "<think>Add.</think><function=add>\n{a}\n{b}\n"),
         ("glm_xml", "<tool_call>add<arg_key>a</arg_key><arg_value>1</arg_value><arg_key>b</arg_key><arg_value>2"),
+        (
+            "glm_xml",
+            "<tool_call>add<arg_key>a</arg_key><arg_value>1</arg_value><arg_key>b</arg_key><arg_value>2</arg_value>",
+        ),
         ("gemma4", "<|tool_call>call:add{{a:1,b:2"),
         ("deepseek_dsml", '<｜DSML｜tool_calls>\n<｜DSML｜invoke name="add">\n{json_a}\n{json_b}\n'),
         ("deepseek_dsml", '<｜DSML｜function_calls>\n<｜DSML｜invoke name="add">\n{json_a}\n{cut_b}'),
@@ -313,6 +332,25 @@ def test_a_call_between_tags_without_its_end_is_unclosed(fmt: str, text: str, tm
     result = score(case, answered(case, fmt, text.format(**parts)))
     assert (result.outcome, result.hygiene.repairs) == (Outcome.UNPARSEABLE, ("unclosed",))
     assert result.hygiene.correct_after_repair is True
+
+
+@pytest.mark.parametrize("call", [Call("weather", {"city": "hello there"}), SUM], ids=["text", "numbers"])
+@pytest.mark.parametrize("fmt", [fmt.id for fmt in formats.FORMATS.values() if fmt.closing.ends])
+def test_half_an_end_is_no_part_of_a_value(fmt: str, call: Call, tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_case())
+    written = formats.get(fmt).write([call], case.tools)
+    value = str([*call.arguments.values()][-1])
+    ends = range(written.rindex(value) + len(value), len(written))
+    mended = [closed(answered(case, fmt, written[:end]).steps[0], fmt, case.tools) for end in ends]
+    assert any(mended)
+    assert all(each.calls == (call,) for each in mended if each)
+
+
+def test_a_call_of_which_nothing_but_the_name_is_there_is_unclosed(tmp_path: Path) -> None:
+    case = case_from(tmp_path, raw_case())
+    mended = closed(answered(case, "glm_xml", "<tool_call>get").steps[0], "glm_xml", case.tools)
+    assert mended is not None
+    assert (mended.names, mended.calls) == (("unclosed",), (Call("get", {}),))
 
 
 @pytest.mark.parametrize(
