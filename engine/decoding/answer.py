@@ -31,6 +31,7 @@ from engine.constraint.tokens import set_bits
 from engine.decoding.catch_up import catch_up
 from engine.decoding.draft import Drafter
 from engine.decoding.moments import Decode, Moments
+from engine.decoding.opening import Opening
 from engine.decoding.spelling import Spell
 from engine.decoding.stops import REPEATED_TOKENS, Found, MarkerFinder, circles, nests, repeats
 from engine.decoding.timed import TimedConstraint, start_timed
@@ -85,7 +86,7 @@ class Answer:
         self._aside_s = 0.0  # spent on masks while the device worked
         self._waited_s = 0.0  # for such masks, when the device was done
         self._call_wait_s = 0.0  # for the constraint, until the first call was complete
-        self._head = b""  # what was written while reasoning might still be opened
+        self._opening = Opening(request.reasoning)
         self._n_answer = self._n_reasoning = self._n_lead = 0
         self._n_first = 0  # tokens that were there with the first one
         self._n_unrepeated = 0  # tokens until which repetition is not looked for again
@@ -103,7 +104,6 @@ class Answer:
 
     def _begin(self) -> None:
         reasoning, request = self.request.reasoning, self.request
-        self._openings = [text.encode() for text in (reasoning.open, *reasoning.others)] if reasoning else []
         self._resume = reasoning.resume.encode() if reasoning else b""
         self._close = MarkerFinder((reasoning.close, *reasoning.breaks)) if reasoning else None
         self._call: MarkerFinder | None = None
@@ -390,20 +390,20 @@ class Answer:
     # Reasoning and triggers
 
     def _opens(self, constraint: TimedConstraint, token: int) -> bool:
+        """Whether a token opens reasoning that the constraint knows, too, or that can be completed without it."""
         piece = self._vocabulary.pieces[token]
-        text = (self._head + piece).lstrip()
-        meant = [each for each in self._openings if piece.strip() and (each.startswith(text) or text.startswith(each))]
-        is_clear = len(meant) == 1 or meant[:1] == self._openings[:1]
-        return bool(meant) and (is_clear or constraint.allows(token))
+        return self._opening.goes_on(piece) and (self._opening.is_clear(piece) or constraint.allows(token))
 
     def _leads(self, piece: bytes) -> bool:
-        begun = self._phase is _Phase.OPENING and self._head  # what opens reasoning: white space would break it off
+        begun = (
+            self._phase is _Phase.OPENING and self._opening.begun
+        )  # what opens reasoning: white space would break it off
         return not begun and piece.isspace() and self._n_lead < _MAX_LEAD
 
     def _write_opening(self, constraint: TimedConstraint, token: int) -> None:
         """A token that opens reasoning, or goes on opening it, in an answer that is otherwise constrained."""
         possible = constraint.allows(token)
-        advanced = possible or bool(self._head)
+        advanced = possible or self._opening.begun
         if possible:
             constraint.accept(token)
         self._write(token)
@@ -413,9 +413,7 @@ class Answer:
             self._start()
 
     def _complete_opening(self) -> None:
-        head = self._head.lstrip()
-        missing = next((each[len(head) :] for each in self._openings if each.startswith(head)), b"")
-        for part in self._spell(missing) if self._phase is _Phase.OPENING else ():
+        for part in self._spell(self._opening.missing) if self._phase is _Phase.OPENING else ():
             if self.stop:
                 return
             self._n_forced += 1
@@ -424,14 +422,13 @@ class Answer:
 
     def _watch_opening(self, piece: bytes) -> None:
         """Decide, before it is counted, whether `piece` opens reasoning or shows that there will be none."""
-        self._head += piece
-        text = self._head.lstrip()
-        if any(map(text.startswith, self._openings)):
+        is_open = self._opening.feed(piece)
+        if is_open:
             self._phase = _Phase.REASONING
             self._n_reasoning, self._n_answer, self._n_lead = self._n_answer, 0, 0
             if self._trigger:
                 self._trigger.reset()
-        elif not any(each.startswith(text) for each in self._openings):
+        elif is_open is False:
             self._phase = _Phase.FREE
 
     def _end_reasoning(self, token: int, end: Found) -> None:
