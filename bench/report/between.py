@@ -189,8 +189,7 @@ def _level(row: Judged, reference: Judged) -> Level:
 
 
 def _side(row: Judged, other: Judged) -> Side:
-    theirs = other.right
-    n_right = sum(is_right for case_id, is_right in row.right.items() if case_id in theirs)
+    n_right = sum(compare.comparable(row, other).values())
     return Side(row.cell.model.name, row.cell.model.quant, row.cell.model.setting, n_right)
 
 
@@ -212,7 +211,7 @@ def _matched(
         found.add(first.cell.id)
         if first.cell.suite_sha256 != row.cell.suite_sha256:
             without.append((f"the cases of {row.cell.suite} are not the same in both runs", row))
-        elif not first.right.keys() & row.right.keys():
+        elif not compare.comparable(first, row):
             without.append(("no case has a verdict in both runs", row))
         else:
             yield first, row

@@ -122,7 +122,9 @@ class Paired:
     first_call: Middle | None = None  # how many times as long it takes, over the cases timed with a call in both modes
     rescued_cases: tuple[str, ...] = ()  # a case and its twin under the case's id, as they are counted
     broken_cases: tuple[str, ...] = ()
-    n_without_verdict: int = 0  # cases that have a verdict when free, and none when constrained
+    n_without_verdict: int = (
+        0  # cases that have a verdict when free, with their fault or without, and none when constrained
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class Rung:
     setting: str = ""
     gained_cases: tuple[str, ...] = ()  # as in `Paired`
     lost_cases: tuple[str, ...] = ()
-    n_without_verdict: int = 0  # cases that have a verdict at the reference, and none here
+    n_without_verdict: int = 0  # cases that have a verdict at the reference, with their fault or without, and none here
 
 
 @dataclass(frozen=True, slots=True)

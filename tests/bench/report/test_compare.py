@@ -286,13 +286,37 @@ def test_cases_that_a_constraint_leaves_without_a_verdict_are_counted_beside_the
     assert any(note.startswith("no verdict: ") for note in found.notes)
 
 
+def left(row: Judged, gone: Collection[str]) -> Judged:
+    """The row without a verdict on these."""
+    return replace(row, items=tuple(item for item in row.items if item.case_id not in gone))
+
+
 def test_half_of_a_case_and_its_twin_is_not_all_of_it() -> None:
     before, after = with_twins(200, 3, ()), with_twins(200, 3, (), quant="Q4")
-    items = [item for item in after.items if item.case_id != "mine/twice-0"]
-    ((_, decision),) = compare.decisions([before, replace(after, items=tuple(items))])
+    ((_, decision),) = compare.decisions([before, left(after, ["mine/twice-0"])])
     (level,) = decision.comparisons
-    assert (level.pairs.n, level.verdict, level.n_without_verdict) == (203, Decided.NOT_WORSE, 1)
+    assert (level.pairs.n, level.verdict, level.n_without_verdict) == (202, Decided.NOT_WORSE, 1)
     assert decision.smallest == "F16"
+    ((_, decision),) = compare.decisions([left(before, ["mine/twice-0"]), after])
+    (level,) = decision.comparisons
+    assert (level.pairs.n, level.n_without_verdict, decision.smallest) == (202, 0, "Q4"), "the level lacks nothing"
+
+
+def test_a_case_that_was_scored_in_part_is_held_against_nothing_but_the_same_part() -> None:
+    """Twelve faulted answers without a verdict, all else being alike: "gained 12, p <0.001", and "rescued 12"."""
+    faulted = [f"mine/twice-{number}" for number in range(12)]
+    before = with_twins(316, 43, faulted)
+    smaller, constrained = (
+        with_twins(316, 43, faulted, **place) for place in ({"quant": "Q4"}, {"mode": "native.schema"})
+    )
+    ((_, decision),) = compare.decisions([before, left(smaller, faulted)])
+    (level,) = decision.comparisons
+    assert (level.pairs.n, level.gained, level.lost, level.n_without_verdict) == (347, (), (), 12)
+    (pair,) = compare.paired([before, left(constrained, faulted)])
+    assert (pair.n, pair.rescued, pair.broken, pair.n_without_verdict) == (347, 0, 0, 12)
+    assert (pair.same_right, pair.same_wrong, pair.rescued_cases) == (347, 0, ())
+    (pair,) = compare.paired([left(before, faulted), left(constrained, faulted)])
+    assert (pair.n, pair.same_right, pair.n_without_verdict) == (359, 359, 0), "the twins, which both have"
 
 
 def test_the_margin_is_a_persons_choice(tmp_path: Path) -> None:
