@@ -12,6 +12,7 @@ from shlex import quote
 from typing import Any
 
 from bench.report import about, compare
+from bench.report.counterparts import matched
 from bench.report.decide import MARGIN, Level
 from bench.report.decide import compare as held_against
 from bench.report.judged import Judged, judged, suites_of
@@ -112,7 +113,7 @@ def between(
         raise ToolgaugeError(_both_alike(before, whole[0]))
     names = (f"run {called(before.id, models[0])}", f"run {called(after.id, models[1])}")
     without: list[tuple[str, Judged]] = []
-    both = list(_matched(old, new, names, without))
+    both = list(matched(old, new, names, without))
     left_out = tuple(_left_out(without))
     if not both:
         why = "; ".join(left_out) or "neither has a verdict"
@@ -193,47 +194,11 @@ def _side(row: Judged, other: Judged) -> Side:
     return Side(row.cell.model.name, row.cell.model.quant, row.cell.model.setting, n_right)
 
 
-def _matched(
-    old: Sequence[Judged], new: Sequence[Judged], names: tuple[str, str], without: list[tuple[str, Judged]]
-) -> Iterator[tuple[Judged, Judged]]:
-    """Each row of the later run with its counterpart; those that have none go `without`, with the reason.
-
-    `names`: what the two sides are called.
-    """
-    found: set[int] = set()  # rows of the earlier run
-    for row in new:
-        alike = [each for each in old if (each.cell.suite, each.cell.mode) == (row.cell.suite, row.cell.mode)]
-        beside = [each for each in new if (each.cell.suite, each.cell.mode) == (row.cell.suite, row.cell.mode)]
-        first = _closest(row, alike, alone=len(alike) == len(beside) == 1)
-        if first is None:
-            without.append((f"{names[1]} alone has it", row))
-            continue
-        found.add(first.cell.id)
-        if first.cell.suite_sha256 != row.cell.suite_sha256:
-            without.append((f"the cases of {row.cell.suite} are not the same in both runs", row))
-        elif not compare.comparable(first, row):
-            without.append(("no case has a verdict in both runs", row))
-        else:
-            yield first, row
-    without += ((f"{names[0]} alone has it", row) for row in old if row.cell.id not in found)
-
-
 def _missing(old: Iterable[Judged], compared: Container[int]) -> Iterator[Missing]:
     for row in old:
         if row.right and row.cell.id not in compared:
             model = row.cell.model
             yield Missing(row.cell.suite, model.name, model.quant, model.setting, row.cell.mode)
-
-
-def _closest(row: Judged, found: Sequence[Judged], *, alone: bool) -> Judged | None:
-    """The row of the same model, level and setting, else of the same level and setting, else the only one there is."""
-    model = row.cell.model
-    same_level = [each for each in found if (each.level, each.cell.model.setting) == (row.level, model.setting)]
-    same = [each for each in same_level if each.cell.model.name == model.name]
-    for candidates in (same, same_level, found if alone else []):
-        if len(candidates) == 1:
-            return candidates[0]
-    return None
 
 
 def _left_out(without: Iterable[tuple[str, Judged]]) -> Iterator[str]:

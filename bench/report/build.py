@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.modes import MODES
 from bench.rates import rate
 from bench.report import about, compare, machine
+from bench.report.counterparts import comparable_models
 from bench.report.decide import MARGIN
 from bench.report.details import (
     adherence,
@@ -75,6 +76,7 @@ def build(store: Store, run: Run, *, with_failures: bool = False, margin: float 
         disagreements=disagreements,
         findings=run.findings,
         bfcl_groups=bfcl.averages([(each, row.bfcl) for each, row in rows], n_trials),
+        comparable_models=comparable_models(cells),
     )
 
 

@@ -244,6 +244,9 @@ class Report:
     disagreements: tuple[Disagreement, ...] = ()
     bfcl_groups: tuple[BfclGroups, ...] = ()
     findings: tuple[Finding, ...] = ()  # known before the run, of cases and constraints
+    comparable_models: tuple[
+        str, ...
+    ] = ()  # the first two that `toolgauge compare` can hold against each other, if any
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the failures' texts, which `toolgauge show --json` has."""

@@ -12,6 +12,7 @@ import pytest
 from bench.rates import rate
 from bench.records import EpisodeEnd
 from bench.report import compare, tables
+from bench.report.between import between
 from bench.report.build import build
 from bench.report.decide import Verdict as Decided
 from bench.report.details import categories
@@ -397,21 +398,34 @@ def test_different_models_of_one_file_name_are_no_ladder(tmp_path: Path, monkeyp
     ]
 
 
+TWO_KV_TYPES = {"more_contexts": (ContextParams(type_k="q8_0", type_v="q8_0"),)}
+
+
 @pytest.mark.parametrize(
-    ("levels", "hint"),
+    ("levels", "more", "hint"),
     [
-        ([("base", "F16"), ("base", "Q4"), ("tune", "Q4")], "`toolgauge compare 1:base 1:tune`"),
-        ([("base", "F16"), ("my tune", "Q4")], "`toolgauge compare 1:base '1:my tune'`"),
-        ([("base", "F16"), ("base", "Q8_0"), ("tune", "Q4")], None),
-        ([("base", "F16"), ("base", "Q8_0")], None),
+        ([("base", "F16"), ("base", "Q4"), ("tune", "Q4")], {}, "`toolgauge compare 1:base 1:tune`"),
+        ([("base", "F16"), ("my tune", "Q4")], {}, "`toolgauge compare 1:base '1:my tune'`"),
+        ([("base", "F16"), ("tune", "Q4")], TWO_KV_TYPES, "`toolgauge compare 1:base 1:tune`"),
+        ([("base", "F16"), ("broken", "F16"), ("tune", "F16")], {}, "`toolgauge compare 1:base 1:tune`"),
+        ([("base", "F16"), ("broken", "F16")], {}, None),
+        ([("base", "F16"), ("base", "Q8_0"), ("tune", "Q4")], {}, None),
+        ([("base", "F16"), ("base", "Q8_0")], {}, None),
     ],
 )
 def test_how_to_compare_two_models_is_said_where_they_can_be(
-    tmp_path: Path, levels: list[tuple[str, str]], hint: str | None
+    tmp_path: Path, levels: list[tuple[str, str]], more: dict[str, Any], hint: str | None
 ) -> None:
+    """And what is said works."""
     found = [replace(fake(f"{name} {quant}", quant=quant), name=name) for name, quant in levels]
-    sections(tmp_path, plan_of(tmp_path, found, n_cases=1, modes=["native.free"]), lambda cell: GOOD[:1])
+    plan = plan_of(tmp_path, found, n_cases=1, modes=["native.free"], **more)
+    sections(tmp_path, plan, lambda cell: (NONE if cell.model.name == "broken" else GOOD)[:1])
     with Store.read(tmp_path / "results.db") as store:
-        texts = [block.text for block in tables.document(build(store, store.run())) if isinstance(block, Text)]
+        report = build(store, store.run())
+        if hint:
+            one, other = report.comparable_models
+            both = between(store, store.run(), store.run(), models=(one, other))
+            assert len(both.changes) == 1 + len(more)
+    texts = [block.text for block in tables.document(report) if isinstance(block, Text)]
     said = [text for text in texts if text.startswith("Two models side by side")]
     assert said == ([f"Two models side by side, on the same cases: {hint}."] if hint else [])
