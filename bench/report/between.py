@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -139,7 +140,7 @@ def between(
         ),
         left_out=left_out,
         missing=tuple(_missing(old, {first.cell.id for first, _ in both})),
-        warnings=tuple(_warnings([(before, whole[0]), (after, whole[1])])),
+        warnings=tuple(_warnings([(before, whole[0]), (after, whole[1])], store.path)),
         before_model=models[0],
         after_model=models[1],
     )
@@ -174,11 +175,12 @@ def _rows(store: Store, run: Run) -> list[Judged]:
     return [judged(store, run, cell, suites.get(cell.suite)) for cell in store.cells(run.id)]
 
 
-def _warnings(runs: Sequence[tuple[Run, Sequence[Judged]]]) -> Iterator[str]:
+def _warnings(runs: Sequence[tuple[Run, Sequence[Judged]]], path: Path) -> Iterator[str]:
     """What a reader of either run is warned of, once where it is true of both."""
     of: dict[str, list[int]] = {}
     for run, rows in {run.id: (run, rows) for run, rows in runs}.values():
-        found = (*map(about.in_words, about.disagreements(rows)), *about.warnings(run, rows, with_looks=False))
+        disagreements = map(about.in_words, about.disagreements(rows))
+        found = (*disagreements, *about.warnings(run, rows, path, with_looks=False))
         for sentence in found:
             of.setdefault(sentence, []).append(run.id)
     for sentence, ids in of.items():

@@ -8,7 +8,6 @@ raises `Interrupted` when a person wants it to end.
 
 from __future__ import annotations
 
-import shlex
 import signal
 import tempfile
 import threading
@@ -20,7 +19,7 @@ from typing import Literal
 
 from bench import numbers
 from bench.results.rows import Run
-from bench.results.store import DEFAULT_PATH, Store
+from bench.results.store import Store
 from bench.run import events, writer
 from bench.run.config import AUTO, Slots
 from bench.run.drive import Desk, Driver, LoadError, Opener, Scorer, Stopped, cell_rows, judge_left, place_of
@@ -28,6 +27,7 @@ from bench.run.estimate import Pace, from_history
 from bench.run.messages import ModelSpec
 from bench.run.offload import idle_cards
 from bench.run.plan import Plan, PlannedModel
+from bench.run.resume import resume_command
 from bench.run.slots import choose, with_slots
 from bench.run.todo import n_items_done, n_samples_done, todo
 from bench.run.writer import Provenance
@@ -85,7 +85,7 @@ def execute(
         finished = not failures
     except Stopped:
         n_done = n_items_done(store.stored(run_id), plan)
-        raise Interrupted(run_id, n_done, plan.n_items, resume_command(store, run_id)) from None
+        raise Interrupted(run_id, n_done, plan.n_items, resume_command(store.path, run_id)) from None
     finally:
         writer.release(store, run_id, finished=finished)
     if failures:
@@ -121,14 +121,6 @@ def find_run(store: Store, plan: Plan, which: Which) -> int | None:
             "use the same, or start anew with --new"
         )
     return run.id
-
-
-def resume_command(store: Store, run_id: int) -> str:
-    """What to type to go on with a run."""
-    words = ["toolgauge", "run", "--resume", str(run_id)]
-    if store.path != Path(DEFAULT_PATH):
-        words += ["--db", str(store.path)]
-    return shlex.join(words)
 
 
 def _drive_all(desk: Desk, plan: Plan) -> list[str]:
