@@ -103,6 +103,7 @@ def _section(model: str, suite: str, group: Sequence[tuple[Judged, Row]], n_tria
             for row, decision in found
         ),
         n_trials=n_trials,
+        unpaired=tuple(compare.unpaired(cells)),
         made=tuple(dict.fromkeys(each.level for each in cells if is_made(Path(each.cell.model.path)))),
     )
 

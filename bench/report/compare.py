@@ -15,7 +15,7 @@ from bench.rates import case_of
 from bench.report.decide import MARGIN, Comparison, Decision, Level, changed, decide
 from bench.report.decide import Verdict as Decided
 from bench.report.judged import Judged
-from bench.report.values import Cost, KvRung, Paired, Row, Rung, Verdict
+from bench.report.values import Cost, KvRung, Paired, Row, Rung, Unpaired, Verdict
 from bench.run.axes import kv_name
 from engine.memory.cache import row_bytes
 from engine.quantize import imprecision
@@ -27,15 +27,8 @@ _N_VALUES = 32  # a block of every quantized type
 
 
 def paired(group: Sequence[Judged]) -> Iterator[Paired]:
-    """Every constrained row against the free one of its quant, setting and prompt style."""
-    free = {
-        (row.cell.model.id, MODES[row.cell.mode].style): row for row in group if not MODES[row.cell.mode].constrained
-    }
-    for row in group:
-        mode = MODES[row.cell.mode]
-        base = free.get((row.cell.model.id, mode.style))
-        if not mode.constrained or base is None:
-            continue
+    """Every constrained row against its free one."""
+    for base, row in _free_and_constrained(group):
         old, new = comparable(base, row), comparable(row, base)
         if not old:
             continue
@@ -59,6 +52,25 @@ def paired(group: Sequence[Judged]) -> Iterator[Paired]:
             broken_cases=_named(changed(old, new, to=False)),
             n_without_verdict=len(without_verdict(base, row)),
         )
+
+
+def unpaired(group: Sequence[Judged]) -> Iterator[Unpaired]:
+    """The constrained rows that have no case in common with their free one."""
+    for base, row in _free_and_constrained(group):
+        if not comparable(base, row):
+            yield Unpaired(row.level, base.cell.mode, row.cell.mode, row.cell.backend, row.cell.model.setting)
+
+
+def _free_and_constrained(group: Sequence[Judged]) -> Iterator[tuple[Judged, Judged]]:
+    """Every constrained row behind the free one of its quant, setting and prompt style."""
+    free = {
+        (row.cell.model.id, MODES[row.cell.mode].style): row for row in group if not MODES[row.cell.mode].constrained
+    }
+    for row in group:
+        mode = MODES[row.cell.mode]
+        base = free.get((row.cell.model.id, mode.style))
+        if mode.constrained and base is not None:
+            yield base, row
 
 
 def _named(cases: Iterable[Hashable]) -> tuple[str, ...]:

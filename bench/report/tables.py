@@ -110,7 +110,7 @@ def _section(section: Section) -> Iterable[Block]:
         )
     yield from _by_category(section.rows)
     if section.paired:
-        yield comparisons.paired(section.paired)
+        yield comparisons.paired(section.paired, section.unpaired)
     if section.ladder:
         yield comparisons.ladder(section.ladder, section.rows)
     if section.kv_ladder:

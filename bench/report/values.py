@@ -128,6 +128,17 @@ class Paired:
 
 
 @dataclass(frozen=True, slots=True)
+class Unpaired:
+    """A constrained row and the free one that it would be held against, where no case has a verdict in both."""
+
+    quant: str
+    free: str
+    constrained: str
+    backend: str
+    setting: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Rung:
     """A level against the most precise one with verdicts in the same mode and setting, on the same cases."""
 
@@ -202,6 +213,7 @@ class Section:
     kv_ladder: tuple[KvRung, ...] = ()
     n_trials: int = 1  # answers to each case
     made: tuple[str, ...] = ()  # the levels that toolgauge quantized itself
+    unpaired: tuple[Unpaired, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from bench.report.details import categories
 from bench.report.document import Table, Text
 from bench.report.headline import in_short
 from bench.report.judged import Judged
-from bench.report.values import Section
+from bench.report.values import Section, Unpaired
 from bench.results.rows import Cell, Item, ModelRow
 from bench.results.rows import Score as Verdict
 from bench.results.store import Store
@@ -278,13 +278,36 @@ def test_cases_that_a_constraint_leaves_without_a_verdict_are_counted_beside_the
     (pair,) = section.paired
     assert (pair.n, pair.n_without_verdict) == (6, 3), "the last case has none either way"
     assert in_short(section) == (
-        "At F16 most answers are right in native.free: 9 of 10."
+        "At F16 answers are right most often in native.free: 9 of 10."
         " native.schema against native.free: 0 rescued, 0 broken (p 1.00), 3 without a verdict."
     )
     found = table(section, "Does constraining help?")
     column = [column.header for column in found.columns].index("no\nverdict")
     assert [row[column].text for row in found.rows] == ["3"]
     assert any(note.startswith("no verdict: ") for note in found.notes)
+
+
+def test_a_constraint_without_any_verdict_is_told_and_outdoes_no_other(tmp_path: Path) -> None:
+    """One verdict of ten left was told; with none the free mode was "the most accurate", and no pair was there."""
+    answers = {
+        ("F16", "native.free"): [RIGHT] * 9 + [WRONG],
+        ("F16", "native.schema"): [BROKEN] * 10,
+        ("F16", "json.free"): [RIGHT] * 8 + [WRONG] * 2,
+        ("F16", "json.schema"): [RIGHT] * 8 + [WRONG] * 2,
+    }
+    section = with_levels(tmp_path, answers)
+    assert [pair.constrained for pair in section.paired] == ["json.schema"]
+    assert section.unpaired == (Unpaired("F16", "native.free", "native.schema", "llguidance"),)
+    assert in_short(section) == (
+        "At F16 answers are right most often in native.free: 9 of 10."
+        " json.schema against json.free: 0 rescued, 0 broken (p 1.00)."
+        " native.schema against native.free: no case has a verdict in both."
+    )
+    told = "without a case that has a verdict in both, and so not compared: F16 in native.free -> schema"
+    assert told in table(section, "Does constraining help?").notes
+    alone = with_levels(tmp_path, {place: kinds for place, kinds in answers.items() if "native" in place[1]})
+    assert alone.paired == ()
+    assert in_short(alone).endswith(" native.schema against native.free: no case has a verdict in both.")
 
 
 def left(row: Judged, gone: Collection[str]) -> Judged:
@@ -358,8 +381,8 @@ def test_where_the_reference_differs_between_modes_the_table_has_a_column_for_it
     assert "gained: wrong at the reference, right here" in found.notes[0]
     assert "F16 in native.schema" in found.notes[-1]
     assert in_short(section) == (
-        "At F16 the most accurate mode is native.free: 100.0%. Against F16 there: Q8_0, Q2_K worse."
-        " The smallest that is not worse: F16 itself."
+        "At F16 answers are right most often in native.free: 40 of 40. Against F16 there: Q8_0, Q2_K worse."
+        " The smallest that is not worse: F16 itself. native.schema against native.free: no case has a verdict in both."
     )
 
 
