@@ -26,7 +26,12 @@ from bench.stats import Middle, Spread
 from engine.types import Finding
 
 SCHEMA = "toolgauge.report/3"
-"""2: categories name what was not scored and why; the closer looks are in each row."""
+"""2: categories name what was not scored and why; the closer looks are in each row.
+
+3: `further_s` of a recovery is gone, and `extra_calls` are those of whole episodes; an abstention is a rate over the
+answers with a verdict; `n_repairable` is null where a format has no repairs; `mask_s_per_token` of a push is over the
+tokens that were chosen under a mask; a choice is the smallest level on all cases of the reference.
+"""
 
 Verdict = Literal["not worse", "worse", "cannot tell"]
 

@@ -493,6 +493,17 @@ def numbers_of(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
         yield path, float(value)
 
 
+def test_csv_has_a_column_for_every_number_of_a_row(mixed: Report) -> None:
+    """`n_repeating` was in JSON alone."""
+    columns = next(csv_format.reader(io.StringIO(csv.render(mixed))))
+    numbers: set[str] = set()
+    for row in (row for section in json.loads(json.dumps(mixed.to_json()))["sections"] for row in section["rows"]):
+        parts = [row.pop(name) for name in ("speed", "memory", "context")]  # whose columns have no prefix
+        numbers |= {name for part in (row, *parts) for name, value in part.items() if any(numbers_of(value))}
+    assert len(numbers) >= 20
+    assert [name for name in numbers if not any(column.startswith(name) for column in columns)] == []
+
+
 def test_csv_has_every_number_of_json_under_its_path(mixed: Report) -> None:
     lines = list(csv_format.DictReader(io.StringIO(csv.render(mixed))))
     rows = [row for section in json.loads(json.dumps(mixed.to_json()))["sections"] for row in section["rows"]]
