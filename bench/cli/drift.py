@@ -105,7 +105,7 @@ def drift(
     )
     suites = [load_to_measure(name) for name in config.suites]
     person = Terminal(ask=not yes)
-    planned = _named(models_for(config, person))
+    planned = _named(models_for(config, person, then=""))  # they are measured against each other all the same
     for doubt in doubts(planned):
         say(f"warning: {doubt}", "yellow")
     found = measure(planned, suites, how, person)
@@ -142,7 +142,11 @@ def document(found: Drift, figures: Sequence[Figures]) -> Document:
 
     suites = ", ".join(dict.fromkeys(lesson.suite for lesson in found.lessons))
     n_cases = numbers.plural(len(found.lessons), "case")
-    blocks: list[Block] = [Heading(f"Drift of {found.reference.name} from {found.reference.quant}")]
+    names = _names(found)
+    blocks: list[Block] = [Heading(f"Drift of {names} from {found.reference.quant}")]
+    if names != found.reference.name:
+        sentence = f"{names} are taken for different models; what follows is the distance between them."
+        blocks.append(Text(sentence, "warn"))
     facts = f"{found.n_tokens:,} tokens of the right answers to {n_cases} of {suites}, written as {found.format_id}"
     blocks.append(Text("\n".join([facts, *_omissions(found)]), "dim"))
     measured = [each for each in figures if not each.error]
@@ -153,6 +157,12 @@ def document(found: Drift, figures: Sequence[Figures]) -> Document:
         blocks += _worst_tables(found, measured)
     blocks += [Text(f"{each.model.quant} was not measured: {each.error}", "bad") for each in figures if each.error]
     return blocks
+
+
+def _names(found: Drift) -> str:
+    """Of all models that are measured against each other, of which more than one is not what drift is meant for."""
+    *most, last = dict.fromkeys([found.reference.name, *(level.model.name for level in found.levels)])
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _omissions(found: Drift) -> Iterable[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from bench import numbers
 from bench.records import ErrorKind
@@ -12,6 +13,7 @@ from bench.report.judged import Judged
 from bench.report.values import Disagreement
 from bench.results.rows import Cell, Item, Run
 from bench.results.rows import Score as Verdict
+from bench.run.resume import has_own_versions, resume_command
 from bench.run.todo import MAX_ATTEMPTS
 from bench.score import SCORER, VERSION
 from engine.types import Finding
@@ -65,8 +67,11 @@ def in_words(found: Disagreement) -> str:
     return f"Self-check of {found.model}, {found.name}: {found.message}."
 
 
-def warnings(run: Run, cells: Sequence[Judged], *, with_looks: bool = True) -> Iterable[str]:
-    """`with_looks`: also what keeps the closer looks from being told, which a comparison of two runs does not have."""
+def warnings(run: Run, cells: Sequence[Judged], path: Path, *, with_looks: bool = True) -> Iterable[str]:
+    """`path`: of the result file.
+
+    `with_looks`: also what keeps the closer looks from being told, which a comparison of two runs does not have.
+    """
     n_cases = {judged.cell.suite: None if judged.cases is None else len(judged.cases) for judged in cells}
     yield from incomplete(run, [judged.cell for judged in cells], n_cases, sum(len(judged.items) for judged in cells))
     yield from _audited(run)
@@ -77,11 +82,12 @@ def warnings(run: Run, cells: Sequence[Judged], *, with_looks: bool = True) -> I
         yield f"{numbers.plural(n_unjudged, 'answer')} not judged yet: `toolgauge score {run.id}` does it."
     n_crashed = sum(_can_be_tried_again(item) for judged in cells for item in judged.items)
     if n_crashed:
+        ended = f"{numbers.plural(n_crashed, 'answer')} ended in a runtime error"
         them = "it" if n_crashed == 1 else "them"
-        yield (
-            f"{numbers.plural(n_crashed, 'answer')} ended in a runtime error:"
-            f" `toolgauge run --resume {run.id}` tries {them} once more."
-        )
+        if has_own_versions(run):
+            yield f"{ended}: `{resume_command(path, run.id)}` tries {them} once more."
+        else:
+            yield f"{ended}; only the versions that made the run would try {them} once more."
     yield from _reasons(item.error.message for judged in cells for item in judged.items if item.error)
 
 

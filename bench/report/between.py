@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from bench.report import about, compare
+from bench.report.counterparts import matched
 from bench.report.decide import MARGIN, Level
 from bench.report.decide import compare as held_against
 from bench.report.judged import Judged, judged, suites_of
@@ -112,7 +114,7 @@ def between(
         raise ToolgaugeError(_both_alike(before, whole[0]))
     names = (f"run {called(before.id, models[0])}", f"run {called(after.id, models[1])}")
     without: list[tuple[str, Judged]] = []
-    both = list(_matched(old, new, names, without))
+    both = list(matched(old, new, names, without))
     left_out = tuple(_left_out(without))
     if not both:
         why = "; ".join(left_out) or "neither has a verdict"
@@ -138,7 +140,7 @@ def between(
         ),
         left_out=left_out,
         missing=tuple(_missing(old, {first.cell.id for first, _ in both})),
-        warnings=tuple(_warnings([(before, whole[0]), (after, whole[1])])),
+        warnings=tuple(_warnings([(before, whole[0]), (after, whole[1])], store.path)),
         before_model=models[0],
         after_model=models[1],
     )
@@ -173,11 +175,12 @@ def _rows(store: Store, run: Run) -> list[Judged]:
     return [judged(store, run, cell, suites.get(cell.suite)) for cell in store.cells(run.id)]
 
 
-def _warnings(runs: Sequence[tuple[Run, Sequence[Judged]]]) -> Iterator[str]:
+def _warnings(runs: Sequence[tuple[Run, Sequence[Judged]]], path: Path) -> Iterator[str]:
     """What a reader of either run is warned of, once where it is true of both."""
     of: dict[str, list[int]] = {}
     for run, rows in {run.id: (run, rows) for run, rows in runs}.values():
-        found = (*map(about.in_words, about.disagreements(rows)), *about.warnings(run, rows, with_looks=False))
+        disagreements = map(about.in_words, about.disagreements(rows))
+        found = (*disagreements, *about.warnings(run, rows, path, with_looks=False))
         for sentence in found:
             of.setdefault(sentence, []).append(run.id)
     for sentence, ids in of.items():
@@ -189,34 +192,8 @@ def _level(row: Judged, reference: Judged) -> Level:
 
 
 def _side(row: Judged, other: Judged) -> Side:
-    theirs = other.right
-    n_right = sum(is_right for case_id, is_right in row.right.items() if case_id in theirs)
+    n_right = sum(compare.comparable(row, other).values())
     return Side(row.cell.model.name, row.cell.model.quant, row.cell.model.setting, n_right)
-
-
-def _matched(
-    old: Sequence[Judged], new: Sequence[Judged], names: tuple[str, str], without: list[tuple[str, Judged]]
-) -> Iterator[tuple[Judged, Judged]]:
-    """Each row of the later run with its counterpart; those that have none go `without`, with the reason.
-
-    `names`: what the two sides are called.
-    """
-    found: set[int] = set()  # rows of the earlier run
-    for row in new:
-        alike = [each for each in old if (each.cell.suite, each.cell.mode) == (row.cell.suite, row.cell.mode)]
-        beside = [each for each in new if (each.cell.suite, each.cell.mode) == (row.cell.suite, row.cell.mode)]
-        first = _closest(row, alike, alone=len(alike) == len(beside) == 1)
-        if first is None:
-            without.append((f"{names[1]} alone has it", row))
-            continue
-        found.add(first.cell.id)
-        if first.cell.suite_sha256 != row.cell.suite_sha256:
-            without.append((f"the cases of {row.cell.suite} are not the same in both runs", row))
-        elif not first.right.keys() & row.right.keys():
-            without.append(("no case has a verdict in both runs", row))
-        else:
-            yield first, row
-    without += ((f"{names[0]} alone has it", row) for row in old if row.cell.id not in found)
 
 
 def _missing(old: Iterable[Judged], compared: Container[int]) -> Iterator[Missing]:
@@ -224,17 +201,6 @@ def _missing(old: Iterable[Judged], compared: Container[int]) -> Iterator[Missin
         if row.right and row.cell.id not in compared:
             model = row.cell.model
             yield Missing(row.cell.suite, model.name, model.quant, model.setting, row.cell.mode)
-
-
-def _closest(row: Judged, found: Sequence[Judged], *, alone: bool) -> Judged | None:
-    """The row of the same model, level and setting, else of the same level and setting, else the only one there is."""
-    model = row.cell.model
-    same_level = [each for each in found if (each.level, each.cell.model.setting) == (row.level, model.setting)]
-    same = [each for each in same_level if each.cell.model.name == model.name]
-    for candidates in (same, same_level, found if alone else []):
-        if len(candidates) == 1:
-            return candidates[0]
-    return None
 
 
 def _left_out(without: Iterable[tuple[str, Judged]]) -> Iterator[str]:

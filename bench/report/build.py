@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.modes import MODES
 from bench.rates import rate
 from bench.report import about, compare, machine
+from bench.report.counterparts import comparable_models
 from bench.report.decide import MARGIN
 from bench.report.details import (
     adherence,
@@ -69,12 +70,13 @@ def build(store: Store, run: Run, *, with_failures: bool = False, margin: float 
         created_utc=run.created_utc,
         finished_utc=run.finished_utc,
         facts={**about.facts(run), **about.formats(run, cells)},
-        warnings=(*map(about.in_words, disagreements), *about.warnings(run, cells)),
+        warnings=(*map(about.in_words, disagreements), *about.warnings(run, cells, store.path)),
         sections=tuple(_section(model, suite, group, n_trials, margin) for (model, suite), group in groups.items()),
         failures=tuple(_failures(store, cells)) if with_failures else (),
         disagreements=disagreements,
         findings=run.findings,
         bfcl_groups=bfcl.averages([(each, row.bfcl) for each, row in rows], n_trials),
+        comparable_models=comparable_models(cells),
     )
 
 
@@ -101,6 +103,7 @@ def _section(model: str, suite: str, group: Sequence[tuple[Judged, Row]], n_tria
             for row, decision in found
         ),
         n_trials=n_trials,
+        unpaired=tuple(compare.unpaired(cells)),
         made=tuple(dict.fromkeys(each.level for each in cells if is_made(Path(each.cell.model.path)))),
     )
 

@@ -1,7 +1,7 @@
 """What is found by holding two rows side by side: free against constrained, a level or KV type against the best one.
 
-All compare the same cases, so only those that were scored in both rows count. A row without verdicts is compared with
-nothing, so it is no reference either.
+All compare the same answers, so only the cases count of which both rows have a verdict on the same ones: on a case, on
+its twin without the fault, or on both. A row without verdicts is compared with nothing, so it is no reference either.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.rates import case_of
 from bench.report.decide import MARGIN, Comparison, Decision, Level, changed, decide
 from bench.report.decide import Verdict as Decided
 from bench.report.judged import Judged
-from bench.report.values import Cost, KvRung, Paired, Row, Rung, Verdict
+from bench.report.values import Cost, KvRung, Paired, Row, Rung, Unpaired, Verdict
 from bench.run.axes import kv_name
 from engine.memory.cache import row_bytes
 from engine.quantize import imprecision
@@ -27,20 +27,13 @@ _N_VALUES = 32  # a block of every quantized type
 
 
 def paired(group: Sequence[Judged]) -> Iterator[Paired]:
-    """Every constrained row against the free one of its quant, setting and prompt style."""
-    free = {
-        (row.cell.model.id, MODES[row.cell.mode].style): row for row in group if not MODES[row.cell.mode].constrained
-    }
-    for row in group:
-        mode = MODES[row.cell.mode]
-        base = free.get((row.cell.model.id, mode.style))
-        if not mode.constrained or base is None:
-            continue
-        old, new = _shared(base.right, row.right)
+    """Every constrained row against its free one."""
+    for base, row in _free_and_constrained(group):
+        old, new = comparable(base, row), comparable(row, base)
         if not old:
             continue
-        pairs = stats.count_pairs(old, new)
-        n_right_before = sum(old)
+        pairs = stats.count_pairs(list(old.values()), [new[case] for case in old])
+        n_right_before = sum(old.values())
         yield Paired(
             quant=row.level,
             free=base.cell.mode,
@@ -55,10 +48,29 @@ def paired(group: Sequence[Judged]) -> Iterator[Paired]:
             p=stats.mcnemar(pairs),
             setting=row.cell.model.setting,
             first_call=times_as_long(base, row),
-            rescued_cases=_named(changed(base.right, row.right, to=True)),
-            broken_cases=_named(changed(base.right, row.right, to=False)),
+            rescued_cases=_named(changed(old, new, to=True)),
+            broken_cases=_named(changed(old, new, to=False)),
             n_without_verdict=len(without_verdict(base, row)),
         )
+
+
+def unpaired(group: Sequence[Judged]) -> Iterator[Unpaired]:
+    """The constrained rows that have no case in common with their free one."""
+    for base, row in _free_and_constrained(group):
+        if not comparable(base, row):
+            yield Unpaired(row.level, base.cell.mode, row.cell.mode, row.cell.backend, row.cell.model.setting)
+
+
+def _free_and_constrained(group: Sequence[Judged]) -> Iterator[tuple[Judged, Judged]]:
+    """Every constrained row behind the free one of its quant, setting and prompt style."""
+    free = {
+        (row.cell.model.id, MODES[row.cell.mode].style): row for row in group if not MODES[row.cell.mode].constrained
+    }
+    for row in group:
+        mode = MODES[row.cell.mode]
+        base = free.get((row.cell.model.id, mode.style))
+        if mode.constrained and base is not None:
+            yield base, row
 
 
 def _named(cases: Iterable[Hashable]) -> tuple[str, ...]:
@@ -83,10 +95,13 @@ def _first_calls(judged: Judged) -> dict[str, float]:
     return {case_id: median(times) for case_id, times in by_case.items()}
 
 
-def _shared(old: Right, new: Right) -> tuple[list[bool], list[bool]]:
-    """The verdicts on what was scored on both sides, in the same order."""
-    keys = [key for key in old if key in new]
-    return [old[key] for key in keys], [new[key] for key in keys]
+def comparable(row: Judged, other: Judged) -> Right:
+    """The row's verdicts on the cases of which the other row has the same answers scored.
+
+    A case with its fault and the same one without it are not the same answers: the one is easier than both.
+    """
+    unlike = set(map(case_of, row.scored_ids ^ other.scored_ids))
+    return {case: is_right for case, is_right in row.right.items() if case not in unlike}
 
 
 def without_verdict(reference: Judged, row: Judged) -> set[str]:
@@ -96,7 +111,7 @@ def without_verdict(reference: Judged, row: Judged) -> set[str]:
 
 def level_of(row: Judged, reference: Judged, name: str, size_bytes: int) -> Level:
     """A row as it is held against the reference."""
-    return Level(name, size_bytes, row.right, len(without_verdict(reference, row) & row.right.keys()))
+    return Level(name, size_bytes, comparable(row, reference), len(without_verdict(reference, row)))
 
 
 def decisions(group: Sequence[Judged], margin: float = MARGIN) -> Iterator[tuple[Judged, Decision]]:

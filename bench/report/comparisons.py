@@ -7,21 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 from bench import numbers
 from bench.report.document import Cell, Column, Table, Tone, cell
 from bench.report.layout import right, tally, times
-from bench.report.values import KvRung, Paired, Row, Rung, Verdict
+from bench.report.values import KvRung, Paired, Row, Rung, Unpaired, Verdict
 
 _VERDICT_TONES: dict[Verdict, Tone] = {"not worse": "good", "cannot tell": "warn", "worse": "bad"}
 _SIGNIFICANT = 0.05
 _FEW = 6  # values of which no two cover their median with 95%
 
 
-def paired(pairs: Sequence[Paired]) -> Table:
+def paired(pairs: Sequence[Paired], unpaired: Sequence[Unpaired] = ()) -> Table:
+    """`unpaired`: those that could not be compared."""
     backends = {pair.backend for pair in pairs}
     settings = _settings(pairs)
     timed = any(pair.first_call for pair in pairs)
     gaps = _gaps(pairs)
     rows = []
     for pair in pairs:
-        label = f"{pair.free} -> {pair.constrained.partition('.')[2]}"
+        label = _arrow(pair)
         if len(backends) > 1:
             label += f" ({pair.backend})"
         rows.append(
@@ -59,8 +60,27 @@ def paired(pairs: Sequence[Paired]) -> Table:
             "rescued: wrong when free, right when constrained; p: exact McNemar test",
             *("no verdict: cases that have one when free and none when constrained; not in n" for _ in gaps),
             *([_timed_note(pairs)] if timed else []),
+            *_not_paired(unpaired),
         ),
     )
+
+
+def _arrow(pair: Paired | Unpaired) -> str:
+    return f"{pair.free} -> {pair.constrained.partition('.')[2]}"
+
+
+def _not_paired(found: Sequence[Unpaired]) -> Iterator[str]:
+    """So that nobody looks for them in vain."""
+    arrows: dict[str, list[str]] = {}
+    for each in found:
+        arrows.setdefault(_place(each), []).append(_arrow(each))
+    if arrows:
+        named = "; ".join(f"{place} in {', '.join(dict.fromkeys(its))}" for place, its in arrows.items())
+        yield f"without a case that has a verdict in both, and so not compared: {named}"
+
+
+def _place(found: Row | Unpaired) -> str:
+    return f"{found.quant} ({found.setting})" if found.setting else found.quant
 
 
 def _timed_note(pairs: Sequence[Paired]) -> str:
@@ -173,7 +193,7 @@ def _not_compared(rows: Sequence[Row]) -> Iterator[str]:
     modes: dict[str, list[str]] = {}
     for row in rows:
         if not row.n_scored:
-            modes.setdefault(f"{row.quant} ({row.setting})" if row.setting else row.quant, []).append(row.mode)
+            modes.setdefault(_place(row), []).append(row.mode)
     if modes:
         named = "; ".join(f"{name} in {', '.join(dict.fromkeys(found))}" for name, found in modes.items())
         yield f"without a verdict, and so not compared: {named}"

@@ -54,6 +54,7 @@ def _line(report: Report, section: Section, row: Row) -> dict[str, Any]:
         **_rate("accuracy", row.accuracy),
         **_rate("schema_valid", row.schema_valid),
         **_rate("truncated", row.truncated),
+        "n_repeating": row.n_repeating,
         "n_escapes": row.n_escapes,
         "load_s": row.load_s,
         **_spread("ttfc_s", row.speed.ttfc_s),

@@ -3,7 +3,7 @@
 A level is held against the reference case by case. It is *not worse* if the interval of the difference rules out a loss
 of the margin or more, be a smaller one certain or not; else *worse* if a paired test (Holm over the ladder) shows a
 loss, and otherwise nobody can tell from so many cases. All of it is over the cases that both have a verdict on; a level
-that lacks some of the reference's is never the smallest. Works on verdicts; knows no store and no speed.
+that lacks some of the reference's verdicts is never the smallest. Works on verdicts; knows no store and no speed.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One file of a ladder. `correct` holds the scored cases only, one verdict each.
+    """One file of a ladder. `correct` holds the cases that can be held against the reference, one verdict each.
 
-    `n_in_part`: cases among them of which the reference has a verdict on one more answer, with the fault or without it.
+    `n_without_verdict`: cases that the reference has a verdict on, and this level none, or none on all of it.
     """
 
     name: str
     size_bytes: int
     correct: Mapping[Hashable, bool]
-    n_in_part: int = 0
+    n_without_verdict: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Comparison:
     p_value: float  # adjusted over all that were compared
     verdict: Verdict
     n_to_settle: int | None  # where nobody can tell: about how many cases would do
-    n_without_verdict: int  # cases that the reference has a verdict on, and the level none, or none on all of it
+    n_without_verdict: int  # as in `Level`; they are not among the pairs
 
     @property
     def is_not_worse(self) -> bool:
@@ -134,5 +134,5 @@ def _compare(
         verdict=verdict,
         # never fewer than there are: those did not settle it
         n_to_settle=None if needed is None else max(needed, pairs.n + 1),
-        n_without_verdict=len(reference.correct.keys() - level.correct.keys()) + level.n_in_part,
+        n_without_verdict=level.n_without_verdict,
     )

@@ -14,7 +14,7 @@ from bench.report.values import Choice, Row, Rung, Section, Verdict
 def in_short(section: Section) -> str:
     """Answer the two questions of a person who reads nothing else, from the most accurate mode of the best level."""
     judged = [row for row in section.rows if row.accuracy]
-    if len(judged) < 2:
+    if len(judged) < 2 and not section.unpaired:
         return ""
     # the most precise level; where it has no verdicts, another one is the reference
     references = {choice.reference for choice in section.choices} - {rung.quant for rung in section.ladder}
@@ -28,10 +28,11 @@ def in_short(section: Section) -> str:
     place = ", ".join(filter(None, (best.quant, best.setting)))
     if not _n_right(best):
         return f"At {place} no mode got a single case right."
-    where = f"in {best.mode}" if len(_level_with(best, candidates)) > 1 else "there"
+    beside = [row for row in section.rows if (row.quant, row.setting) == (best.quant, best.setting)]
+    where = f"in {best.mode}" if len(_level_with(best, beside)) > 1 else "there"
     return " ".join(
         [
-            f"At {place} {_first(best, candidates)}.",
+            f"At {place} {_first(best, beside)}.",
             *_ladder_sentences(section, best, where),
             *_kv_sentences(section, best, where),
             *_pair_sentences(section, best),
@@ -44,21 +45,23 @@ def _n_right(row: Row) -> int:
     return row.accuracy.hits if row.accuracy else 0
 
 
-def _first(best: Row, candidates: Sequence[Row]) -> str:
-    """Rates stand beside each other only where they are over as many answers."""
-    level = _level_with(best, candidates)
+def _first(best: Row, beside: Sequence[Row]) -> str:
+    """Rates stand beside each other only where they are over as many answers.
+
+    `beside`: all rows of the best one's place, those without a verdict among them.
+    """
+    level = _level_with(best, beside)
     modes, each = ", ".join(level), " each" if len(level) > 1 else ""
-    if best.accuracy and len({row.n_scored for row in candidates}) == 1:
+    if best.accuracy and len({row.n_scored for row in beside}) == 1:
         first = "the most accurate modes are" if each else "the most accurate mode is"
         return f"{first} {modes}: {numbers.share(best.accuracy.value)}{each}"
     right, planned = (numbers.count(n) for n in (_n_right(best), best.n_planned))
-    return f"most answers are right in {modes}: {right} of {planned}{each}"
+    return f"answers are right most often in {modes}: {right} of {planned}{each}"
 
 
-def _level_with(best: Row, candidates: Sequence[Row]) -> list[str]:
-    """The modes of the best one's place that got as many answers right, itself among them."""
-    at_place = [row for row in candidates if (row.quant, row.setting) == (best.quant, best.setting)]
-    return list(dict.fromkeys(row.mode for row in at_place if _n_right(row) == _n_right(best)))
+def _level_with(best: Row, beside: Sequence[Row]) -> list[str]:
+    """The modes that got as many answers right as the best one, itself among them."""
+    return list(dict.fromkeys(row.mode for row in beside if _n_right(row) == _n_right(best)))
 
 
 def _ladder_sentences(section: Section, best: Row, where: str) -> Iterable[str]:
@@ -134,3 +137,6 @@ def _pair_sentences(section: Section, best: Row) -> Iterable[str]:
                 f"{pair.constrained} against {pair.free}: {numbers.count(pair.rescued)} rescued,"
                 f" {numbers.count(pair.broken)} broken (p {numbers.p_value(pair.p)}){gap}."
             )
+    for each in section.unpaired:
+        if (each.quant, each.setting) == (best.quant, best.setting):
+            yield f"{each.constrained} against {each.free}: no case has a verdict in both."

@@ -29,7 +29,8 @@ from grammars.errors import ToolgaugeError
 Scored = tuple[Item, Verdict]
 
 _PARTS = {"adherence": Adherence, "hygiene": Hygiene, "order": Order, "recovery": Recovery}
-_NAMES = {name: frozenset(f.name for f in fields(part)) for name, part in {"": Score, **_PARTS}.items()}
+_DISPENSABLE = frozenset({"truncated_at"})  # what the closer looks do without in older verdicts
+_NAMES = {name: frozenset(f.name for f in fields(part)) - _DISPENSABLE for name, part in {"": Score, **_PARTS}.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def is_right(verdict: Verdict) -> bool:
 
 
 def is_complete(details: Mapping[str, Any]) -> bool:
-    """Whether a verdict's details are those that this version's scorer writes."""
+    """Whether a verdict's details are those that this version's scorer writes, or enough of them."""
     if not _NAMES[""] <= details.keys():
         return False
     return all(details[name] is None or _NAMES[name] <= details[name].keys() for name in _PARTS)

@@ -7,7 +7,6 @@ help, what does a smaller level cost, and what went wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import combinations
 from shlex import quote
 
 from bench import numbers
@@ -74,15 +73,10 @@ def _disagreements(found: Sequence[Disagreement]) -> Iterable[Block]:
 
 
 def _several_models(report: Report) -> Iterable[Block]:
-    """How to hold two models against each other, where they have a level in common or one level each."""
-    levels: dict[str, set[str]] = {}
-    for section in report.sections:
-        levels.setdefault(section.model, set()).update(row.quant for row in section.rows)
-    for one, other in combinations(levels, 2):
-        if levels[one] & levels[other] or len(levels[one]) == len(levels[other]) == 1:
-            two = " ".join(quote(f"{report.run_id}:{model}") for model in (one, other))
-            yield Text(f"Two models side by side, on the same cases: `toolgauge compare {two}`.", "dim")
-            return
+    """How to hold two models against each other, where they can be."""
+    if report.comparable_models:
+        two = " ".join(quote(f"{report.run_id}:{model}") for model in report.comparable_models)
+        yield Text(f"Two models side by side, on the same cases: `toolgauge compare {two}`.", "dim")
 
 
 def compared_texts(rendered: str, expected: str) -> Iterable[Block]:
@@ -116,7 +110,7 @@ def _section(section: Section) -> Iterable[Block]:
         )
     yield from _by_category(section.rows)
     if section.paired:
-        yield comparisons.paired(section.paired)
+        yield comparisons.paired(section.paired, section.unpaired)
     if section.ladder:
         yield comparisons.ladder(section.ladder, section.rows)
     if section.kv_ladder:

@@ -26,7 +26,12 @@ from bench.stats import Middle, Spread
 from engine.types import Finding
 
 SCHEMA = "toolgauge.report/3"
-"""2: categories name what was not scored and why; the closer looks are in each row."""
+"""2: categories name what was not scored and why; the closer looks are in each row.
+
+3: `further_s` of a recovery is gone, and `extra_calls` are those of whole episodes; an abstention is a rate over the
+answers with a verdict; `n_repairable` is null where a format has no repairs; `mask_s_per_token` of a push is over the
+tokens that were chosen under a mask; a choice is the smallest level on all cases of the reference.
+"""
 
 Verdict = Literal["not worse", "worse", "cannot tell"]
 
@@ -122,7 +127,20 @@ class Paired:
     first_call: Middle | None = None  # how many times as long it takes, over the cases timed with a call in both modes
     rescued_cases: tuple[str, ...] = ()  # a case and its twin under the case's id, as they are counted
     broken_cases: tuple[str, ...] = ()
-    n_without_verdict: int = 0  # cases that have a verdict when free, and none when constrained
+    n_without_verdict: int = (
+        0  # cases that have a verdict when free, with their fault or without, and none when constrained
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unpaired:
+    """A constrained row and the free one that it would be held against, where no case has a verdict in both."""
+
+    quant: str
+    free: str
+    constrained: str
+    backend: str
+    setting: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +164,7 @@ class Rung:
     setting: str = ""
     gained_cases: tuple[str, ...] = ()  # as in `Paired`
     lost_cases: tuple[str, ...] = ()
-    n_without_verdict: int = 0  # cases that have a verdict at the reference, and none here
+    n_without_verdict: int = 0  # cases that have a verdict at the reference, with their fault or without, and none here
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +218,7 @@ class Section:
     kv_ladder: tuple[KvRung, ...] = ()
     n_trials: int = 1  # answers to each case
     made: tuple[str, ...] = ()  # the levels that toolgauge quantized itself
+    unpaired: tuple[Unpaired, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +261,9 @@ class Report:
     disagreements: tuple[Disagreement, ...] = ()
     bfcl_groups: tuple[BfclGroups, ...] = ()
     findings: tuple[Finding, ...] = ()  # known before the run, of cases and constraints
+    comparable_models: tuple[
+        str, ...
+    ] = ()  # the first two that `toolgauge compare` can hold against each other, if any
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the failures' texts, which `toolgauge show --json` has."""

@@ -8,8 +8,6 @@ raises `Interrupted` when a person wants it to end.
 
 from __future__ import annotations
 
-import json
-import shlex
 import signal
 import tempfile
 import threading
@@ -20,9 +18,8 @@ from types import FrameType
 from typing import Literal
 
 from bench import numbers
-from bench.results.columns import to_json
 from bench.results.rows import Run
-from bench.results.store import DEFAULT_PATH, Store
+from bench.results.store import Store
 from bench.run import events, writer
 from bench.run.config import AUTO, Slots
 from bench.run.drive import Desk, Driver, LoadError, Opener, Scorer, Stopped, cell_rows, judge_left, place_of
@@ -30,6 +27,7 @@ from bench.run.estimate import Pace, from_history
 from bench.run.messages import ModelSpec
 from bench.run.offload import idle_cards
 from bench.run.plan import Plan, PlannedModel
+from bench.run.resume import of_other_versions, resume_command
 from bench.run.slots import choose, with_slots
 from bench.run.todo import n_items_done, n_samples_done, todo
 from bench.run.writer import Provenance
@@ -62,7 +60,7 @@ def execute(
     """
     run_id = find_run(store, plan, which)
     resumed = run_id is not None
-    if which == "auto" and not resumed and (left := _of_other_versions(store, plan)):
+    if which == "auto" and not resumed and (left := of_other_versions(store, plan)):
         listener(events.Warned(f"run {left} was begun with other versions and is left as it is; a new run begins"))
     plan = _with_slots(plan, store.run(str(run_id)) if resumed else None, listener)
     if run_id is None:
@@ -89,7 +87,7 @@ def execute(
         finished = not failures
     except Stopped:
         n_done = n_items_done(store.stored(run_id), plan)
-        raise Interrupted(run_id, n_done, plan.n_items, resume_command(store, run_id)) from None
+        raise Interrupted(run_id, n_done, plan.n_items, resume_command(store.path, run_id)) from None
     finally:
         writer.release(store, run_id, finished=finished)
     if failures:
@@ -125,30 +123,6 @@ def find_run(store: Store, plan: Plan, which: Which) -> int | None:
             "use the same, or start anew with --new"
         )
     return run.id
-
-
-def _of_other_versions(store: Store, plan: Plan) -> int | None:
-    """The newest unfinished run with the settings, files, suites and modes of a plan that has no run to go on with."""
-    asked = json.loads(to_json(plan.config.to_json() | {"slots": None}))  # which are chosen after it is looked for
-    planned = {
-        (cell.model.gguf_sha256, cell.model.template_sha256, cell.mode.id, cell.suite.content_hash)
-        for cell in plan.cells
-    }
-    for run in store.runs():
-        # What was no setting yet when that run began is no difference.
-        if run.finished_utc is None and asked | dict(run.config) | {"slots": None} == asked:
-            cells = store.cells(run.id)
-            if planned == {(c.model.gguf_sha256, c.model.template_sha256, c.mode, c.suite_sha256) for c in cells}:
-                return run.id
-    return None
-
-
-def resume_command(store: Store, run_id: int) -> str:
-    """What to type to go on with a run."""
-    words = ["toolgauge", "run", "--resume", str(run_id)]
-    if store.path != Path(DEFAULT_PATH):
-        words += ["--db", str(store.path)]
-    return shlex.join(words)
 
 
 def _drive_all(desk: Desk, plan: Plan) -> list[str]:

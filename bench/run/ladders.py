@@ -20,6 +20,8 @@ from bench.models.registry import Model
 from engine.gguf_file import GgufFile, same_model
 from engine.quantize import SOURCES
 
+MEASURED_APART = ", so they are measured apart"
+
 _MOST_DIFFERENCES = 3
 _LEVEL_SUFFIX = re.compile(
     r"[-._]((?:UD-)?(?:I?Q\d\w*|TQ\d_\d|BF16|FP?16|FP?32|MXFP4\w*|NVFP4)(?:-pure)?)$", re.IGNORECASE
@@ -48,17 +50,22 @@ class Found:
         return self.row is None and not self.is_from_hub
 
 
-def in_ladders(files: Sequence[Found], say: Callable[[str], None]) -> list[Found]:
-    """Give local files that are one model at different levels one name; what is told apart is said."""
+def in_ladders(files: Sequence[Found], say: Callable[[str], None], then: str = MEASURED_APART) -> list[Found]:
+    """Give local files that are one model at different levels one name; what is told apart is said.
+
+    `then`: what follows from it, the end of a sentence.
+    """
     kins = _kins([found for found in files if found.is_local])
     for kin in kins[1:]:
-        _say_apart(kins, kin[0], say)
+        _say_apart(kins, kin[0], say, then)
     ladders: list[list[Found]] = []
     for kin in kins:
         apart = list(_ladders(kin))
         if len(apart) > 1:
             level = _level_twice(kin)
-            _say([ladder[0] for ladder in apart], f"{level} is there twice, and a ladder has each level once", say)
+            _say(
+                [ladder[0] for ladder in apart], f"{level} is there twice, and a ladder has each level once", say, then
+            )
         ladders += apart
     names = _names(ladders, [found for found in files if not found.is_local])
     known = {
@@ -122,23 +129,23 @@ def _is_one_level(first: Found, second: Found) -> bool:
     return first.file.quant in SOURCES or "" in spelled or len(spelled) == 1
 
 
-def _say_apart(kins: Sequence[Sequence[Found]], found: Found, say: Callable[[str], None]) -> None:
+def _say_apart(kins: Sequence[Sequence[Found]], found: Found, say: Callable[[str], None], then: str) -> None:
     """Say why a file begins another model, against the first one of its shapes."""
     firsts = [kin[0] for kin in kins]
     earlier = firsts[: firsts.index(found)]
     alike = (first for first in earlier if same_model(first.file, found.file).same)
     first = next(alike, earlier[0])
     reasons = _why_apart(first, found)
-    _say([first, found], "; ".join(reasons[:_MOST_DIFFERENCES]), say)
+    _say([first, found], "; ".join(reasons[:_MOST_DIFFERENCES]), say, then)
     if same_model(first.file, found.file).same:
         say("If they are one model, give their files one name, in which the level alone differs.")
 
 
-def _say(files: Sequence[Found], reason: str, say: Callable[[str], None]) -> None:
+def _say(files: Sequence[Found], reason: str, say: Callable[[str], None], then: str) -> None:
     paths = [found.file.path for found in files]
     is_clear = len(set(map(stem_of, paths))) == len(paths)
     *most, last = (path.name if is_clear else str(path) for path in paths)
-    say(f"{', '.join(most)} and {last} are taken for different models, so they are measured apart: {reason}")
+    say(f"{', '.join(most)} and {last} are taken for different models{then}: {reason}")
 
 
 def _doubt(first: Found, found: Found) -> str:

@@ -19,7 +19,7 @@ from bench import numbers
 from bench.models.resolve import Hub, Resolved, path_of, resolve
 from bench.run.config import RunConfig
 from bench.run.host import host
-from bench.run.ladders import Found, called_apart, in_ladders
+from bench.run.ladders import MEASURED_APART, Found, called_apart, in_ladders
 from bench.run.plan import Plan, PlannedModel, make_plan, versions
 from bench.run.writer import Provenance
 from bench.suites.unwritten import load_to_measure
@@ -103,8 +103,11 @@ def provenance(argv: Sequence[str], findings: Sequence[Finding] = ()) -> Provena
     return Provenance(tuple(argv), versions(), host(), tuple(findings))
 
 
-def models_for(config: RunConfig, person: Person) -> tuple[PlannedModel, ...]:
-    """Find, fetch and quantize; the models in the order in which they were named, each once."""
+def models_for(config: RunConfig, person: Person, then: str = MEASURED_APART) -> tuple[PlannedModel, ...]:
+    """Find, fetch and quantize; the models in the order in which they were named, each once.
+
+    `then`: what the person is told to follow where files are taken for different models.
+    """
     hub = AskingHub(person=person)
     template = read_template(Path(config.chat_template)) if config.chat_template else None
     format_id = native_format(config.format)
@@ -117,7 +120,7 @@ def models_for(config: RunConfig, person: Person) -> tuple[PlannedModel, ...]:
         if not name.startswith(PREFIX)
         for each in _resolve(name, config.quants, hub)
     ]
-    ladder = in_ladders([each for _, each in found], person.say)
+    ladder = in_ladders([each for _, each in found], person.say, then)
     files: dict[Path, tuple[int, Found]] = {}
     for (place, _), each in zip(found, ladder, strict=True):
         at_level = _at_level(each, ladder, person)

@@ -49,6 +49,7 @@ class Score:
     cut_at: CutAt | None
     stop: StopReason | None  # of the step that was cut
     truncated_by: TruncationCause | None  # an early end, too, which is no cut: the outcome is then another
+    truncated_at: CutAt | None  # of that, the place
     adherence: Adherence
     hygiene: Hygiene
     order: Order
@@ -89,6 +90,7 @@ def score(case: Case, record: ItemRecord) -> Score:
         cut_at=position(cut.parsed, cut.generation, record.format_id) if cut else None,
         stop=cut.generation.stop if cut else None,
         truncated_by=broken_off.cause if broken_off else None,
+        truncated_at=broken_off.position if broken_off else None,
         adherence=adherence.measure(record.steps, offered(case, record)),
         hygiene=_hygiene(case, record, tools),
         order=order.measure(case, made),

@@ -54,7 +54,10 @@ def test_the_page_says_how_far_each_level_is_and_where(
     broken.write_bytes(bytes_)
     assert main(["drift", *files, str(copy), str(broken), "--limit", "2", "-t", "1"]) == Exit.ERRORED_ITEMS
     captured = capsys.readouterr()
-    assert captured.out.startswith("## Drift of tiny from F16 (tiny)\n")
+    assert captured.out.startswith("## Drift of tiny, copy and broken from F16 (tiny)\n")
+    told = "are taken for different models"
+    assert f"tiny, copy and broken {told}; what follows is the distance between them." in captured.out
+    assert f"tiny-F16.gguf, copy.gguf and broken-Q8_0.gguf {told}: F16 is there twice" in captured.err
     assert "of the right answers to 2 cases of quick, written as hermes" in captured.out
     verdicts = re.findall(r"^(Q\w+)[^:\n]*: ([\d.]+) nats a token, most on (\w+)", captured.out, re.MULTILINE)
     assert [quant for quant, *_ in verdicts] == ["Q8_0", "Q2_K"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.rates import Rate, rate
 from bench.report.document import Cell, Table
@@ -32,7 +32,7 @@ class BrokenOff:
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
-    """`broken_off`: an answer that the model itself ended within a call is among these, though nothing cut it."""
+    """`broken_off`: an answer that the model ended within a call or its reasoning is among these, though uncut."""
 
     rate: Rate | None
     broken_off: tuple[BrokenOff, ...]
@@ -53,12 +53,16 @@ def measure(judged: Judged) -> Truncation | None:
     for _, verdict in explained:
         cause = verdict.details["truncated_by"]
         if cause is not None:
-            # Nothing was cut where the model ended its output itself, and that is said of ends within a call alone.
-            found[verdict.details["cut_at"] or CutAt.IN_CALL.value, cause] += 1
+            found[_position(verdict.details), cause] += 1
     kinds = sorted(found.items(), key=lambda each: (_POSITIONS.index(each[0][0]), _CAUSES.index(each[0][1])))
     broken_off = tuple(BrokenOff(position, cause, n) for (position, cause), n in kinds)
     hits = ((item.case_id, verdict.details["truncated_by"] is not None) for item, verdict in explained)
     return Truncation(rate(hits), broken_off)
+
+
+def _position(details: Mapping[str, Any]) -> str:
+    """Older verdicts hold that of a cut alone, and first it was an end within a call alone that was called early."""
+    return str(details.get("truncated_at") or details["cut_at"] or CutAt.IN_CALL.value)
 
 
 def table(rows: Sequence[Row]) -> Table | None:

@@ -12,13 +12,14 @@ import pytest
 from bench.rates import rate
 from bench.records import EpisodeEnd
 from bench.report import compare, tables
+from bench.report.between import between
 from bench.report.build import build
 from bench.report.decide import Verdict as Decided
 from bench.report.details import categories
 from bench.report.document import Table, Text
 from bench.report.headline import in_short
 from bench.report.judged import Judged
-from bench.report.values import Section
+from bench.report.values import Section, Unpaired
 from bench.results.rows import Cell, Item, ModelRow
 from bench.results.rows import Score as Verdict
 from bench.results.store import Store
@@ -277,7 +278,7 @@ def test_cases_that_a_constraint_leaves_without_a_verdict_are_counted_beside_the
     (pair,) = section.paired
     assert (pair.n, pair.n_without_verdict) == (6, 3), "the last case has none either way"
     assert in_short(section) == (
-        "At F16 most answers are right in native.free: 9 of 10."
+        "At F16 answers are right most often in native.free: 9 of 10."
         " native.schema against native.free: 0 rescued, 0 broken (p 1.00), 3 without a verdict."
     )
     found = table(section, "Does constraining help?")
@@ -286,13 +287,60 @@ def test_cases_that_a_constraint_leaves_without_a_verdict_are_counted_beside_the
     assert any(note.startswith("no verdict: ") for note in found.notes)
 
 
+def test_a_constraint_without_any_verdict_is_told_and_outdoes_no_other(tmp_path: Path) -> None:
+    """One verdict of ten left was told; with none the free mode was "the most accurate", and no pair was there."""
+    answers = {
+        ("F16", "native.free"): [RIGHT] * 9 + [WRONG],
+        ("F16", "native.schema"): [BROKEN] * 10,
+        ("F16", "json.free"): [RIGHT] * 8 + [WRONG] * 2,
+        ("F16", "json.schema"): [RIGHT] * 8 + [WRONG] * 2,
+    }
+    section = with_levels(tmp_path, answers)
+    assert [pair.constrained for pair in section.paired] == ["json.schema"]
+    assert section.unpaired == (Unpaired("F16", "native.free", "native.schema", "llguidance"),)
+    assert in_short(section) == (
+        "At F16 answers are right most often in native.free: 9 of 10."
+        " json.schema against json.free: 0 rescued, 0 broken (p 1.00)."
+        " native.schema against native.free: no case has a verdict in both."
+    )
+    told = "without a case that has a verdict in both, and so not compared: F16 in native.free -> schema"
+    assert told in table(section, "Does constraining help?").notes
+    alone = with_levels(tmp_path, {place: kinds for place, kinds in answers.items() if "native" in place[1]})
+    assert alone.paired == ()
+    assert in_short(alone).endswith(" native.schema against native.free: no case has a verdict in both.")
+
+
+def left(row: Judged, gone: Collection[str]) -> Judged:
+    """The row without a verdict on these."""
+    return replace(row, items=tuple(item for item in row.items if item.case_id not in gone))
+
+
 def test_half_of_a_case_and_its_twin_is_not_all_of_it() -> None:
     before, after = with_twins(200, 3, ()), with_twins(200, 3, (), quant="Q4")
-    items = [item for item in after.items if item.case_id != "mine/twice-0"]
-    ((_, decision),) = compare.decisions([before, replace(after, items=tuple(items))])
+    ((_, decision),) = compare.decisions([before, left(after, ["mine/twice-0"])])
     (level,) = decision.comparisons
-    assert (level.pairs.n, level.verdict, level.n_without_verdict) == (203, Decided.NOT_WORSE, 1)
+    assert (level.pairs.n, level.verdict, level.n_without_verdict) == (202, Decided.NOT_WORSE, 1)
     assert decision.smallest == "F16"
+    ((_, decision),) = compare.decisions([left(before, ["mine/twice-0"]), after])
+    (level,) = decision.comparisons
+    assert (level.pairs.n, level.n_without_verdict, decision.smallest) == (202, 0, "Q4"), "the level lacks nothing"
+
+
+def test_a_case_that_was_scored_in_part_is_held_against_nothing_but_the_same_part() -> None:
+    """Twelve faulted answers without a verdict, all else being alike: "gained 12, p <0.001", and "rescued 12"."""
+    faulted = [f"mine/twice-{number}" for number in range(12)]
+    before = with_twins(316, 43, faulted)
+    smaller, constrained = (
+        with_twins(316, 43, faulted, **place) for place in ({"quant": "Q4"}, {"mode": "native.schema"})
+    )
+    ((_, decision),) = compare.decisions([before, left(smaller, faulted)])
+    (level,) = decision.comparisons
+    assert (level.pairs.n, level.gained, level.lost, level.n_without_verdict) == (347, (), (), 12)
+    (pair,) = compare.paired([before, left(constrained, faulted)])
+    assert (pair.n, pair.rescued, pair.broken, pair.n_without_verdict) == (347, 0, 0, 12)
+    assert (pair.same_right, pair.same_wrong, pair.rescued_cases) == (347, 0, ())
+    (pair,) = compare.paired([left(before, faulted), left(constrained, faulted)])
+    assert (pair.n, pair.same_right, pair.n_without_verdict) == (359, 359, 0), "the twins, which both have"
 
 
 def test_the_margin_is_a_persons_choice(tmp_path: Path) -> None:
@@ -333,8 +381,8 @@ def test_where_the_reference_differs_between_modes_the_table_has_a_column_for_it
     assert "gained: wrong at the reference, right here" in found.notes[0]
     assert "F16 in native.schema" in found.notes[-1]
     assert in_short(section) == (
-        "At F16 the most accurate mode is native.free: 100.0%. Against F16 there: Q8_0, Q2_K worse."
-        " The smallest that is not worse: F16 itself."
+        "At F16 answers are right most often in native.free: 40 of 40. Against F16 there: Q8_0, Q2_K worse."
+        " The smallest that is not worse: F16 itself. native.schema against native.free: no case has a verdict in both."
     )
 
 
@@ -373,21 +421,34 @@ def test_different_models_of_one_file_name_are_no_ladder(tmp_path: Path, monkeyp
     ]
 
 
+TWO_KV_TYPES = {"more_contexts": (ContextParams(type_k="q8_0", type_v="q8_0"),)}
+
+
 @pytest.mark.parametrize(
-    ("levels", "hint"),
+    ("levels", "more", "hint"),
     [
-        ([("base", "F16"), ("base", "Q4"), ("tune", "Q4")], "`toolgauge compare 1:base 1:tune`"),
-        ([("base", "F16"), ("my tune", "Q4")], "`toolgauge compare 1:base '1:my tune'`"),
-        ([("base", "F16"), ("base", "Q8_0"), ("tune", "Q4")], None),
-        ([("base", "F16"), ("base", "Q8_0")], None),
+        ([("base", "F16"), ("base", "Q4"), ("tune", "Q4")], {}, "`toolgauge compare 1:base 1:tune`"),
+        ([("base", "F16"), ("my tune", "Q4")], {}, "`toolgauge compare 1:base '1:my tune'`"),
+        ([("base", "F16"), ("tune", "Q4")], TWO_KV_TYPES, "`toolgauge compare 1:base 1:tune`"),
+        ([("base", "F16"), ("broken", "F16"), ("tune", "F16")], {}, "`toolgauge compare 1:base 1:tune`"),
+        ([("base", "F16"), ("broken", "F16")], {}, None),
+        ([("base", "F16"), ("base", "Q8_0"), ("tune", "Q4")], {}, None),
+        ([("base", "F16"), ("base", "Q8_0")], {}, None),
     ],
 )
 def test_how_to_compare_two_models_is_said_where_they_can_be(
-    tmp_path: Path, levels: list[tuple[str, str]], hint: str | None
+    tmp_path: Path, levels: list[tuple[str, str]], more: dict[str, Any], hint: str | None
 ) -> None:
+    """And what is said works."""
     found = [replace(fake(f"{name} {quant}", quant=quant), name=name) for name, quant in levels]
-    sections(tmp_path, plan_of(tmp_path, found, n_cases=1, modes=["native.free"]), lambda cell: GOOD[:1])
+    plan = plan_of(tmp_path, found, n_cases=1, modes=["native.free"], **more)
+    sections(tmp_path, plan, lambda cell: (NONE if cell.model.name == "broken" else GOOD)[:1])
     with Store.read(tmp_path / "results.db") as store:
-        texts = [block.text for block in tables.document(build(store, store.run())) if isinstance(block, Text)]
+        report = build(store, store.run())
+        if hint:
+            one, other = report.comparable_models
+            both = between(store, store.run(), store.run(), models=(one, other))
+            assert len(both.changes) == 1 + len(more)
+    texts = [block.text for block in tables.document(report) if isinstance(block, Text)]
     said = [text for text in texts if text.startswith("Two models side by side")]
     assert said == ([f"Two models side by side, on the same cases: {hint}."] if hint else [])

@@ -51,7 +51,7 @@ def test_a_small_but_certain_loss_within_the_margin_is_not_worse() -> None:
 
 def test_cases_without_a_verdict_are_counted_and_rule_a_level_out() -> None:
     reference = Level("F16", 10, {case: case < 320 for case in range(400)})
-    result = decide([reference, Level("Q2_K", 5, dict.fromkeys(range(120), True))])
+    result = decide([reference, Level("Q2_K", 5, dict.fromkeys(range(120), True), n_without_verdict=280)])
     (found,) = result.comparisons
     assert (found.verdict, found.pairs.n, found.n_without_verdict) == (Verdict.NOT_WORSE, 120, 280)
     assert result.smallest == "F16"

@@ -410,19 +410,21 @@ def test_truncation_is_told_by_place_and_cause_and_an_early_end_too(case: Case) 
         (case, play(case, [begun], StopReason.REPETITION)),
         (case, play(case, ["and so on"], StopReason.CONTEXT)),
         (case, play(case, [begun])),
+        (case, play(case, [Parsed(reasoning="1 and 2, so", open_reasoning=True)])),
         (case, play(case, [[ADD]])),
     ]
     found = truncation.measure(judged(answers))
     assert found is not None
-    assert counts(found.rate) == (4, 5)
+    assert counts(found.rate) == (5, 6)
     assert [(each.position, each.cause, each.n) for each in found.broken_off] == [
+        ("reasoning", "early_end", 1),
         ("in_call", "budget", 1),
         ("in_call", "repetition", 1),
         ("in_call", "early_end", 1),
         ("prose", "context", 1),
     ]
     assert (found.n_at("in_call"), found.n_by("context")) == (3, 1)
-    whole = truncation.measure(judged(answers[4:]))
+    whole = truncation.measure(judged(answers[5:]))
     assert whole is not None
     assert (counts(whole.rate), whole.broken_off) == ((0, 1), ())
     rows = [
@@ -431,7 +433,7 @@ def test_truncation_is_told_by_place_and_cause_and_an_early_end_too(case: Case) 
     ]
     table = truncation.table(rows)
     assert table is not None
-    assert [[cell.text for cell in row[3:]] for row in table.rows] == [["0"] * 6, ["3", "1", "1", "1", "1", "1"]]
+    assert [[cell.text for cell in row[3:]] for row in table.rows] == [["0"] * 7, ["1", "3", "1", "1", "1", "1", "2"]]
     assert truncation.table(rows[:1]) is None
 
 
@@ -510,6 +512,17 @@ def numbers_of(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
         yield path, float(value)
 
 
+def test_csv_has_a_column_for_every_number_of_a_row(mixed: Report) -> None:
+    """`n_repeating` was in JSON alone."""
+    columns = next(csv_format.reader(io.StringIO(csv.render(mixed))))
+    numbers: set[str] = set()
+    for row in (row for section in json.loads(json.dumps(mixed.to_json()))["sections"] for row in section["rows"]):
+        parts = [row.pop(name) for name in ("speed", "memory", "context")]  # whose columns have no prefix
+        numbers |= {name for part in (row, *parts) for name, value in part.items() if any(numbers_of(value))}
+    assert len(numbers) >= 20
+    assert [name for name in numbers if not any(column.startswith(name) for column in columns)] == []
+
+
 def test_csv_has_every_number_of_json_under_its_path(mixed: Report) -> None:
     lines = list(csv_format.DictReader(io.StringIO(csv.render(mixed))))
     rows = [row for section in json.loads(json.dumps(mixed.to_json()))["sections"] for row in section["rows"]]
@@ -559,6 +572,17 @@ def test_details_are_complete_if_they_are_what_this_scorer_writes(
     details = score(case, play(case, [[ADD]])).details()
     assert is_complete(details | change) is expected
     assert not is_complete({name: value for name, value in details.items() if name != "official"})
+
+
+def test_an_early_end_of_which_no_place_was_stored_was_within_a_call(case: Case) -> None:
+    """Before its place was stored, and at first an end within a call was all that was called so."""
+    cell = judged([(case, play(case, [Parsed(open_block=True)]))])
+    (verdict,) = cell.verdicts.values()
+    older = {name: value for name, value in verdict.details.items() if name != "truncated_at"}
+    found = truncation.measure(replace(cell, verdicts={0: replace(verdict, details=older)}))
+    assert found is not None
+    assert found == truncation.measure(cell)
+    assert found.n_at("in_call") == 1
 
 
 def test_details_of_recovery_with_a_time_are_read_as_those_without(tmp_path: Path) -> None:

@@ -196,9 +196,9 @@ def test_in_short_takes_no_mode_for_the_best_that_was_hardly_scored() -> None:
     (section,) = samples.report().sections
     few = with_row(section, "native.schema", 10, 10)
     level = "native.free, json.free, json.schema"
-    assert in_short(few) == f"At F16 most answers are right in {level}: 29 of 40 each."
+    assert in_short(few) == f"At F16 answers are right most often in {level}: 29 of 40 each."
     one_less = with_row(section, "native.schema", 36, 38)
-    assert in_short(one_less) == "At F16 most answers are right in native.schema: 36 of 40."
+    assert in_short(one_less) == "At F16 answers are right most often in native.schema: 36 of 40."
 
 
 def test_in_short_names_all_modes_that_are_level_and_which_of_them_the_ladder_is_of() -> None:
@@ -212,7 +212,7 @@ def test_in_short_names_all_modes_that_are_level_and_which_of_them_the_ladder_is
     assert text.startswith(f"At F16 the most accurate modes are {modes}: 22.5% each. Against F16 in {level[0].mode}: ")
     uneven = [replace(row, n_scored=39) if row is level[0] else row for row in level]
     assert in_short(replace(section, rows=tuple(uneven))).startswith(
-        f"At F16 most answers are right in {modes}: 9 of 40 each. "
+        f"At F16 answers are right most often in {modes}: 9 of 40 each. "
     )
 
 

@@ -237,8 +237,11 @@ def test_the_score_names_the_cause(tmp_path: Path) -> None:
     case = case_from(tmp_path, raw_case())
     cut = score(case, record(step(Parsed(open_block=True), StopReason.LENGTH, LOOP)))
     assert (cut.outcome, cut.cut_at, cut.truncated_by) == (Outcome.TRUNCATED, CutAt.IN_CALL, TruncationCause.REPETITION)
-    early = score(case, record(step(Parsed(open_block=True), StopReason.EOG)))
-    assert (early.outcome, early.cut_at, early.truncated_by) == (Outcome.UNPARSEABLE, None, TruncationCause.EARLY_END)
+    assert cut.truncated_at is CutAt.IN_CALL
+    for begun, place in (Parsed(open_block=True), CutAt.IN_CALL), (Parsed(open_reasoning=True), CutAt.REASONING):
+        early = score(case, record(step(begun, StopReason.EOG)))
+        assert (early.outcome, early.cut_at) == (Outcome.UNPARSEABLE, None)
+        assert (early.truncated_by, early.truncated_at) == (TruncationCause.EARLY_END, place)
     assert score(case, record(step(Parsed(calls=(CALL,)), StopReason.EOG))).truncated_by is None
 
 

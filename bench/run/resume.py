@@ -1,0 +1,43 @@
+"""How a run is gone on with: what to type, whether this version would, and which run it would not."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+from bench.results.columns import to_json
+from bench.results.rows import Run
+from bench.results.store import DEFAULT_PATH, Store
+from bench.run.plan import Plan, version_of
+
+_KEYED = ("toolgauge", "llama-cpp-python")  # with other versions of these no answer has the same key
+
+
+def resume_command(path: Path, run_id: int) -> str:
+    """What to type to go on with a run of the result file there."""
+    words = ["toolgauge", "run", "--resume", str(run_id)]
+    if path != Path(DEFAULT_PATH):
+        words += ["--db", str(path)]
+    return shlex.join(words)
+
+
+def has_own_versions(run: Run) -> bool:
+    """Whether it was made by what is installed here; a run of other versions is not gone on with."""
+    return all(run.versions.get(name) == version_of(name) for name in _KEYED)
+
+
+def of_other_versions(store: Store, plan: Plan) -> int | None:
+    """The newest unfinished run with the settings, files, suites and modes of a plan that has no run to go on with."""
+    asked = json.loads(to_json(plan.config.to_json() | {"slots": None}))  # which are chosen after it is looked for
+    planned = {
+        (cell.model.gguf_sha256, cell.model.template_sha256, cell.mode.id, cell.suite.content_hash)
+        for cell in plan.cells
+    }
+    for run in store.runs():
+        # What was no setting yet when that run began is no difference.
+        if run.finished_utc is None and asked | dict(run.config) | {"slots": None} == asked:
+            cells = store.cells(run.id)
+            if planned == {(c.model.gguf_sha256, c.model.template_sha256, c.mode, c.suite_sha256) for c in cells}:
+                return run.id
+    return None
