@@ -9,18 +9,19 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from grammars.merge import ANNOTATIONS, Unmergeable, inline, merge, same
-from grammars.pointer import Schema, child
+from grammars.merge import ASSERTIONS, Unmergeable, inline, merge, same
+from grammars.pointer import IN_PLACE_LIST, Schema, child
 
 MAX_ALTERNATIVES = 256
 MAX_DEPTH = 64
 
+_COMBINING = frozenset(IN_PLACE_LIST)
 TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 
 def is_reference(schema: Schema) -> bool:
-    """Whether a schema is a `$ref` and nothing more."""
-    return isinstance(schema, dict) and "$ref" in schema and set(schema) <= {"$ref", *ANNOTATIONS}
+    """Whether a schema is a `$ref` and asserts nothing more."""
+    return isinstance(schema, dict) and schema.keys() & ASSERTIONS == {"$ref"}
 
 
 def alternatives(
@@ -40,7 +41,7 @@ def alternatives(
     if isinstance(schema, bool) or key is None:
         yield schema, path
         return
-    rest: Schema = {name: value for name, value in schema.items() if name != key and name not in ANNOTATIONS}
+    rest: Schema = {name: value for name, value in schema.items() if name != key and name in ASSERTIONS}
     if key == "allOf":
         for member in schema[key]:
             rest = merge(rest, member, root)
@@ -103,6 +104,8 @@ class _Apart:
             return True
         if a is True or b is True:
             return False
+        if not _COMBINING.isdisjoint((*a, *b)):  # what a reference led to
+            return self.ask(a, b, depth)
         shared = _kinds(a) & _kinds(b)
         if not shared:
             return True

@@ -77,6 +77,7 @@ def may_be_empty(expr: Expr) -> bool:
     raise TypeError(f"{expr} is not regular")
 
 
+@lru_cache(maxsize=4096)
 def _stays_first(word: str, seen: int) -> bool:
     """Whether `word`, written now, is complete with its last character and not before."""
     for char in word[:-1]:
@@ -145,6 +146,7 @@ def matches(expr: Expr, text: str) -> bool:
     return any(map(may_be_empty, state))
 
 
+@lru_cache(maxsize=32)  # the same texts stand in a grammar with markers and in the one that spells them
 def automaton(expr: Expr, most_states: int) -> Automaton:
     """The automaton of a regular expression; raises `TooLarge`."""
     start = frozenset({expr})

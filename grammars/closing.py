@@ -13,7 +13,7 @@ from typing import Any
 from grammars.alternatives import is_reference
 from grammars.definitions import free_name
 from grammars.errors import InvalidSchema
-from grammars.merge import ANNOTATIONS, Unmergeable, inline, merge
+from grammars.merge import ASSERTIONS, Unmergeable, inline, merge
 from grammars.pointer import IN_PLACE_LIST, IN_PLACE_SINGLE, Schema, map_subschemas, resolve, same_value, walk
 
 _DESCRIBING = ("$ref", *IN_PLACE_LIST)
@@ -136,7 +136,7 @@ def _without_wrapping(schema: dict[str, Any], root: dict[str, Any]) -> dict[str,
     Merged, it would have no end.
     """
     members = schema.get("allOf", ())
-    if len(members) != 1 or not is_reference(members[0]) or not set(schema) <= {"allOf", *ANNOTATIONS}:
+    if len(members) != 1 or not is_reference(members[0]) or schema.keys() & ASSERTIONS != {"allOf"}:
         return schema
     if not _holds_itself(members[0]["$ref"], root):
         return schema

@@ -8,7 +8,7 @@ texts are lexemes together with what ends them (`grammars.lexeme`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from itertools import groupby, takewhile
@@ -35,6 +35,7 @@ from grammars.nodes import (
     Seq,
 )
 from grammars.notation import JSON, DictNotation, Notation
+from grammars.places import is_mixed, is_nested, shared_places
 from grammars.ranges import decimals, integers
 from grammars.raw import is_free, up_to_a_token
 from grammars.regular import (
@@ -51,7 +52,7 @@ from grammars.regular import (
     excluding,
 )
 from grammars.restricted import Grammar, kept
-from grammars.shape import Array, Const, Document, Integer, Number, Object, Ref, Shape, Union, parts
+from grammars.shape import Const, Document, Integer, Number, Shape, Union, parts
 from grammars.values import Values
 
 BACKEND = "llguidance"
@@ -78,6 +79,8 @@ class _Printer:
         self.rules: dict[str, str] = {}
         self.schemas: dict[str, str] = {}  # the rules that are a `%json`, by its schema
         self.lexemes: dict[Expr, str] = {}  # the terminals that have a name
+        self.in_rules: set[int] = set()  # the values, by id, whose objects and lists are not `%json`
+        self.ends_beside: dict[int, set[str]] = {}  # of raw texts that stand in the place of a value, by its id
         self.any_object = False
 
     def named(self, kind: str, text: str) -> str:
@@ -93,7 +96,7 @@ class _Printer:
                 return f"<[{self.marker_ids[text]}]>" if text in self.marker_ids else literal(text)
             case Json(schema, tool):
                 with UnsupportedSchema.named(tool):
-                    return self.values(lower(schema, BACKEND), JSON)
+                    return self.values(lower(schema, BACKEND), JSON, in_rules=id(node) in self.in_rules)
             case QuotedDict(schema, quote, tool):
                 mark = Token(self.marker_ids[quote], quote) if quote in self.marker_ids else Text(quote)
                 with UnsupportedSchema.named(tool):
@@ -110,18 +113,14 @@ class _Printer:
             case AnyOrder():
                 return self.any_order(node)
 
-    def values(self, document: Document, notation: Notation) -> str:
-        """The values of a schema: all of it as `%json`, or rules with `%json` for the parts that can be.
-
-        Where objects or lists are alternatives, all of them are one or the other: the key and colon of a rule is a
-        longer lexeme than the key within `%json`, which would be lost.
-        """
-        is_mixed = not all(is_exact(union, document) for union in _alternatives(document))
+    def values(self, document: Document, notation: Notation, *, in_rules: bool = False) -> str:
+        """The values of a schema: all of it as `%json`, or rules with `%json` for the parts that can be."""
+        in_rules = in_rules or is_mixed([document])
 
         def as_json(shape: Shape) -> str | None:
             if notation is not JSON or not is_exact(shape, document):
                 return None
-            if is_mixed and any(map(_is_nested, parts(shape))):
+            if in_rules and any(map(is_nested, parts(shape))):
                 return None
             schema = json.dumps(to_llguidance_schema(shape, document), ensure_ascii=False)
             if schema not in self.schemas:
@@ -147,7 +146,7 @@ class _Printer:
         rest = self.joined(parts)
         while rest:
             node = rest.pop(0)
-            ends = sorted(open_ends(node), key=len)
+            ends = sorted(self.ends(node), key=len)
             if not ends or not rest or isinstance(rest[0], Marker):
                 texts.append(self.text(node))
                 continue
@@ -185,7 +184,10 @@ class _Printer:
             case Seq(parts):
                 return self.sequence((*parts, Literal(end)))
             case Choice():
-                return self.choice(node, end)
+                self.read_side_by_side(node)
+                return self.any_of(list(choices(node)), self.ends(node), end)
+            case Json() if self.ends(node):
+                return self.any_of([node], self.ends(node), end)
             case Repeat():
                 return self.repeated(node, end)
             case RawText() | RawString():
@@ -194,18 +196,34 @@ class _Printer:
                 return self.ended(raw, end, stops=end == node.until)
         return f"{self.text(node)} {literal(end)}" if end else self.text(node)
 
-    def choice(self, node: Choice, end: str) -> str:
-        options = list(choices(node))
+    def ends(self, node: Node) -> set[str]:
+        """The ends of the raw texts that the node may end with, or that may stand in its place."""
+        return set(open_ends(node)) or self.ends_beside.get(id(node), set())
+
+    def any_of(self, options: list[Node], ends: set[str], end: str) -> str:
         if not options:
             raise UnsupportedSchema(BACKEND, "Choice", "#", "there is nothing to choose from")
         texts = []
-        if list(open_ends(node)):
+        if ends:
             found = [(option, self.as_text(option)) for option in options]
             raw = [text for _, text in found if text is not None]
             options = self.beside([option for option, text in found if text is None], alt(*raw))
-            texts = [self.ended(alt(*raw), end, stops=set(open_ends(node)) == {end})] if raw else []
+            texts = [self.ended(alt(*raw), end, stops=ends == {end})] if raw else []
         texts += [self.before(option, end) for option in options]
         return texts[0] if len(texts) == 1 else f"({' | '.join(texts)})"
+
+    def read_side_by_side(self, choice: Choice) -> None:
+        """Sees to it that what stands at one place in several options is told apart, or refuses it."""
+        for values in shared_places(choice):
+            leaves = [leaf for value in values for leaf in choices(value)]
+            if is_mixed(map(_document, (leaf for leaf in leaves if isinstance(leaf, Json)))):
+                self.in_rules |= set(map(id, leaves))
+            ends = {end for leaf in leaves for end in open_ends(leaf)}
+            if ends:
+                texts = [self.as_text(leaf) for leaf in leaves]
+                others = [leaf for leaf, text in zip(leaves, texts, strict=True) if text is None]
+                self.refuse_alike(others, alt(*(text for text in texts if text is not None)))
+                self.ends_beside |= {id(value): ends for value in values if value not in others}
 
     def ended(self, raw: Expr, end: str, *, stops: bool) -> str:
         """Raw text and what follows it; `stops`: that is its end.
@@ -233,9 +251,8 @@ class _Printer:
                 end, *others = (up_to_a_token(text, self.marker_ids) for text in (until, *without))
                 with UnsupportedSchema.named(tool):
                     return raw_string(lower(schema, BACKEND), end, kept, BACKEND, tag, others)
-            case Json(schema, tool):
-                with UnsupportedSchema.named(tool):
-                    return _scalar(lower(schema, BACKEND).root)
+            case Json():
+                return _scalar(_document(node).root)
             case Seq(parts):
                 texts = [self.as_text(part) for part in parts]
                 known = [text for text in texts if text is not None]
@@ -246,13 +263,16 @@ class _Printer:
         """Those options that have to be written beside a raw text; the lexer must tell them apart at once."""
         free = any(map(is_free, raw.options if isinstance(raw, Alt) else (raw,)))
         left = [option for option in options if not (free and isinstance(option, Json | AnyJsonObject))]
+        self.refuse_alike(left, raw)
+        return left
+
+    def refuse_alike(self, options: list[Node], raw: Expr) -> None:
         taken = text_chars(raw)
-        for option in left:
+        for option in options:
             given = first_chars(option, self.marker_ids, BACKEND)
             if excluding(given, taken) != given:
-                reason = "one value may begin like another one that is a restricted text"
+                reason = "one value may begin like another one that is a bare text"
                 raise UnsupportedSchema(BACKEND, "Choice", "#", reason)
-        return left
 
     def repeated(self, node: Repeat, end: str) -> str:
         item, separator, minimum, maximum = node.item, node.separator, node.minimum, node.maximum
@@ -325,6 +345,11 @@ def _known_text(node: Node) -> str:
     return node.text if isinstance(node, Literal | Marker) else ""
 
 
+def _document(node: Json) -> Document:
+    with UnsupportedSchema.named(node.tool):
+        return lower(node.schema, BACKEND)
+
+
 def _scalar(shape: Shape) -> Expr | None:
     """The JSON values of a shape, where they are words and numbers."""
     match shape:
@@ -338,15 +363,3 @@ def _scalar(shape: Shape) -> Expr | None:
             known = [text for text in map(_scalar, options) if text is not None]
             return alt(*known) if len(known) == len(options) else None
     return None
-
-
-def _is_nested(shape: Shape) -> bool:
-    return isinstance(shape, Object | Array | Ref)
-
-
-def _alternatives(document: Document) -> Iterator[Union]:
-    """Those of which several begin with a bracket, or may."""
-    for shape in (document.root, *document.shapes.values()):
-        for part in parts(shape):
-            if isinstance(part, Union) and sum(map(_is_nested, part.options)) > 1:
-                yield part

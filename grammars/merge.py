@@ -9,31 +9,16 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
+from grammars.formats import FORMATS, OTHER_STANDARD_FORMATS
 from grammars.pointer import Schema, resolve
 
 MAX_DEPTH = 32  # of parts in parts; two recursive schemas have no finite merged form
 MAX_BRANCHES = 64  # of the product of two anyOf
 
-ANNOTATIONS = frozenset(
-    {
-        "$comment",
-        "$defs",
-        "$id",
-        "$schema",
-        "contentEncoding",
-        "contentMediaType",
-        "contentSchema",
-        "default",
-        "definitions",
-        "deprecated",
-        "description",
-        "example",
-        "examples",
-        "readOnly",
-        "title",
-        "writeOnly",
-    }
-)
+# What a value can break; any other keyword says nothing of values, whoever made it up.
+ASSERTIONS = Draft202012Validator.VALIDATORS.keys() | {"then", "else", "minContains", "maxContains", "dependencies"}
 _OBJECT_KEYS = ("properties", "patternProperties", "additionalProperties")
 _ARRAY_KEYS = ("prefixItems", "items")
 
@@ -93,6 +78,8 @@ def _merge_mappings(a: dict[str, Any], b: dict[str, Any], root: Any, above: _Pai
         except Unmergeable:
             return {"allOf": [x, y]}  # a part that stays apart; whoever needs it merged says so there
 
+    if any("pattern" in other and _holds_format(one) for one, other in ((a, b), (b, a))):
+        raise Unmergeable("pattern", "together with a format that stands in another schema")
     result: dict[str, Any] = {}
     for key in [*a, *(key for key in b if key not in a)]:
         if key in _OBJECT_KEYS or key in _ARRAY_KEYS or key in ("enum", "const"):
@@ -116,7 +103,7 @@ def _merge_mappings(a: dict[str, Any], b: dict[str, Any], root: Any, above: _Pai
 
 def _merge_keyword(key: str, a: Any, b: Any, both: Callable[[Schema, Schema], Schema]) -> Any:
     """The value of one keyword for both; None where nothing can satisfy both."""
-    if key in ANNOTATIONS:
+    if key not in ASSERTIONS:
         return {**b, **a} if key in ("$defs", "definitions") else a
     if same(a, b):
         return a
@@ -138,6 +125,11 @@ def _merge_keyword(key: str, a: Any, b: Any, both: Callable[[Schema, Schema], Sc
         case "anyOf" if len(a) * len(b) <= MAX_BRANCHES:
             return [both(x, y) for x in a for y in b]
     raise Unmergeable(key)
+
+
+def _holds_format(schema: dict[str, Any]) -> bool:
+    """Whether a format is held: a pattern in the same schema is its author's exact words for it."""
+    return "pattern" not in schema and schema.get("format") in FORMATS.keys() | OTHER_STANDARD_FORMATS
 
 
 def _common_types(a: Any, b: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from grammars.merge import ANNOTATIONS
+from grammars.merge import ASSERTIONS
 from grammars.pointer import IN_PLACE_LIST, IN_PLACE_SINGLE, Schema, map_subschemas
 
 _IN_PLACE = frozenset(("$ref", *IN_PLACE_LIST, *IN_PLACE_SINGLE, "dependentSchemas"))
@@ -34,14 +34,14 @@ def plainer(schema: Any, _path: str = "#", _key: str = "") -> Any:
 
 
 def _is_anything(schema: Schema) -> bool:
-    return schema is True or (isinstance(schema, Mapping) and schema.keys() <= ANNOTATIONS)
+    return schema is True or (isinstance(schema, Mapping) and schema.keys().isdisjoint(ASSERTIONS))
 
 
 def _is_text(schema: Schema) -> bool:
     """Whether it allows any string, as each name of a property is one."""
     if isinstance(schema, bool) or "type" not in schema:
         return _is_anything(schema)
-    return "string" in schema["type"] and schema.keys() <= {"type", *ANNOTATIONS}
+    return "string" in schema["type"] and schema.keys() & ASSERTIONS == {"type"}
 
 
 def _count_in_integers(schema: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 Ranges = tuple[tuple[int, int], ...]
 LAST = 0x10FFFF
@@ -133,6 +134,7 @@ def excluding(given: Chars, *excluded: Chars) -> Chars:
     return ranges(*left)
 
 
+@lru_cache(maxsize=4096)
 def common(some: Chars, others: Chars) -> Chars:
     """The characters of both."""
     pairs = [

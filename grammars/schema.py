@@ -15,16 +15,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
-from grammars.alternatives import is_reference
 from grammars.check import check_readings, check_schema, check_values
 from grammars.closing import closed
 from grammars.definitions import with_definitions
 from grammars.errors import InvalidSchema
-from grammars.merge import ANNOTATIONS, Unmergeable, inline
+from grammars.merge import ASSERTIONS, Unmergeable, inline
 from grammars.plainer import plainer
-from grammars.pointer import map_subschemas, resolve, walk
+from grammars.pointer import map_subschemas
+from grammars.tags import require_tags
 
 # The type names of other dialects (Python, Java, JavaScript as the Berkeley leaderboard writes them); None: any value.
 _DIALECT: dict[str, str | None] = {
@@ -42,10 +40,15 @@ _DIALECT: dict[str, str | None] = {
 
 SPELLINGS = ("parameters", "inputSchema", "input_schema")  # of the key that describes the arguments
 _NO_ARGUMENTS = ("annotations", "outputSchema", "output_schema", "_meta", "execution", "response", "returns")
+_NOTES = ("cache_control", "metadata")  # of those who send the tool
 _SAYS_WHAT_IT_HOLDS = frozenset(
     ("properties", "$ref", "allOf", "anyOf", "oneOf", "if", "not", "dependentSchemas", "unevaluatedProperties")
 )
-_KEYWORDS = ANNOTATIONS | Draft202012Validator.VALIDATORS.keys() | {"discriminator", "xml", "externalDocs"}
+_KEYWORDS = ASSERTIONS | {
+    *("$comment", "$defs", "$id", "$schema", "contentEncoding", "contentMediaType", "contentSchema", "default"),
+    *("definitions", "deprecated", "description", "example", "examples", "readOnly", "title", "writeOnly"),
+    *("components", "discriminator", "externalDocs", "xml"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,19 @@ def normalise_tool(tool: Mapping[str, Any]) -> ToolSchema:
 def _refuse_elsewhere(tool: Mapping[str, Any], owner: str) -> None:
     """Arguments under a key of another library would otherwise be a tool without any."""
     for key, value in tool.items():
-        if isinstance(value, Mapping) and key not in _NO_ARGUMENTS and value:
+        is_known = key in _NO_ARGUMENTS or key in _NOTES or key.startswith("x-")
+        if isinstance(value, Mapping) and not is_known and _describes_values(value):
             raise InvalidSchema(
                 f"{owner}: its arguments stand under '{key}'; write their JSON Schema under 'parameters'"
             )
+
+
+def _describes_values(given: Mapping[str, Any]) -> bool:
+    """Whether it looks like a schema, or like schemas or names of types under the names of arguments."""
+    return bool(given.keys() & _SAYS_WHAT_IT_HOLDS) or any(
+        bool(value.keys() & _KEYWORDS) if isinstance(value, Mapping) else isinstance(value, str) and value in _DIALECT
+        for value in given.values()
+    )
 
 
 def _refuse_flat(parameters: Mapping[str, Any], owner: str) -> None:
@@ -117,7 +129,7 @@ def normalise_parameters(given: Any, owner: str = "schema") -> dict[str, Any]:
     modern.pop("$schema", None)
     modern = _without_ids(modern)
     check_schema(modern, owner)
-    _require_tags(modern)
+    require_tags(modern)
     whole = _resolve_top(modern, owner)
     kind = whole.setdefault("type", "object")
     if kind != "object":
@@ -182,23 +194,13 @@ def _spell_out_nullable(schema: dict[str, Any]) -> dict[str, Any]:
         return schema
     kind = schema.get("type")
     if kind is None:
-        notes = {key: schema.pop(key) for key in [*schema] if key in ANNOTATIONS}
+        notes = {key: schema.pop(key) for key in [*schema] if key not in ASSERTIONS}
         return {**notes, "anyOf": [schema, {"type": "null"}]} if schema else notes
     kinds = kind if isinstance(kind, list) else [kind]
     schema["type"] = kinds if "null" in kinds else [*kinds, "null"]
     if isinstance(schema.get("enum"), list) and None not in schema["enum"]:
         schema["enum"] = [*schema["enum"], None]
     return schema
-
-
-def _require_tags(root: dict[str, Any]) -> None:
-    """OpenAPI's `discriminator`: every branch has the property that tells them apart, whatever its default is."""
-    for part in list(walk(root)):
-        tag = part["discriminator"].get("propertyName") if isinstance(part.get("discriminator"), dict) else None
-        for branch in [*part.get("oneOf", ()), *part.get("anyOf", ())] if isinstance(tag, str) else ():
-            schema = resolve(branch["$ref"], root) if is_reference(branch) else branch
-            if isinstance(schema, dict) and tag in schema.get("properties", {}):
-                schema["required"] = list(dict.fromkeys((*schema.get("required", ()), tag)))
 
 
 def _resolve_top(schema: dict[str, Any], owner: str) -> dict[str, Any]:

@@ -197,7 +197,7 @@ class Values:
         others: Expr = EMPTY
         if shape.rest is not None:
             key = self.key(one.name for one in shape.properties)
-            others = cat(key, self.mark(self.notation.colon), self.item(shape.rest))
+            others = cat(key, self.item(shape.rest))
         if True not in required:
             inside = self.all_optional(pairs, others)
         else:
@@ -218,9 +218,9 @@ class Values:
         return cat(self.mark(f"{key}{self.notation.colon}"), self.shape(one.shape))
 
     def key(self, taken: Iterable[str]) -> Rule:
-        """Any key but these."""
-        keys = self.notation.other_keys(taken)
-        return self.define("key", settled(self.settle, keys, lambda expr: expr, String(), self.backend))
+        """Any key but these, and its colon: one lexeme, as a listed key and its colon are one that begins like it."""
+        keys = settled(self.settle, self.notation.other_keys(taken), lambda expr: expr, String(), self.backend)
+        return self.define("key", cat(keys, Text(self.notation.colon)))
 
     def all_optional(self, pairs: list[Expr], others: Expr) -> Expr:
         """Any of the pairs, in their order, none of which has to be there."""
@@ -242,7 +242,7 @@ class Values:
         if name not in self.grammar.rules:
             self.grammar.rules[name] = EMPTY  # it is taken, and known by its name to what is in it
             value = Rule(name)
-            pair = cat(self.key(()), self.mark(self.notation.colon), value)
+            pair = cat(self.key(()), value)
             words = (Text("true"), Text("false"), Text("null"))
             items = (
                 self.define("object", cat(self.mark("{"), separated(pair, self.comma, 0, None), self.mark("}"))),

@@ -64,7 +64,7 @@ class NotScored(Exception):
 class Player:
     def __init__(self, model: LoadedModel, spec: ModelSpec, send: Callable[[Message], None]) -> None:
         self.model, self.spec, self.send = model, spec, send
-        self._constraints: OrderedDict[tuple[str, ...], Constrained] = OrderedDict()
+        self._constraints: OrderedDict[tuple[str, ...], Constrained | ItemError | None] = OrderedDict()
         self._flying: dict[str, _Flight] = {}
 
     def play(self, runtime: Runtime, jobs: Iterable[ItemJob]) -> None:
@@ -181,13 +181,23 @@ class Player:
     def _constraint(
         self, mode: Mode, backend: str, fmt: ToolFormat, tools: Sequence[Tool], *, required: bool, several: bool
     ) -> Constrained | None:
-        """Compiled once for each tool set; the time it took then stays with every item that uses it."""
+        """Compiled, or refused, once for each tool set; the time it took then stays with every item that uses it."""
         if not mode.constrained:
             return None
         key = (mode.id, backend, f"{required} {several}", repr(tuple(tools)))
-        if key in self._constraints:
-            self._constraints.move_to_end(key)
-            return self._constraints[key]
+        if key not in self._constraints:
+            self._constraints[key] = self._built(mode, backend, fmt, tools, required=required, several=several)
+            if len(self._constraints) > _N_CONSTRAINTS_KEPT:
+                self._constraints.popitem(last=False)
+        self._constraints.move_to_end(key)
+        found = self._constraints[key]
+        if isinstance(found, ItemError):
+            raise NotScored(found)
+        return found
+
+    def _built(
+        self, mode: Mode, backend: str, fmt: ToolFormat, tools: Sequence[Tool], *, required: bool, several: bool
+    ) -> Constrained | ItemError | None:
         try:
             spec = spec_of(mode, fmt, tools, required=required, several=several)
             if spec is None:
@@ -196,13 +206,9 @@ class Player:
             started_s = time.perf_counter()
             compiled = engine.compile(spec.root)
             compile_s = time.perf_counter() - started_s
-            constrained = Constrained(compiled, spec.triggers, spec.at_start, compile_s)
+            return Constrained(compiled, spec.triggers, spec.at_start, compile_s)
         except (UnsupportedSchema, ConstraintError) as error:
-            raise NotScored(ItemError(ErrorKind.CONSTRAINT, str(error))) from error
-        self._constraints[key] = constrained
-        if len(self._constraints) > _N_CONSTRAINTS_KEPT:
-            self._constraints.popitem(last=False)
-        return constrained
+            return ItemError(ErrorKind.CONSTRAINT, str(error))
 
 
 def _kind(finished: Finished) -> ErrorKind:

@@ -105,6 +105,8 @@ def _strings() -> Iterator[Probe]:
     )
     both = {"type": "string", "format": "time", "pattern": "^\\d\\d:\\d\\d$"}
     yield _schema("… beside a `pattern`, which then says it all", both, ["19:30"], ["19:30:00Z"])
+    apart = {"type": "string", "format": "date", "anyOf": [{"pattern": "^2024"}]}
+    yield _schema("… and a `pattern` in another schema of the same value", apart, ["2024-01-02"], ["2024-xx"])
     yield _schema("… of nobody's (int32, password, ...)", {"type": "string", "format": "password"}, ["x"], [])
 
 

@@ -39,7 +39,6 @@ INVOKE, END_INVOKE = f'<{DSML}invoke name="', f"</{DSML}invoke>"
 PARAMETER, END_PARAMETER = f'<{DSML}parameter name="', f"</{DSML}parameter>"
 _LEAD = "\n\n"  # before the block
 AS_TEXT, AS_JSON = 'string="true">', 'string="false">'
-_AS = 'string="'  # a lexer tells them apart by what follows
 
 _NAME = re.compile(r'[^<>"\s](?:[^<>"\n]*[^<>"\s])?')
 _OPENING = re.compile("|".join(OPENINGS))
@@ -159,9 +158,12 @@ def _parameter_node(parameter: Parameter) -> Node:
     kinds = kinds_of(parameter.schema, parameter.root)
     written: list[Node] = []
     if "string" in kinds:
-        written.append(Seq((Literal(AS_TEXT.removeprefix(_AS)), string_node(parameter, END_PARAMETER, "", PARAMETER))))
+        written.append(in_a_row(_opening(parameter, AS_TEXT), string_node(parameter, END_PARAMETER, "", PARAMETER)))
     if kinds != {"string"}:
-        written.append(Seq((Literal(AS_JSON.removeprefix(_AS)), json_node(parameter))))
-    opening = with_markers(f'{PARAMETER}{parameter.name}" {_AS}', DSML)
-    closing = with_markers(f"{END_PARAMETER}\n", DSML)
-    return in_a_row(opening, one_of(written), closing)
+        written.append(in_a_row(_opening(parameter, AS_JSON), json_node(parameter)))
+    return in_a_row(one_of(written), with_markers(f"{END_PARAMETER}\n", DSML))
+
+
+def _opening(parameter: Parameter, written_as: str) -> Node:
+    """Up to the value: where lists of parameters are alternatives, no opening is the beginning of another one."""
+    return with_markers(f'{PARAMETER}{parameter.name}" {written_as}', DSML)

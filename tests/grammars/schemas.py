@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from grammars.formats import FORMATS
-from grammars.merge import ANNOTATIONS
+from grammars.merge import ASSERTIONS
 from grammars.pattern import parse_pattern
 from grammars.pointer import child, resolve
 from grammars.schema import normalise_parameters
@@ -126,7 +126,7 @@ def instances(draw: st.DrawFn, schema: dict[str, Any]) -> Any:
 
 
 def _like(draw: st.DrawFn, schema: Any, root: Any, depth: int) -> Any:
-    if isinstance(schema, bool) or set(schema) <= ANNOTATIONS:
+    if isinstance(schema, bool) or ASSERTIONS.isdisjoint(schema):
         return draw(VALUES)
     if "$ref" in schema:
         return _like(draw, resolve(schema["$ref"], root), root, depth + 1)

@@ -10,6 +10,7 @@ from grammars.lower import lower
 from grammars.merge import Unmergeable, merge
 from grammars.schema import normalise_parameters
 from grammars.shape import NEVER, AnyValue, Array, Const, Integer, Number, Object, Property, Ref, String, Union
+from grammars.validation import validator
 
 TREE = {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#/$defs/tree"}, {"type": "null"}]}}}
 
@@ -170,6 +171,33 @@ def test_what_cannot_be_merged_says_why(keyword: str) -> None:
     with pytest.raises(Unmergeable) as caught:
         merge({keyword: values[0]}, {keyword: values[1]}, {})
     assert caught.value.keyword == keyword
+
+
+DATE = {"type": "string", "format": "date"}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {**DATE, "anyOf": [{"pattern": "^2024"}, {"pattern": "^2025"}]},
+        {"type": "string", "pattern": "^2", "anyOf": [{"format": "date"}, {"format": "date-time"}]},
+        {"allOf": [DATE, {"pattern": "^2024"}]},
+        {"allOf": [{**DATE, "pattern": "^2024"}, DATE]},
+        {"$ref": "#/$defs/date", "pattern": "^2024"},
+    ],
+    ids=["alternatives of patterns", "alternatives of formats", "all of", "all of, with its own", "reference"],
+)
+def test_a_pattern_replaces_no_format_of_another_schema(schema: dict[str, Any]) -> None:
+    whole = normalise_parameters({"type": "object", "properties": {"d": schema}, "$defs": {"date": DATE}})
+    assert validator(whole).is_valid({"d": "2024-01-02"})
+    assert not validator(whole).is_valid({"d": "2024-xx"})
+    with pytest.raises(UnsupportedSchema) as caught:
+        lower(whole, "gbnf")
+    assert caught.value.keyword == "pattern"
+
+
+def test_a_format_of_nobodys_is_no_matter_to_a_pattern() -> None:
+    assert merge({"format": "password"}, {"pattern": "x"}, {}) == {"format": "password", "pattern": "x"}
 
 
 def test_branches_are_told_apart_in_time_that_grows_with_their_number() -> None:

@@ -53,6 +53,97 @@ def test_a_discriminator_is_required_of_every_branch() -> None:
     assert to_gbnf(Json(found), {}) and to_lark(Json(found), {})
 
 
+def _tagged(tag: str, name: str, **others: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {tag: {"const": name, "default": name}, **others}, "required": [*others]}
+
+
+def _union(tag: str, *names: str) -> dict[str, Any]:
+    mapping = {name: f"#/$defs/{name}" for name in names}
+    return {"oneOf": [{"$ref": one} for one in mapping.values()], "discriminator": {"propertyName": tag}}
+
+
+def test_a_tag_is_required_of_the_branches_and_nowhere_else() -> None:
+    """pydantic's `shape: Annotated[Circle | Square, Field(discriminator="kind")]` beside `hole: Circle | None`."""
+    definitions = {
+        "circle": _tagged("kind", "circle", radius={"type": "number"}),
+        "square": _tagged("kind", "square", side={"type": "number"}),
+    }
+    hole = {"anyOf": [{"$ref": "#/$defs/circle"}, {"type": "null"}]}
+    properties = {"shape": _union("kind", "circle", "square"), "hole": hole}
+    check = validator(normalise_parameters({"type": "object", "properties": properties, "$defs": definitions}))
+    assert check.is_valid({"shape": {"kind": "circle", "radius": 2}, "hole": {"radius": 1}})
+    assert check.is_valid({"hole": {"kind": "circle", "radius": 1}})
+    assert not check.is_valid({"shape": {"radius": 2}})
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_union_within_a_union_has_both_tags(is_named: bool) -> None:
+    """pydantic's own example of nested discriminated unions."""
+    black, white = (_tagged("color", color, says={"type": "string"}) for color in ("black", "white"))
+    for cat in (black, white):
+        cat["properties"] = {"pet": {"const": "cat", "default": "cat"}, **cat["properties"]}
+    definitions = {
+        "black": black,
+        "white": white,
+        "dog": _tagged("pet", "dog"),
+        "cat": _union("color", "black", "white"),
+    }
+    pet = _union("pet", "cat", "dog")
+    if not is_named:
+        pet["oneOf"][0] = definitions.pop("cat")
+    found = normalise_parameters({"type": "object", "properties": {"pet": pet}, "$defs": definitions})
+    valid = {"pet": "cat", "color": "white", "says": "mew"}
+    assert validator(found).is_valid({"pet": valid})
+    for name in ("pet", "color"):
+        assert not validator(found).is_valid({"pet": {key: value for key, value in valid.items() if key != name}})
+    assert to_gbnf(Json(found), {}) and to_lark(Json(found), {})
+
+
+def test_a_keyword_of_nobodys_may_differ_on_both_sides_of_a_reference() -> None:
+    definitions = {
+        "text": {"type": "string", "x-order": 1},
+        "node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node", "x-order": 1}}},
+    }
+    properties = {"a": {"$ref": "#/$defs/text", "x-order": 2}, "b": {"$ref": "#/$defs/node", "minProperties": 0}}
+    found = normalise_parameters({"type": "object", "properties": properties, "$defs": definitions})
+    assert validator(found).is_valid({"a": "x", "b": {"next": {"next": {}}}})
+    assert not validator(found).is_valid({"a": 1})
+    assert to_gbnf(Json(found), {})
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"cache_control": {"type": "ephemeral"}},
+        {"metadata": {"v": 1, "owner": {"description": "us"}}},
+        {"x-meta": {"type": "object"}},
+        {"display": {"icon": {"url": "/a.png"}}},
+    ],
+)
+def test_notes_beside_a_tool_without_arguments_are_not_taken_for_them(beside: dict[str, Any]) -> None:
+    assert normalise_tool({"name": "ping", **beside}) == normalise_tool({"name": "ping"})
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"type": "object", "description": "none"},
+        {"properties": {"city": {}}},
+        {"city": {"type": "string"}},
+        {"city": {"description": "where"}},
+        {"city": "string"},
+    ],
+)
+def test_arguments_under_another_key_are_named(elsewhere: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSchema, match="its arguments stand under 'args'"):
+        normalise_tool({"name": "w", "args": elsewhere})
+
+
+@pytest.mark.parametrize("keyword", ["dependencies", "components", "then", "discriminator"])
+def test_a_keyword_of_an_older_draft_is_one(keyword: str) -> None:
+    assert normalise_parameters({"type": "object", keyword: {}})["properties"] == {}
+
+
 def test_a_tool_without_parameters_takes_none() -> None:
     expected = {"type": "object", "properties": {}, "additionalProperties": False, "required": []}
     assert normalise_tool({"name": "ping"}).parameters == expected

@@ -141,8 +141,10 @@ class Refusing:
     reason: Exception
     name: str = "llguidance"
     version: str = "0"
+    n_asked: int = 0
 
     def compile(self, root: Node) -> Any:
+        self.n_asked += 1
         raise self.reason
 
 
@@ -154,8 +156,10 @@ class Refusing:
 def test_a_constraint_that_cannot_be_built_is_never_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: Exception
 ) -> None:
-    monkeypatch.setattr(LoadedModel, "backend", lambda model, name: Refusing(reason))
+    backend = Refusing(reason)
+    monkeypatch.setattr(LoadedModel, "backend", lambda model, name: backend)
     records = played(plan_of(tmp_path, n_cases=2, modes=("native.free", "native.schema"))).records
+    assert backend.n_asked == 1, "what is refused is not tried again"
     for name, record in records.items():
         if name.endswith("native.free"):
             assert record.error is None

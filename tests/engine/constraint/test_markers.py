@@ -11,6 +11,7 @@ from gguf import TokenType
 from engine.constraint import BACKENDS, backend
 from engine.constraint.walk import accepts
 from engine.llama import LoadParams, load_model
+from grammars.automaton import automaton
 from grammars.nodes import Choice, Json, Literal, Marker, QuotedDict, RawString, Seq, with_markers
 from tests.tiny_gguf import write_tiny_vocab
 
@@ -101,3 +102,12 @@ def test_a_user_defined_token_of_another_shape_is_text(typed_engine: Any) -> Non
     assert constraint.finished
     if typed_engine.name != "llguidance":  # which forces the canonical segmentation
         assert compiled.start().allows(typed_engine.kinds.by_piece[b"T"])
+
+
+def test_a_bounded_text_is_made_rules_of_once(typed_engines: dict[str, Any]) -> None:
+    """The grammar with markers and the one that spells them share what takes long."""
+    text = RawString({"type": "string", "maxLength": 7}, "\n")
+    automaton.cache_clear()
+    typed_engines["gbnf"].compile(Seq((Marker("<arg_key>"), text, Literal("\n"), text, Literal("\n"))))
+    assert automaton.cache_info().misses == 1
+    assert automaton.cache_info().hits == 1

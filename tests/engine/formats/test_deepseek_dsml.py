@@ -235,20 +235,19 @@ def test_the_grammar() -> None:
     assert parts[:3] == tag("<", 'invoke name="get_weather">\n')
     assert parts[-3:] == tag("</", "invoke>\n")
     end, until = tag("</", "parameter>\n"), "</｜DSML｜parameter>"
-    as_text, as_json = Literal('true">'), Literal('false">')
     [parameters] = parts[3:-3]
     assert isinstance(parameters, AnyOrder)
     assert parameters.is_required == (True, False, False, False)
     city, days, unit, _ = parameters.items
     text, integer = RawString({"type": "string"}, until, without=(OTHER,)), Json({"type": "integer"})
-    assert city == Seq((*tag("<", 'parameter name="city" string="'), as_text, text, *end))
-    assert days == Seq((*tag("<", 'parameter name="days" string="'), as_json, integer, *end))
+    assert city == Seq((*tag("<", 'parameter name="city" string="true">'), text, *end))
+    assert days == Seq((*tag("<", 'parameter name="days" string="false">'), integer, *end))
     nullable = {"type": ["string", "null"]}
     either = (
-        Seq((as_text, RawString(nullable, until, without=(OTHER,)))),
-        Seq((as_json, Json({"allOf": [nullable, {"type": ["null"]}]}))),
+        Seq((*tag("<", 'parameter name="unit" string="true">'), RawString(nullable, until, without=(OTHER,)))),
+        Seq((*tag("<", 'parameter name="unit" string="false">'), Json({"allOf": [nullable, {"type": ["null"]}]}))),
     )
-    assert unit == Seq((*tag("<", 'parameter name="unit" string="'), Choice(either), *end))
+    assert unit == Seq((Choice(either), *end))
 
 
 def test_required_and_several() -> None:
