@@ -16,7 +16,8 @@ from bench.report.document import Cell, Table, cell
 from bench.report.judged import Judged, Scored, is_scored
 from bench.report.layout import Line, per_line, rate_of, tally
 from bench.score.outcome import NoCall
-from bench.score.restraint import wants_no_call
+from bench.suites.bfcl.multi_turn import is_multi_turn
+from bench.suites.case import Case
 
 if TYPE_CHECKING:
     from bench.report.values import Row
@@ -42,6 +43,10 @@ class NoCalls:
 class Restraint:
     none_right: NoCalls | None  # where no call was right
     one_right: NoCalls | None  # where one was
+
+
+def wants_no_call(case: Case) -> bool:
+    return not case.expected and not case.any_call and not is_multi_turn(case)
 
 
 def measure(judged: Judged) -> Restraint | None:
