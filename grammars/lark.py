@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from itertools import groupby, takewhile
+from itertools import groupby, permutations, takewhile
 
 from grammars.any_order import in_groups
 from grammars.build import raw_string, raw_text
@@ -181,6 +181,8 @@ class _Printer:
         texts that may stand in its place.
         """
         match node:
+            case Seq((*first, last)) if self.ends(last):
+                return " ".join(filter(None, (self.sequence((*first,)) if first else "", self.before(last, end))))
             case Seq(parts):
                 return self.sequence((*parts, Literal(end)))
             case Choice():
@@ -204,13 +206,18 @@ class _Printer:
         if not options:
             raise UnsupportedSchema(BACKEND, "Choice", "#", "there is nothing to choose from")
         texts = []
-        if ends:
+        if ends and not self.are_told_apart(options):
             found = [(option, self.as_text(option)) for option in options]
             raw = [text for _, text in found if text is not None]
             options = self.beside([option for option, text in found if text is None], alt(*raw))
             texts = [self.ended(alt(*raw), end, stops=ends == {end})] if raw else []
         texts += [self.before(option, end) for option in options]
         return texts[0] if len(texts) == 1 else f"({' | '.join(texts)})"
+
+    def are_told_apart(self, options: list[Node]) -> bool:
+        """Whether each option begins with a text of its own, which the lexer has read before any raw text begins."""
+        texts = ["".join(takewhile(bool, map(_known_text, self.joined((option,))))) for option in options]
+        return all(texts) and not any(other.startswith(text) for text, other in permutations(texts, 2))
 
     def read_side_by_side(self, choice: Choice) -> None:
         """Sees to it that what stands at one place in several options is told apart, or refuses it."""

@@ -153,7 +153,7 @@ def test_a_token_may_be_a_part_of_what_ends_a_raw_string(engine: Any) -> None:
 @pytest.mark.parametrize("length", [20, 90])
 def test_lengths_of_raw_strings(engine: Any, length: int) -> None:
     node = Seq((Literal(OPEN), RawString({**STRING, "minLength": length - 1, "maxLength": length}, END), Literal(END)))
-    if engine.name == "outlines":
+    if engine.name == "outlines" and length > 20:
         with pytest.raises(UnsupportedSchema, match="'maxLength' at #"):
             engine.compile(node)
         return
