@@ -512,7 +512,7 @@ def test_an_answer_that_ends_within_its_header_is_empty(cut: int) -> None:
 def test_hostile_messages_take_linear_time(unit: str) -> None:
     started = time.process_time()
     CHANNELS.parse(unit * (200_000 // len(unit)), TOOLS)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 5
 
 
 def test_the_frame_of_one_model_is_text_to_another() -> None:

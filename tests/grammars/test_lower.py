@@ -216,7 +216,7 @@ def test_branches_are_told_apart_in_time_that_grows_with_their_number() -> None:
     with pytest.raises(UnsupportedSchema, match="two of its branches may accept the same value"):
         lower(schema({"type": "string"}), "gbnf")
     assert lower(schema({"type": "integer"}), "gbnf")
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 5
 
 
 def test_a_pair_that_led_back_to_itself_may_still_be_told_apart() -> None:

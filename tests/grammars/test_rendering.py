@@ -157,7 +157,7 @@ def test_values_in_values_do_not_double_at_each_level(key: str) -> None:
     with pytest.raises(UnsupportedSchema, match="its parts repeat each other"):
         to_regex(Json(_in_each_other(key, 30)), {})
     assert to_regex(Json(_in_each_other(key, 6)), {})
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("render", [to_gbnf, to_lark, to_regex])

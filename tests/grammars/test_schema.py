@@ -433,7 +433,7 @@ def test_what_would_be_merged_without_end_is_one_sentence(part: dict[str, Any]) 
         InvalidSchema, match=r"at #/.*: an allOf, or a .* leads back to itself .* write the \$ref alone"
     ):
         normalise_parameters({**_task(part), "$defs": {"task": _task(part), **TREES}})
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -449,7 +449,7 @@ def test_a_chain_of_schemas_that_name_the_next_one_twice_does_not_double(beside:
     normalised = normalise_parameters({"properties": {"x": {"$ref": "#/$defs/s0"}}, "$defs": chain})
     assert not validator(normalised).is_valid({"x": {"a": "1"}})
     assert to_gbnf(Json(normalised), {})
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(

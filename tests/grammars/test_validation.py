@@ -140,7 +140,7 @@ def test_a_union_that_holds_itself_is_judged_at_once_at_any_depth(leaf: Any) -> 
     errors = list(validator(TREE).iter_errors(_page(leaf, 30)))
     assert {name for _, name, _ in _causes(errors)} == plain
     assert validator(TREE).is_valid(_page(leaf, 30)) is (not plain)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 5
 
 
 def test_a_part_that_two_schemas_lead_to_is_looked_at_once() -> None:

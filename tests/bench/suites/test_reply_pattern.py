@@ -100,14 +100,14 @@ def test_the_bundled_patterns_find_what_they_found() -> None:
 def test_a_pattern_that_python_never_finishes_takes_no_time(pattern: str, text: str) -> None:
     began_s = time.process_time()
     assert not reply_pattern(pattern).search(text)
-    assert time.process_time() - began_s < 1.0
+    assert time.process_time() - began_s < 5
 
 
 def test_a_reply_that_such_a_pattern_is_searched_in_is_judged(tmp_path: Path) -> None:
     case = case_from(tmp_path, raw_case(expected={"calls": [], "reply": {"asks": [WORDS_AND_A_MARK]}}))
     began_s = time.process_time()
     judged = [verdict(case, play(case, [Parsed(content=text)])) for text in (NO_QUESTION, f"{NO_QUESTION}?")]
-    assert time.process_time() - began_s < 1.0
+    assert time.process_time() - began_s < 5
     assert [each.details["proxies"] for each in judged] == [{"asks": False}, {"asks": True}]
 
 

@@ -268,7 +268,7 @@ def test_broken_blocks_take_linear_time(unit: str) -> None:
     text = unit * (200_000 // len(unit))
     started = time.process_time()
     assert FORMAT.parse(text, TOOLS).fragments
-    assert time.process_time() - started < 1  # in quadratic time it would be minutes
+    assert time.process_time() - started < 5  # in quadratic time it would be minutes
 
 
 @pytest.mark.parametrize(

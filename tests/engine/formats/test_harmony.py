@@ -352,4 +352,4 @@ def test_hostile_text_takes_linear_time(begun: str, piece: str) -> None:
     text = begun + piece * (250_000 // len(piece)) + "<|message|>x"
     started = time.process_time()
     FORMAT.parse(text, TOOLS)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 5
