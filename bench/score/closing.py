@@ -10,7 +10,7 @@ no more than they say of themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 from bench.records import StepRecord
@@ -51,21 +51,23 @@ def _with_ends(text: str, closing: Closing) -> Iterator[tuple[str, str]]:
         text = text.removesuffix(end.strip()).rstrip()
     text = _without_begun(text, (*closing.ends, *closing.inner))
     for inner in ("", *closing.inner):
-        for end in closing.ends:
-            yield (
-                UNCLOSED if inner or closing.is_ambiguous else ENVELOPE,
-                _without_tail(text, inner, closing) + inner + end,
-            )
+        name = UNCLOSED if inner or closing.is_ambiguous else ENVELOPE
+        whole = _without_tail(text, inner, closing) + inner
+        yield from ((name, whole + end) for end in closing.ends)
 
 
 def _without_tail(text: str, inner: str, closing: Closing) -> str:
     """The text without the last part of `inner`, if that is written: behind it, it would be a part of the value."""
     tails = (other.strip() for other in closing.inner if other != inner and inner.endswith(other))
-    written = max(filter(text.endswith, tails), key=len, default="")
-    return text.removesuffix(written).rstrip()
+    return _without_longest(text, tails).rstrip()
 
 
 def _without_begun(text: str, ends: Sequence[str]) -> str:
     """The text without the beginning of an end, which would be a part of the last value if a whole one followed it."""
     begun = (tag[:n] for end in ends for tag in (end, end.strip()) for n in range(1, len(tag)))
-    return text.removesuffix(max(filter(text.endswith, begun), key=len, default=""))
+    return _without_longest(text, begun)
+
+
+def _without_longest(text: str, ends: Iterable[str]) -> str:
+    """The text without the longest of these that it ends with."""
+    return text.removesuffix(max(filter(text.endswith, ends), key=len, default=""))

@@ -395,9 +395,8 @@ class Answer:
         return self._opening.goes_on(piece) and (self._opening.is_clear(piece) or constraint.allows(token))
 
     def _leads(self, piece: bytes) -> bool:
-        begun = (
-            self._phase is _Phase.OPENING and self._opening.begun
-        )  # what opens reasoning: white space would break it off
+        # white space would break off what opens reasoning
+        begun = self._phase is _Phase.OPENING and self._opening.begun
         return not begun and piece.isspace() and self._n_lead < _MAX_LEAD
 
     def _write_opening(self, constraint: TimedConstraint, token: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.errors import ConstraintError
 from engine.formats.reasoning import Frame, split_reasoning
-from engine.formats.strict import Value, read
+from engine.formats.strict import WHITE_SPACE, Value, read
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
 from grammars.nodes import Literal, Node, Repeat, Seq
@@ -48,6 +48,12 @@ def each_block(text: str, start: int, opening: str, read_block: Callable[[str, i
         block = read_block(text, start)
         yield block
         start = block.end
+
+
+def failed_to_the_end(text: str, start: int, reason: str, close: str, *, is_named: bool) -> Block:
+    """A block that more text could make right goes on to the end of the text, and is open unless it is closed there."""
+    is_open = not text.rstrip(WHITE_SPACE).endswith(close)
+    return failed(text, start, len(text), reason, is_open=is_open, is_named=is_named)
 
 
 def failed_until(

@@ -23,6 +23,7 @@ from engine.formats.blocks import (
     each_block,
     ends_inside,
     failed,
+    failed_to_the_end,
     failed_until,
     parse_blocks,
     stray_markers,
@@ -180,8 +181,7 @@ def _block(text: str, start: int) -> Block:
         return failed(text, start, len(text), problem, is_open=True) if is_cut else _broken(text, start, problem)
     match gemma_dict.read(text, head.end()):
         case Broken(reason, unfinished=True):
-            is_open = not text.rstrip(WHITE_SPACE).endswith(CLOSE)
-            return failed(text, start, len(text), reason, is_open=is_open, is_named=True)
+            return failed_to_the_end(text, start, reason, CLOSE, is_named=True)
         case Broken(reason):
             return _broken(text, start, reason, is_named=True)
         case Value(arguments, end):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import ConstraintError
-from engine.formats.blocks import Block, ends_inside, failed, failed_until
+from engine.formats.blocks import Block, ends_inside, failed_to_the_end, failed_until
 from engine.formats.protocol import CannotCarry
-from engine.formats.strict import WHITE_SPACE, Broken, Value, skip
+from engine.formats.strict import Broken, Value, skip
 from engine.formats.typed import unwritable
 from engine.types import Tool
 from grammars.nodes import Choice, Literal, Node, Repeat, Seq
@@ -81,13 +81,9 @@ def collect(pairs: Iterable[tuple[str, Any]]) -> tuple[dict[str, Any], str]:
 
 
 def broken(text: str, start: int, stop: Stop, edges: re.Pattern[str], close: str, *, is_named: bool) -> Block:
-    """A block that cannot be read ends with its closing tag, or where the next one begins: at the first of `edges`.
-
-    One that more text could make right goes on to the end of the text, and is open unless it is closed there.
-    """
+    """A block that cannot be read ends with its closing tag, or where the next one begins: at the first of `edges`."""
     if stop.is_cut:
-        is_open = not text.rstrip(WHITE_SPACE).endswith(close)
-        return failed(text, start, len(text), stop.reason, is_open=is_open, is_named=is_named)
+        return failed_to_the_end(text, start, stop.reason, close, is_named=is_named)
     return failed_until(text, start, stop.position, stop.reason, edges, close, is_named=is_named)
 
 
