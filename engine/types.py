@@ -152,6 +152,11 @@ class Parsed:
     open_block: bool = False  # a call was opened and never closed
     open_reasoning: bool = False  # the text ends while the model still reasons, and with no call
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether the answer is whole, and nothing in it was meant as a call and is none."""
+        return not (self.fragments or self.open_block or self.open_reasoning)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -14,7 +14,6 @@ from bench.shell import WHAT, Exit, Json, call_line, comma_list, emit, emit_json
 if TYPE_CHECKING:
     from bench.attempt import Attempt
     from bench.report.document import Block, Document, Tone
-    from engine.types import Parsed
 
 EXAMPLES = examples(
     'toolgauge try model-Q4_K_M.gguf "What\'s the weather in Oslo tomorrow?"',
@@ -121,7 +120,7 @@ def document(label: str, sentence: str, attempts: Sequence[Attempt]) -> Document
     blocks += [
         Code(attempt.generation.text, f"{attempt.mode} wrote")
         for attempt in attempts
-        if attempt.generation and attempt.generation.text and attempt.parsed and not _is_readable(attempt.parsed)
+        if attempt.generation and attempt.generation.text and attempt.parsed and not attempt.parsed.is_readable
     ]
     return blocks
 
@@ -144,14 +143,10 @@ def _answer(attempt: Attempt) -> Iterator[str]:
         yield f"[stopped by {attempt.generation.stop}]"
 
 
-def _is_readable(parsed: Parsed) -> bool:
-    return not (parsed.fragments or parsed.open_block or parsed.open_reasoning)
-
-
 def _validity(attempt: Attempt) -> tuple[str, Tone]:
     if attempt.error:
         return "error", "bad"
-    if attempt.parsed and not _is_readable(attempt.parsed):
+    if attempt.parsed and not attempt.parsed.is_readable:
         return "unreadable", "bad"
     if not attempt.violations:
         return "no call", "dim"

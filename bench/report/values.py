@@ -127,9 +127,8 @@ class Paired:
     first_call: Middle | None = None  # how many times as long it takes, over the cases timed with a call in both modes
     rescued_cases: tuple[str, ...] = ()  # a case and its twin under the case's id, as they are counted
     broken_cases: tuple[str, ...] = ()
-    n_without_verdict: int = (
-        0  # cases that have a verdict when free, with their fault or without, and none when constrained
-    )
+    # cases that have a verdict when free, with their fault or without, and none when constrained
+    n_without_verdict: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,9 +260,7 @@ class Report:
     disagreements: tuple[Disagreement, ...] = ()
     bfcl_groups: tuple[BfclGroups, ...] = ()
     findings: tuple[Finding, ...] = ()  # known before the run, of cases and constraints
-    comparable_models: tuple[
-        str, ...
-    ] = ()  # the first two that `toolgauge compare` can hold against each other, if any
+    comparable_models: tuple[str, ...] = ()  # the first two that `toolgauge compare` can hold against each other
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the failures' texts, which `toolgauge show --json` has."""

@@ -117,7 +117,7 @@ def _outcome(
         return multi_turn.outcome(case, record, reference)
     if stops != {StopReason.EOG}:
         return Outcome.TRUNCATED
-    if any(p.fragments or p.open_block or p.open_reasoning for p in (step.parsed for step in record.steps)):
+    if not all(step.parsed.is_readable for step in record.steps):
         return Outcome.UNPARSEABLE
     if case.any_call:
         return _judge_any(made, tools)

@@ -124,7 +124,7 @@ class Episode:
     def _end(self, parsed: Parsed, stop: StopReason) -> EpisodeEnd | None:
         if not self.case.is_episode:
             return EpisodeEnd.SINGLE
-        if stop is not StopReason.EOG or parsed.fragments or parsed.open_block or parsed.open_reasoning:
+        if stop is not StopReason.EOG or not parsed.is_readable:
             return EpisodeEnd.CUT
         return None if parsed.calls else EpisodeEnd.REPLY
 

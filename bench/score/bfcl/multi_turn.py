@@ -51,7 +51,7 @@ def outcome(case: Case, record: ItemRecord, judged: OfficialVerdict) -> Outcome:
         return Outcome.CORRECT
     if any(step.generation.stop is not StopReason.EOG for step in record.steps):
         return Outcome.TRUNCATED
-    if any(p.fragments or p.open_block or p.open_reasoning for p in (step.parsed for step in record.steps)):
+    if not all(step.parsed.is_readable for step in record.steps):
         return Outcome.UNPARSEABLE
     if record.end is EpisodeEnd.STEP_LIMIT:
         return Outcome.WRONG_COUNT
