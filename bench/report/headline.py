@@ -72,17 +72,17 @@ def _ladder_sentences(section: Section, best: Row, where: str) -> Iterable[str]:
     yield f"Against {best.quant} {where}: {_verdicts([(rung.quant, rung) for rung in rungs])}."
     for choice in section.choices:
         if (choice.mode, choice.backend, choice.setting) == place:
-            yield _smallest(choice, rungs)
+            yield _smallest(choice, rungs, where)
 
 
-def _smallest(choice: Choice, rungs: Sequence[Rung]) -> str:
+def _smallest(choice: Choice, rungs: Sequence[Rung], where: str) -> str:
     if choice.smallest != choice.reference:
         return f"The smallest shown to be not worse: {choice.smallest}."
     open_ones = [rung for rung in rungs if rung.verdict == "cannot tell" or _is_in_part(rung)]
     if not open_ones:
         return f"The smallest that is not worse: {choice.reference} itself."
     needed = max(rung.n_to_settle or 0 for rung in open_ones)
-    settled = f"; about {numbers.count(needed)} cases would settle it" if needed else ""
+    settled = f"; about {numbers.count(needed)} cases would settle it {where}" if needed else ""
     return f"None smaller is shown to be not worse by {_points(choice.margin)} yet{settled}."
 
 

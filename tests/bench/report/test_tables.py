@@ -176,7 +176,7 @@ def test_in_short_names_the_smallest_level_or_says_that_none_can_be_named_yet() 
     )
     assert choosing(("Q8_0", "worse", None)) == "The smallest that is not worse: F16 itself."
     assert choosing(("Q8_0", "cannot tell", 516), ("Q4_K_M", "cannot tell", 410), ("Q2_K", "worse", None)) == (
-        "None smaller is shown to be not worse by 5 points or more yet; about 516 cases would settle it."
+        "None smaller is shown to be not worse by 5 points or more yet; about 516 cases would settle it there."
     )
     assert choosing(("Q8_0", "cannot tell", None)) == ("None smaller is shown to be not worse by 5 points or more yet.")
 
