@@ -6,7 +6,9 @@ import hashlib
 import subprocess
 import sys
 import zipfile
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -26,7 +28,11 @@ def bfcl_package(pytestconfig: pytest.Config) -> Path:
         pytest.skip(f"the official BFCL package is not here; `{PULL}` gets it, or name its folder in {ENVIRONMENT}")
     kept = pytestconfig.cache.mkdir("bfcl") / BFCL.version
     if not (kept / BFCL.package / "data").is_dir():
-        download(kept)
+        with TemporaryDirectory(dir=kept.parent) as scratch:
+            part = Path(scratch, kept.name)
+            download(part)
+            with suppress(OSError):  # another process of the same test run was quicker
+                part.rename(kept)
     return kept / BFCL.package
 
 
