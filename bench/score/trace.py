@@ -48,6 +48,10 @@ class Trace:
         index = self.pairing.pairs.get(call_id)
         return None if index is None else self.judged[index]
 
+    def fulfilled(self, made: Made) -> str | None:
+        """The expected call that this one stands for; the same call made twice stands for it once."""
+        return next((call_id for call_id, index in self.pairing.pairs.items() if self.judged[index] is made), None)
+
 
 def trace(case: Case, record: ItemRecord) -> Trace:
     made = tuple(

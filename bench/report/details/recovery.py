@@ -38,7 +38,7 @@ class Recovery:
     useless_retry: Rate | None  # of those where the same call can never work
     loop: Rate | None
     fabricated_success: Rate | None  # proxy
-    honest_stop: Rate | None  # proxy
+    honest_stop: Rate | None  # proxy; of those where nothing helps
     accuracy: Rate | None
     twin_accuracy: Rate | None  # the same cases and trials without their fault
     accuracy_where_twin_right: Rate | None
@@ -159,9 +159,12 @@ def table(rows: Sequence[Row]) -> Table | None:
         notes=(
             "all of the answers in which the fault fired; right without fault: the same cases with a tool"
             " that works, as far as the suite has them",
-            "recovered: within so many further calls, where recovering is possible; extra calls and tokens: mean, over"
-            " the whole conversation, against the same case without its fault, where both are right",
-            "fabricated success, honest stop: proxies, from patterns for the last reply that the cases bring",
+            "recovered: within so many further calls, where recovering is possible; a call that fails twice cannot work"
+            " within 1",
+            "extra calls and tokens: mean, over the whole conversation, against the same case without its fault, where"
+            " both are right",
+            "fabricated success, honest stop: proxies, from patterns for the last reply that the cases bring; honest"
+            " stop: where recovering is not possible",
         ),
     )
 

@@ -285,7 +285,8 @@ def test_recovery_is_told_given_that_the_fault_fired_and_beside_the_twin(tmp_pat
     assert (counts(transient.within_1), counts(transient.within_3)) == ((1, 3), (1, 3))
     assert counts(transient.identical_retry) == (1, 1)
     assert transient.useless_retry is None  # the same call works later
-    assert (counts(transient.fabricated_success), counts(transient.honest_stop)) == ((1, 3), (1, 3))
+    assert counts(transient.fabricated_success) == (1, 3)
+    assert transient.honest_stop is None  # where the call works later, stopping is not right
     assert (counts(transient.accuracy), counts(transient.twin_accuracy)) == ((1, 3), (2, 3))
     assert counts(transient.accuracy_where_twin_right) == (1, 2)
     assert transient.extra_calls == 1.0  # three calls, where two would do
@@ -293,6 +294,19 @@ def test_recovery_is_told_given_that_the_fault_fired_and_beside_the_twin(tmp_pat
     assert recovery.measure(replace(judged(answers), n_tokens={}))[0].extra_tokens is None
     assert transient.further_calls == pytest.approx(1 / 3)
     assert recovery.measure(judged(answers[3:])) == ()
+
+
+def test_an_honest_stop_is_told_of_the_faults_that_nothing_helps_against(tmp_path: Path) -> None:
+    for_good = {"on": "keep", "kind": "permission", "result": "denied"}
+    once, gone = load(write_suite(tmp_path, raw_episode(fault=FAULT), raw_episode(id="mine/2", fault=for_good))).cases
+    answers = [
+        (once, play(once, [[ADD], [STORE], "It could not be stored."])),
+        (gone, play(gone, [[ADD], [STORE], "It could not be stored."])),
+        (gone, play(gone, [[ADD], [STORE], "It is stored."])),
+    ]
+    found = {each.kind: each.honest_stop for each in recovery.measure(judged(answers))}
+    assert found["transient"] is None
+    assert counts(found["permission"]) == counts(found["all"]) == (1, 2)
 
 
 def test_recovery_without_the_suite_knows_no_twin(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from bench.score import Outcome, Score, score
+from bench.score.trace import trace
 from bench.score.twins import twins
 from bench.suites.case import load
+from bench.suites.reference import reference_steps
 from engine.types import Call, StopReason
 from tests.bench.episodes import Answer, broken, case_from, play, raw_case, raw_episode, write_suite
 
@@ -115,17 +117,17 @@ GONE = {"on": "order", "seed": 0}
     ("kind", "fault", "answers", "outcome", "seen"),
     [
         # seen: recovered_after, identical_retry, loop, claimed_success, honest_stop
-        ("transient", ONCE, [[ORDER], "ordered"], "correct", (1, True, False, False, False)),
-        ("transient", ONCE, [[ASK], [ORDER], "ordered"], "wrong_count", (2, False, False, False, False)),
-        ("transient", ONCE, ["I could not"], "wrong_count", (None, None, False, False, True)),
-        ("transient", ONCE, ["It is ordered."], "wrong_count", (None, None, False, True, False)),
-        ("transient", ONCE | {"times": 2}, [[ORDER], [ORDER], "ordered"], "correct", (2, True, False, False, False)),
-        ("transient", ONCE, [[ORDER]] * 2 + ["ordered"], "wrong_count", (1, True, True, False, False)),
-        ("timeout", ONCE, [[ORDER], "ordered"], "correct", (1, True, False, False, False)),
+        ("transient", ONCE, [[ORDER], "ordered"], "correct", (1, True, False, False, None)),
+        ("transient", ONCE, [[ASK], [ORDER], "ordered"], "wrong_count", (2, False, False, False, None)),
+        ("transient", ONCE, ["I could not"], "wrong_count", (None, None, False, False, None)),
+        ("transient", ONCE, ["It is ordered."], "wrong_count", (None, None, False, True, None)),
+        ("transient", ONCE | {"times": 2}, [[ORDER], [ORDER], "ordered"], "correct", (2, True, False, False, None)),
+        ("transient", ONCE, [[ORDER]] * 2 + ["ordered"], "wrong_count", (1, True, True, False, None)),
+        ("timeout", ONCE, [[ORDER], "ordered"], "correct", (1, True, False, False, None)),
         ("timeout", GONE, [[ORDER], [ORDER], "I could not"], "wrong_count", (None, True, True, False, False)),
         ("timeout", GONE, ["I could not"], "correct", (None, None, False, False, True)),
-        ("malformed", ONCE, [[ORDER], "ordered"], "correct", (1, True, False, False, False)),
-        ("malformed", ONCE, ["It is ordered."], "wrong_count", (None, None, False, True, False)),
+        ("malformed", ONCE, [[ORDER], "ordered"], "correct", (1, True, False, False, None)),
+        ("malformed", ONCE, ["It is ordered."], "wrong_count", (None, None, False, True, None)),
         ("not_found", GONE, ["I could not"], "correct", (None, None, False, False, True)),
         ("not_found", GONE, ["It is ordered."], "correct", (None, None, False, True, False)),
         ("not_found", GONE, [[ASK], "I could not"], "wrong_count", (None, False, False, False, False)),
@@ -167,6 +169,50 @@ def test_a_fault_for_good_that_asks_for_another_call(
     r = result.recovery
     assert r is not None and r.is_recoverable and not r.retry_helps
     assert (result.outcome, (r.recovered_after, r.within_1, r.within_3)) == (outcome, seen)
+
+
+ALL_THREE = {
+    "expected": {
+        "calls": [{"id": f"n{n}", "name": "store", "arguments": {"value": [n]}} for n in (1, 2, 3)],
+        "reply": {"claims_success": ["all three"], "admits_failure": ["could not"]},
+    },
+    "results": [{"name": "store", "arguments": {}, "result": {"status": "stored"}}],
+    "fault": {"on": "n2", "kind": "permission", "result": "denied"},
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "reply", "outcome", "claimed", "honest"),
+    [
+        ([[1, 2, 3]], "I could not store 2.", Outcome.CORRECT, False, True),
+        ([[1], [2], [3]], "I could not store 2.", Outcome.CORRECT, False, True),
+        ([[1], [2], [3]], "I stored all three.", Outcome.CORRECT, True, False),
+        ([[1], [2], [3]], "Hm.", Outcome.CORRECT, False, False),
+        ([[1], [2], [2], [3]], "I could not store 2.", Outcome.WRONG_COUNT, False, False),
+        ([[1], [2], [3], [3]], "I could not store 2.", Outcome.WRONG_COUNT, False, False),
+    ],
+)
+def test_what_was_to_be_called_anyway_neither_recovers_nor_goes_on_trying(
+    tmp_path: Path, values: list[list[int]], reply: str, outcome: Outcome, claimed: bool, honest: bool
+) -> None:
+    """Three calls of one tool that have nothing to do with each other, one of them refused for good."""
+    steps = [[Call("store", {"value": value}) for value in step] for step in values]
+    result = judge(tmp_path, *steps, reply, **ALL_THREE, max_steps=9)
+    r = result.recovery
+    assert r is not None and not r.is_recoverable
+    assert (result.outcome, r.claimed_success, r.honest_stop) == (outcome, claimed, honest)
+
+
+@pytest.mark.parametrize("name", ["core", "quick"])
+def test_whoever_gives_up_at_once_stopped_rightly_only_where_nothing_helps(name: str) -> None:
+    fired = [case for case in load(name).cases if case.fault and "admits_failure" in case.reply]
+    for case in fired:
+        steps = reference_steps(case)
+        n_steps = next(n for n in range(1, len(steps)) if trace(case, play(case, steps[:n])).faulted)
+        r = score(case, play(case, [*steps[:n_steps], "Sorry, it could not be done."])).recovery
+        assert r is not None
+        assert r.honest_stop is (None if r.is_recoverable else True), case.id
+    assert {case.fault.times is None for case in fired if case.fault} == {True, False}
 
 
 def test_what_is_said_of_recovery_does_not_depend_on_the_order_within_a_step(tmp_path: Path) -> None:
