@@ -200,7 +200,6 @@ def _explanation(
     if reference is not None and is_multi_turn(case) and outcome not in (Outcome.TRUNCATED, Outcome.UNPARSEABLE):
         return reference.error
     calls = [m.call for m in made.judged]
-    names = ", ".join(call.name for call in calls) or "nothing"
     match outcome:
         case Outcome.UNPARSEABLE:
             fragments = [f for step in record.steps for f in step.parsed.fragments]
@@ -213,7 +212,9 @@ def _explanation(
         case Outcome.NO_CALL:
             return f"it made no call; right was {', '.join(e.name for e in case.expected) or 'any call'}"
         case Outcome.WRONG_COUNT | Outcome.WRONG_TOOL:
-            return f"it called {names}; right was {', '.join(e.name for e in case.expected) or 'any tool offered'}"
+            told = [f"{m.call.name} (failed)" if m.failed else m.call.name for m in made.made]
+            right = [e.name for e in case.expected] or ["any tool offered"]
+            return f"it called {', '.join(told)}; right was {', '.join(right)}"
         case Outcome.SCHEMA_INVALID:
             call = next(call for call in calls if violations(call, tools))
             return f"{call.name}: {', '.join(sorted(violations(call, tools))).replace('_', ' ')}"

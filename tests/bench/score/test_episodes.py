@@ -215,6 +215,19 @@ def test_whoever_gives_up_at_once_stopped_rightly_only_where_nothing_helps(name:
     assert {case.fault.times is None for case in fired if case.fault} == {True, False}
 
 
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ([[SUM], [KEEP], "sorry"], "it called add, store (failed); right was add, store"),
+        ([[SUM], [KEEP], [KEEP], [KEEP], "yes"], "it called add, store (failed), store, store; right was add, store"),
+        ([[KEEP], "sorry"], "it called store (failed); right was add, store"),
+    ],
+)
+def test_a_failed_call_was_made_too(tmp_path: Path, answers: list[Answer], told: str) -> None:
+    result = judge(tmp_path, *answers, fault=TRANSIENT, max_steps=9)
+    assert (result.outcome, result.explanation) == (Outcome.WRONG_COUNT, told)
+
+
 def test_what_is_said_of_recovery_does_not_depend_on_the_order_within_a_step(tmp_path: Path) -> None:
     fault = ONCE | {"kind": "transient"}
     found = [
