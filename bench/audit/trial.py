@@ -21,7 +21,6 @@ from bench.modes import MODES
 from bench.score.adherence import violations
 from engine import formats
 from engine.constraint.protocol import Constraint, ConstraintSpec
-from engine.formats.envelope import EnvelopeFormat
 from engine.formats.protocol import ToolFormat
 from engine.formats.reasoning import split_reasoning
 from engine.types import Parsed, Tool
@@ -82,16 +81,15 @@ def tried(trial: Trial) -> Tried:
 def _try(trial: Trial, log: Path) -> Tried:
     """In the new process."""
     del log
+    from bench.run.play import spec_of
     from engine.constraint import backend
     from engine.constraint.tokens import TokenKinds
     from engine.llama import LoadParams, load_model
 
     mode = MODES[trial.mode]
     fmt = formats.of_style(mode.style, trial.format_id)
-    if isinstance(fmt, EnvelopeFormat) and mode.constraint == "syntax":
-        spec = fmt.syntax_constraint()
-    else:
-        spec = fmt.constraint(trial.tools, required=trial.required)
+    spec = spec_of(mode, fmt, trial.tools, required=trial.required, several=True)
+    assert spec is not None, "whoever tries a grammar names tools and a constrained mode"
     with load_model(trial.path, LoadParams(n_gpu_layers=0, vocab_only=True)) as model:
         engine = backend(trial.backend, model)
         compiled = engine.compile(spec.root)
