@@ -38,13 +38,15 @@ def matched(
 
 
 def _same_but_for_tools(first: Judged, second: Judged) -> bool:
-    """Whether the same is asked and the same is right. Where the cases are not at hand, nobody can say so."""
-    if first.cases is None or second.cases is None:
-        return False
-    one, other = (  # as text: 1 and True are equal, and not the same argument
-        [repr(replace(case, tools=(), content_hash="")) for case in row.cases.values()] for row in (first, second)
-    )
-    return one == other
+    asked = _asked(first)
+    return asked is not None and asked == _asked(second)
+
+
+def _asked(row: Judged) -> list[str] | None:
+    """What the cases ask and take to be right, as text, for 1 and True are equal; None: they are not at hand."""
+    if row.cases is None:
+        return None
+    return [repr(replace(case, tools=(), content_hash="")) for case in row.cases.values()]
 
 
 def comparable_models(rows: Sequence[Judged]) -> tuple[str, ...]:

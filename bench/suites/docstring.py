@@ -64,8 +64,8 @@ def _underlined(section: str) -> Iterator[tuple[str, str]]:
             found.append((re.findall(r"\w+", names[1]) if names else [], []))
         elif found:
             found[-1][1].extend(line.split())
-    for names, words in found:
-        for name in names:
+    for entry, words in found:
+        for name in entry:
             yield name, " ".join(words)
 
 

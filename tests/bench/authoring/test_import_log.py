@@ -430,12 +430,24 @@ MESSAGES = st.one_of(
     st.builds(result, st.sampled_from(["a", "b"]), st.sampled_from(["mia@x.org", '{"n": 4711}', "error"])),
 )
 
+EXCHANGES = st.builds(  # a request, two calls with ids that may be the same or none, their results in any order
+    lambda ids, tools, order: [
+        user("c"),
+        calls(*((id_, tool, {}) for id_, tool in zip(ids, tools, strict=True))),
+        *(result(ids[place], str(place)) for place in order),
+    ],
+    st.sampled_from(["ab", ("c", "c"), ("", "")]),
+    st.permutations(["find", "mail"]),
+    st.permutations(range(2)),
+)
+
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(MESSAGES, min_size=1, max_size=8))
+@given(st.lists(MESSAGES.map(lambda message: [message]) | EXCHANGES, min_size=1, max_size=8))
 def test_whatever_a_log_holds_the_suite_is_sound_and_nothing_is_lost(
-    tmp_path: Path, messages: list[dict[str, Any]]
+    tmp_path: Path, parts: list[list[dict[str, Any]]]
 ) -> None:
+    messages = [message for part in parts for message in part]
     found = imported(tmp_path, body(*messages))
     try:
         told = conversation_in(body(*messages)).messages
