@@ -3,16 +3,20 @@
     conversation_in({"model": "m", "messages": [...], "tools": [...]})     # a request, or a line of fine-tuning data
     conversation_in({"request": {...}, "response": {"choices": [...]}})    # a request and its answer
 
-Anything else is a `ValueError` with one sentence. Knows no suite and no case.
+Each result is given the call that it answers, which logs say by an id, by a name or by the order alone. Anything else
+is a `ValueError` with one sentence. Knows no suite and no case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
+from bench.authoring.logged_answer import answer_beside
 from bench.suites.json_text import parse
+from bench.suites.sources.documents import definitions_in
 from engine.types import Call
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
@@ -21,21 +25,31 @@ _RESULT_ROLES = ("tool", "function")
 
 @dataclass(frozen=True, slots=True)
 class LogCall:
-    """`id` as the log has it; empty in the older shape, where results name the function instead."""
+    """`number`: its place among the calls of the conversation; what a log has for an id may be empty or repeated."""
 
-    id: str
+    number: int
     call: Call
 
 
 @dataclass(frozen=True, slots=True)
 class LogMessage:
-    """`name` and `answers` are a result's: the tool, and the id of the call."""
+    """`name` and `answers` are a result's: the tool, and the number of the call."""
 
     role: str
     content: str
     calls: tuple[LogCall, ...] = ()
     name: str = ""
-    answers: str = ""
+    answers: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A call without its result. `one_each`: as many results follow the message as it has calls."""
+
+    id: str  # as the log has it
+    call: LogCall
+    message: int
+    one_each: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,54 +63,61 @@ class Conversation:
 def conversation_in(entry: Any) -> Conversation:
     """One line of a log, already read as JSON."""
     if not isinstance(entry, Mapping):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is no JSON object; a log has one JSON object on each line")
     body = next((entry[key] for key in ("request", "body") if isinstance(entry.get(key), Mapping)), entry)
     written = body.get("messages")
     if not isinstance(written, list) or not written:
         if "input" in body:
             raise ValueError('it has no "messages" but "input", as the Responses API writes it; that is not read')
         raise ValueError('it has no "messages"; a line is a request {"messages": [...], "tools": [...]}')
-    messages: list[LogMessage] = []
-    for number, raw in enumerate([*written, *_answer(entry, body)]):
-        try:
-            messages.append(_message(raw, messages))
-        except ValueError as error:
-            raise ValueError(f"messages.{number}: {error}") from error
+    if body.get("system"):
+        raise ValueError('it has a "system" beside its messages, as Anthropic writes it; make it the first message')
+    messages = tuple(_messages([*written, *answer_beside(entry, body)]))
     choice = body.get("tool_choice", body.get("function_call", "auto"))
     if choice == "none":
         raise ValueError('"tool_choice" is "none", so the model could not call')
     if isinstance(choice, Mapping):
         raise ValueError('"tool_choice" names the tool, so the model had no choice')
     one_call = body.get("parallel_tool_calls") is False
-    return Conversation(tuple(messages), _tools(body), choice == "required", one_call)
+    return Conversation(messages, _tools(body), choice == "required", one_call)
 
 
-def _answer(entry: Mapping[str, Any], body: Mapping[str, Any]) -> Sequence[Any]:
-    """The answer's message, where it is logged beside the request."""
-    response = entry.get("response", entry)
-    if isinstance(response, Mapping) and isinstance(response.get("body"), Mapping) and response is not entry:
-        response = response["body"]
-    choices = response.get("choices", body.get("choices")) if isinstance(response, Mapping) else None
-    if not choices:
-        return ()
-    if not isinstance(choices, list) or not isinstance(choices[0], Mapping) or "message" not in choices[0]:
-        raise ValueError('the answer\'s "choices" hold no "message"')
-    return (choices[0]["message"],)
+def _messages(written: Sequence[Any]) -> Iterator[LogMessage]:
+    waiting: list[_Waiting] = []
+    n_calls = 0
+    for number, raw in enumerate(written):
+        try:
+            if _is_result(raw):
+                answered = _answered(raw, waiting)
+                waiting.remove(answered)
+                yield LogMessage("tool", _text(raw.get("content")), (), answered.call.call.name, answered.call.number)
+                continue
+            role, content, calls = _said(raw)
+        except ValueError as error:
+            raise ValueError(f"messages.{number}: {error}") from error
+        numbered = [(id_, LogCall(place, call)) for place, (id_, call) in enumerate(calls, start=n_calls)]
+        n_calls += len(calls)
+        one_each = len(list(takewhile(_is_result, written[number + 1 :]))) == len(calls)
+        waiting += [_Waiting(id_, call, number, one_each) for id_, call in numbered]
+        yield LogMessage(role, content, tuple(call for _, call in numbered))
 
 
 def _tools(body: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     written = body.get("tools") or body.get("functions") or []
-    if not isinstance(written, list) or not all(isinstance(tool, Mapping) for tool in written):
+    if not isinstance(written, list):
         raise ValueError('its "tools" are no list of objects')
-    return tuple(written)
+    return tuple(definitions_in(written)) if written else ()
 
 
-def _message(raw: Any, before: Sequence[LogMessage]) -> LogMessage:
+def _is_result(raw: Any) -> bool:
+    return isinstance(raw, Mapping) and raw.get("role") in _RESULT_ROLES
+
+
+def _said(raw: Any) -> tuple[str, str, list[tuple[str, Call]]]:
+    """Role, text, and the calls with their ids."""
     if not isinstance(raw, Mapping):
         raise ValueError("it is no JSON object")
     role = raw.get("role")
-    if role in _RESULT_ROLES:
-        return _result(raw, before)
     if not isinstance(role, str) or role not in _ROLES:
         raise ValueError(f"the role {role!r} is not known; known are {', '.join((*_ROLES, *_RESULT_ROLES))}")
     content = _text(raw.get("content")) or _text(raw.get("refusal"))
@@ -105,24 +126,27 @@ def _message(raw: Any, before: Sequence[LogMessage]) -> LogMessage:
         raise ValueError('its "tool_calls" are no list')
     if written and role != "assistant":
         raise ValueError("only the assistant calls tools")
-    return LogMessage(_ROLES[role], content, tuple(map(_call, written)))
+    return _ROLES[role], content, list(map(_call, written))
 
 
-def _result(raw: Mapping[str, Any], before: Sequence[LogMessage]) -> LogMessage:
-    wanted = raw.get("tool_call_id")
-    calls = [call for message in before for call in message.calls]
-    if wanted is not None:
-        found = next((call for call in reversed(calls) if call.id == wanted), None)
-        if found is None:
-            raise ValueError(f"it answers the call {wanted!r}, which is not there")
-        return LogMessage("tool", _text(raw.get("content")), name=found.call.name, answers=str(wanted))
-    name = raw.get("name")
-    if not isinstance(name, str) or name not in {call.call.name for call in calls}:
+def _answered(raw: Mapping[str, Any], waiting: Sequence[_Waiting]) -> _Waiting:
+    """By the id, by the tool's name, and where several are left by the place among as many results as calls."""
+    id_ = str(raw.get("tool_call_id") or "")
+    name = raw.get("name") or raw.get("tool_name")
+    found = [each for each in waiting if not id_ or each.id == id_]
+    found = [each for each in found if each.message == found[-1].message]
+    if id_ and not found:
+        raise ValueError(f"it answers the call {id_!r}, which is not there or has its result already")
+    named = [each for each in found if each.call.call.name == name]
+    if not id_ and name:
+        found = named
+    left = named or found
+    if not left or (not left[0].one_each and (len(left) > 1 or not (id_ or name))):
         raise ValueError('a result has to say in "tool_call_id" which call it answers')
-    return LogMessage("tool", _text(raw.get("content")), name=name)
+    return left[0]
 
 
-def _call(raw: Any) -> LogCall:
+def _call(raw: Any) -> tuple[str, Call]:
     function = raw.get("function") if isinstance(raw, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise ValueError("a call has no function with a name")
@@ -134,7 +158,7 @@ def _call(raw: Any) -> LogCall:
             raise ValueError(f"the arguments of {name} are not JSON ({error})") from error
     if not isinstance(arguments, Mapping):
         raise ValueError(f"the arguments of {name} are no JSON object")
-    return LogCall(str(raw.get("id") or ""), Call(name, dict(arguments)))
+    return str(raw.get("id") or ""), Call(name, dict(arguments))
 
 
 def _text(content: Any) -> str:

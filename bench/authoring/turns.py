@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, takewhile
 from typing import Any
 
 from bench.authoring.chat_log import Conversation, LogCall, LogMessage
@@ -38,26 +39,27 @@ class _Made:
 
 
 def turns_of(messages: Sequence[LogMessage]) -> list[Turn]:
-    """In order; what the assistant says before anybody asked is none."""
+    """In order, with every call; what the assistant only says before anybody asked is none."""
     found = []
-    start: int | None = None
-    for number, message in enumerate(messages):
-        is_answer = message.role in ("assistant", "tool")
-        if start is None and message.role == "assistant" and number and messages[number - 1].role == "user":
-            start = number
-        if start is not None and not is_answer:
-            found.append(Turn(tuple(messages[:start]), tuple(messages[start:number])))
-            start = None
-    if start is not None:
-        found.append(Turn(tuple(messages[:start]), tuple(messages[start:])))
+    end = 0
+    for _, run in groupby(messages, key=lambda message: message.role == "user"):
+        said, start = list(run), end
+        end += len(said)
+        while said and said[-1].role == "system":  # belongs to the next request
+            said.pop()
+        has_calls = any(message.calls for message in said)
+        if has_calls or (start and any(message.role == "assistant" for message in said)):
+            found.append(Turn(tuple(messages[:start]), tuple(said)))
     return found
 
 
 def written(turn: Turn, conversation: Conversation) -> tuple[dict[str, Any], list[str]]:
     """The case without id and tools, and what a person should look at; `ValueError`: why it cannot be one."""
-    made = _calls(turn.messages)
+    _check_asked(turn)
+    before, messages = _in_order(turn.before), _in_order(turn.messages)
+    made = _calls(messages)
     _check(made)
-    case: dict[str, Any] = {"category": _category(made), "messages": [_message(each) for each in turn.before]}
+    case: dict[str, Any] = {"category": _category(made), "messages": [_message(each) for each in before]}
     if conversation.must_call:
         case["tool_choice"] = "required"
     if conversation.one_call:
@@ -72,7 +74,34 @@ def written(turn: Turn, conversation: Conversation) -> tuple[dict[str, Any], lis
             {"name": e.call.call.name, "arguments": _exactly(e.call.call.arguments), "content": e.result}
             for e in in_order
         ]
-    return case, list(_remarks(made, expected))
+    return case, list(_remarks(made, expected, ends_in_result=messages[-1].role == "tool"))
+
+
+def _check_asked(turn: Turn) -> None:
+    if not turn.before or turn.before[-1].role != "user":
+        raise ValueError("the assistant calls a tool before the user has asked for anything")
+    if any(message.role == "system" for message in turn.messages):
+        raise ValueError("a system message stands between request and answer, which a case cannot say")
+
+
+def _in_order(messages: Sequence[LogMessage]) -> list[LogMessage]:
+    """Results in the order of their calls: a case pairs them by the tool's name and by their place."""
+    found: list[LogMessage] = []
+    for are_results, run in groupby(messages, key=lambda message: message.role == "tool"):
+        if not are_results:
+            found += run
+            continue
+        waiting = list(found[-1].calls) if found else []
+        for result in sorted(run, key=lambda each: each.answers or 0):
+            if result.answers not in {call.number for call in waiting}:
+                raise ValueError(f"a result of {result.name} does not stand below its call")
+            first = next(call for call in waiting if call.call.name == result.name)
+            if first.number != result.answers:
+                missing = f"the log has no result of an earlier call of {result.name}"
+                raise ValueError(f"{missing}, and a case could not say which of them was answered")
+            waiting.remove(first)
+            found.append(result)
+    return found
 
 
 def _calls(messages: Sequence[LogMessage]) -> list[_Made]:
@@ -82,21 +111,13 @@ def _calls(messages: Sequence[LogMessage]) -> list[_Made]:
         if not message.calls:
             continue
         step += 1
-        results = []
-        for later in messages[number + 1 :]:
-            if later.role != "tool":
-                break
-            results.append(later)
-        for call in message.calls:
-            answer = next((each for each in results if _answers(each, call)), None)
-            if answer is not None:
-                results.remove(answer)
-            made.append(_Made(f"call-{len(made) + 1}", step, call, answer.content if answer else None))
+        below = takewhile(lambda later: later.role == "tool", messages[number + 1 :])
+        results = {each.answers: each.content for each in below}
+        made += [
+            _Made(f"call-{place}", step, call, results.get(call.number))
+            for place, call in enumerate(message.calls, start=len(made) + 1)
+        ]
     return made
-
-
-def _answers(result: LogMessage, call: LogCall) -> bool:
-    return result.answers == call.id if result.answers else result.name == call.call.name
 
 
 def _check(made: Sequence[_Made]) -> None:
@@ -165,7 +186,7 @@ def _carriable(value: Any) -> Iterator[str | int | float]:
             yield each
 
 
-def _remarks(made: Sequence[_Made], expected: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _remarks(made: Sequence[_Made], expected: Sequence[Mapping[str, Any]], *, ends_in_result: bool) -> Iterator[str]:
     if not made:
         yield "no tool was called; is that right, or should one have been?"
     long = [
@@ -187,6 +208,8 @@ def _remarks(made: Sequence[_Made], expected: Sequence[Mapping[str, Any]]) -> It
                 f"{each.call.call.name} came after results and has no value from them, so it may also come at once;"
                 ' if it needs one, say so in "after"'
             )
+    if ends_in_result:
+        yield "the turn ends with a tool's answer; what the assistant did next is not in the log"
 
 
 def _is_error(content: str) -> bool:

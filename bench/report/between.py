@@ -6,12 +6,15 @@ two runs (files, templates, settings, software, machine) is told beside it, for 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from bench import numbers
 from bench.report import about, compare
 from bench.report.counterparts import matched
 from bench.report.decide import MARGIN, Level
@@ -108,7 +111,8 @@ def between(
 
     Raises `ToolgaugeError` where no row of the one side has a counterpart in the other.
     """
-    whole = _rows(store, before), _rows(store, after)
+    changed = _has_other_suite(store, before, after)
+    whole = _rows(store, before, with_cases=changed), _rows(store, after, with_cases=changed)
     old, new = (_of(model, rows, run) for model, rows, run in zip(models, whole, (before, after), strict=True))
     if before.id == after.id and (models[0] == models[1] or "" in models):
         raise ToolgaugeError(_both_alike(before, whole[0]))
@@ -170,8 +174,15 @@ def _both_alike(run: Run, rows: Sequence[Judged]) -> str:
     return f"both are run {run.id}; name two, `toolgauge ls runs` lists them{models}"
 
 
-def _rows(store: Store, run: Run) -> list[Judged]:
-    suites = suites_of(run) if run.config.get("limit") else {}  # the cases tell only whether a limit left any out
+def _has_other_suite(store: Store, before: Run, after: Run) -> bool:
+    """Whether a suite of one name is not the same in both: then its cases tell what is not."""
+    old, new = ({cell.suite: cell.suite_sha256 for cell in store.cells(run.id)} for run in (before, after))
+    return any(old.get(name, sha256) != sha256 for name, sha256 in new.items())
+
+
+def _rows(store: Store, run: Run, *, with_cases: bool) -> list[Judged]:
+    with_cases = with_cases or bool(run.config.get("limit"))  # they tell whether it left any out
+    suites = suites_of(run) if with_cases else {}
     return [judged(store, run, cell, suites.get(cell.suite)) for cell in store.cells(run.id)]
 
 
@@ -223,6 +234,8 @@ def _differs(first: Judged, second: Judged) -> Iterator[str]:
     old, new = first.cell.model, second.cell.model
     if old.gguf_sha256 != new.gguf_sha256:
         yield "file"
+    if first.cell.suite_sha256 != second.cell.suite_sha256:
+        yield "tools"  # whose cases differ in more is not compared
     if old.template_sha256 != new.template_sha256:
         yield "chat template"
     if old.format != new.format:
@@ -243,11 +256,20 @@ def _settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[
 
 def _flat(run: Run, rows: Iterable[Judged]) -> Iterator[tuple[str, Any]]:
     """All that determines or colours a run's answers and what is said of them, under one name each."""
-    yield from _leaves({name: value for name, value in run.config.items() if name not in _NAMES}, ())
+    yield from _leaves({name: value for name, value in run.config.items() if name not in (*_NAMES, "tools")}, ())
+    yield "tools", _definitions(run.config.get("tools", ()))
     yield from run.versions.items()
     yield "llama.cpp", run.llama_build
     yield "scorer", sorted({version for row in rows for version in row.scorers}) or None
     yield from ((name, run.host.get(name)) for name in _MACHINE)
+
+
+def _definitions(tools: Sequence[Any]) -> str | None:
+    """Those that were given in place of the suites' own; None: none were."""
+    if not tools:
+        return None
+    digest = hashlib.sha256(json.dumps(tools).encode()).hexdigest()
+    return f"{numbers.plural(len(tools), 'definition')}, sha256 {digest[:8]}"
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 from bench.report.compare import comparable
@@ -27,13 +28,25 @@ def matched(
             without.append((f"{names[1]} alone has it", row))
             continue
         found.add(first.cell.id)
-        if first.cell.suite_sha256 != row.cell.suite_sha256:
+        if first.cell.suite_sha256 != row.cell.suite_sha256 and not _same_but_for_tools(first, row):
             without.append((f"the cases of {row.cell.suite} are not the same in both runs", row))
         elif not comparable(first, row):
             without.append(("no case has a verdict in both runs", row))
         else:
             yield first, row
     without += ((f"{names[0]} alone has it", row) for row in old if row.cell.id not in found)
+
+
+def _same_but_for_tools(first: Judged, second: Judged) -> bool:
+    asked = _asked(first)
+    return asked is not None and asked == _asked(second)
+
+
+def _asked(row: Judged) -> list[str] | None:
+    """What the cases ask and take to be right, as text, for 1 and True are equal; None: they are not at hand."""
+    if row.cases is None:
+        return None
+    return [repr(replace(case, tools=(), content_hash="")) for case in row.cases.values()]
 
 
 def comparable_models(rows: Sequence[Judged]) -> tuple[str, ...]:

@@ -4,31 +4,24 @@
     model_definition(BookRoom)   # the same from a pydantic model of the arguments
 
 The parameters' schema is pydantic's, without the titles that say a name twice; what a parameter means comes from
-`Annotated[..., Field(description=...)]` or from the lines below `Args:` in the docstring. Parameters keep the order of
-the signature. Knows no suite and never calls the function.
+`Annotated[..., Field(description=...)]` or from the docstring. Parameters keep the order of the signature. Knows no
+suite and never calls the function.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-import re
 from collections.abc import Callable, Collection, Mapping
-from itertools import pairwise
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 
+from bench.suites.docstring import docstring
 from grammars.errors import ToolgaugeError
 from grammars.pointer import map_subschemas
-
-_SECTION = re.compile(
-    r"^(args|arguments|parameters|returns?|raises|yields?|examples?|notes?)\s*:\s*$", re.IGNORECASE | re.MULTILINE
-)
-_ARGS = re.compile(r"^(args|arguments|parameters)\s*:", re.IGNORECASE)
-_ARGUMENT = re.compile(r"^\s*\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)$")
 
 
 class NotATool(ToolgaugeError):
@@ -39,7 +32,7 @@ def definition(function: Callable[..., Any], *, without: Collection[str] = ()) -
     """The tool as an application would offer it; parameters in `without` are not the model's to give."""
     schema = arguments_model(function, without=without).model_json_schema()
     written = _written(function, schema)
-    summary, _ = _docstring(function)
+    summary, _ = docstring(function)
     return {"name": function.__name__, "description": summary, "parameters": written}
 
 
@@ -51,7 +44,7 @@ def model_definition(model: type[BaseModel]) -> dict[str, Any]:
         raise _wrong(model, f"a field's type has no JSON Schema ({str(error).splitlines()[0]})") from error
     written = _written(model, schema)
     inherited = model.__doc__ == BaseModel.__doc__
-    return {"name": model.__name__, "description": "" if inherited else _docstring(model)[0], "parameters": written}
+    return {"name": model.__name__, "description": "" if inherited else docstring(model)[0], "parameters": written}
 
 
 def arguments_model(function: Callable[..., Any], *, without: Collection[str] = ()) -> type[BaseModel]:
@@ -63,7 +56,7 @@ def arguments_model(function: Callable[..., Any], *, without: Collection[str] = 
         raise _wrong(function, f"a type hint cannot be resolved ({error})") from error
     except (TypeError, ValueError) as error:
         raise _wrong(function, f"it is not written in Python ({error})") from error
-    _, meanings = _docstring(function)
+    _, meanings = docstring(function)
     fields: dict[str, Any] = {}
     for name, parameter in parameters.items():
         if name in without:
@@ -92,30 +85,6 @@ def _field(hint: Any, default: Any, meaning: str | None) -> Any:
         return default
     said = FieldInfo.from_annotation(hint).description
     return Field(default, description=meaning) if meaning and not said else Field(default)
-
-
-def _docstring(documented: Callable[..., Any]) -> tuple[str, Mapping[str, str]]:
-    """What stands before the first section, on one line for each paragraph, and what is said of each argument."""
-    text = inspect.getdoc(documented) or ""
-    places = [match.start() for match in _SECTION.finditer(text)] + [len(text)]
-    paragraphs = re.split(r"\n\s*\n", text[: places[0]].strip())
-    summary = "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    sections = [text[start:end] for start, end in pairwise(places)]
-    return summary, {name: said for section in sections if _ARGS.match(section) for name, said in _said(section)}
-
-
-def _said(section: str) -> list[tuple[str, str]]:
-    """The entries of a section; a line that is indented deeper goes on with the entry above it."""
-    found: list[tuple[str, str]] = []
-    lines = [line for line in section.splitlines()[1:] if line.strip()]
-    least = min((len(line) - len(line.lstrip()) for line in lines), default=0)
-    for line in lines:
-        entry = _ARGUMENT.match(line)
-        if entry and len(line) - len(line.lstrip()) == least:
-            found.append((entry[1], entry[2].strip()))
-        elif found:
-            found[-1] = (found[-1][0], f"{found[-1][1]} {line.strip()}".strip())
-    return found
 
 
 def _written(documented: Callable[..., Any], schema: Mapping[str, Any]) -> dict[str, Any]:

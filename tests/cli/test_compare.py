@@ -64,6 +64,43 @@ def test_forty_cases_cannot_show_that_nothing_was_lost(db: Path, capsys: Capture
     assert main(["compare", "1", "2", "--db", str(db), "--fail-if", "not-shown", "--margin", "20"]) == Exit.OK
 
 
+SUITE = """{"suite": "mine", "version": "1", "description": "Ours", "tools": [TOOL]}
+{"id": "mine/1", "category": "one", "messages": [{"role": "user", "content": "Weather in Oslo?"}], "tools": ["weather"],
+"expected": {"calls": [{"name": "weather", "arguments": {"city": ["Oslo"]}}]}}
+{"id": "mine/2", "category": "one", "messages": [{"role": "user", "content": "Weather in Rome?"}], "tools": ["weather"],
+"expected": {"calls": [{"name": "weather", "arguments": {"city": ["Rome"]}}]}}
+"""
+
+
+def definition(description: str) -> str:
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    return json.dumps({"name": "weather", "description": description, "parameters": parameters})
+
+
+def test_the_same_cases_with_other_definitions_of_tools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    """Which wording works better: the run with `--tools` could not be compared with the one before."""
+    monkeypatch.setattr("bench.run.drive.Worker", WorkerHere)
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text(SUITE.replace(",\n", ", ").replace("TOOL", definition("")))
+    (tmp_path / "new.json").write_text(f"[{definition('New words.')}]")
+    run = ["run", "fake:perfect", *RUN[2:], "--suite", "mine.jsonl", "--new", "--db", "mine.db"]
+    assert main(run) == Exit.OK
+    assert main([*run, "--tools", "new.json"]) == Exit.OK
+    capsys.readouterr()
+    assert main(["compare", "1", "2", "--db", "mine.db", "--json"]) == Exit.OK
+    document = json.loads(capsys.readouterr().out)
+    assert [(change["rung"]["n"], change["differs"]) for change in document["changes"]] == [(2, ["tools"])] * 2
+    before, after = document["settings"]["tools"]
+    assert (before, after[:20]) == ("-", "1 definition, sha256")
+    assert document["left_out"] == []
+    mine.write_text(mine.read_text().replace("Rome", "Bonn"))
+    assert main([*run, "--tools", "new.json"]) == Exit.OK
+    assert main(["compare", "2", "3", "--db", "mine.db"]) == Exit.USAGE
+    assert "the cases of mine are not the same in both runs" in capsys.readouterr().err
+
+
 def without_verdicts(db: Path, run: int, mode: str, n: int) -> None:
     """What a grammar that can no longer be built leaves of the first `n` answers."""
     with Store.open(db) as store, store.transaction() as sql:

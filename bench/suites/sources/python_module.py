@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bench.suites.from_python import definition, model_definition
+from bench.suites.from_python import NotATool, definition, model_definition
 from grammars.errors import ToolgaugeError
 
 _SUFFIX = ".py"
@@ -31,11 +31,15 @@ _SUFFIX = ".py"
 def definitions_from(module: str, names: Sequence[str]) -> list[dict[str, Any]]:
     """The tools in the order of `names`, or of the module; `ToolgaugeError` says what is missing."""
     found = _imported(module)
+    if names:
+        return [_definition(found, module, name) for name in names]
+    names = _public(found)
     if not names:
-        names = _public(found)
-        if not names:
-            raise ToolgaugeError(f"{module} defines no public function; name what to offer: {module}:NAME")
-    return [_definition(found, module, name) for name in names]
+        raise ToolgaugeError(f"{module} defines no public function; name what to offer: {module}:NAME")
+    try:
+        return [_definition(found, module, name) for name in names]
+    except NotATool as error:
+        raise NotATool(f"{error}; name those to offer: {module}:NAME,NAME") from error
 
 
 def is_file(module: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 
 from bench.authoring.chat_log import conversation_in
 from bench.authoring.check import problems
+from bench.authoring.examine import examine
 from bench.authoring.import_log import Imported, Turns, cases_from
 from bench.authoring.turns import turns_of
 from bench.suites.case import Case, load
+from engine.turns import native_messages
 
 WEATHER = {
     "name": "weather",
@@ -66,8 +69,13 @@ def nested(levels: int) -> Any:
 
 
 OSLO = calls(("c1", "weather", {"city": "Oslo"}))
+BOTH = calls(("a", "find", {"n": 1}), ("b", "find", {"n": 2}))
 ANSWERED = {"choices": [{"index": 0, "message": OSLO}]}
 ASKED = body(user("Weather in Oslo?"), OSLO)
+
+
+def beside(response: Any) -> dict[str, Any]:
+    return {"request": body(user("Weather in Oslo?")), "response": response}
 
 
 def imported(folder: Path, *entries: Any, turns: Turns = Turns.ALL, tools: Any = ()) -> Imported:
@@ -78,9 +86,10 @@ def imported(folder: Path, *entries: Any, turns: Turns = Turns.ALL, tools: Any =
 
 
 def suite_of(folder: Path, found: Imported) -> tuple[Case, ...]:
-    """The cases as they are read from the file that was made."""
+    """The cases as they are read from the file that was made, in which `suite check` finds nothing wrong."""
     (folder / "mine.jsonl").write_text(found.text, encoding="utf-8")
     (folder / "mine.tools.json").write_text(json.dumps(found.tools), encoding="utf-8")
+    assert examine(folder / "mine.jsonl").problems == ()
     return load(folder / "mine.jsonl").cases
 
 
@@ -95,7 +104,12 @@ def suite_of(folder: Path, found: Imported) -> tuple[Case, ...]:
             "custom_id": "1",
             "body": body(user("Weather in Oslo?")),
             "response": {"body": {"choices": [{"message": OSLO}]}},
+            "error": None,
         },
+        beside(json.dumps(ANSWERED)),
+        beside({"model": "m", "message": OSLO, "done": True, "done_reason": "stop"}),
+        beside(OSLO),
+        {"request": body(user("Weather in Oslo?")), "output": ANSWERED},
         {
             "messages": [
                 user("Weather in Oslo?"),
@@ -127,7 +141,7 @@ def test_the_shapes_that_are_read(tmp_path: Path, entry: dict[str, Any]) -> None
     ("entry", "reason"),
     [
         ("{", "it is not JSON ("),
-        ([1], "it is no JSON object"),
+        ([1], "it is no JSON object; a log has one JSON object on each line"),
         ({"prompt": "x"}, 'it has no "messages"; a line is'),
         ({"input": "x", "tools": TOOLS}, "as the Responses API writes it"),
         (body(user("x"), {"role": "robot"}), "messages.1: the role 'robot' is not known"),
@@ -154,7 +168,25 @@ def test_the_shapes_that_are_read(tmp_path: Path, entry: dict[str, Any]) -> None
             "messages.1: the arguments of f are no JSON object",
         ),
         (body(user("x"), OSLO, result("c9", "")), "messages.2: it answers the call 'c9', which is not there"),
-        (body(user("x"), OSLO, {"role": "tool", "content": "x"}), "messages.2: a result has to say"),
+        (body(user("x"), BOTH, {"role": "tool", "content": "x"}), "messages.2: a result has to say"),
+        (body(user("x"), BOTH, {"role": "tool", "name": "mail", "content": "x"}), "messages.2: a result has to say"),
+        (body(user("x"), OSLO, result("c1", "1"), result("c1", "2")), "'c1', which is not there or has its result"),
+        (body(user("x"), BOTH, result("b", "2"), said("y")), "the log has no result of an earlier call of find"),
+        (body(user("x"), OSLO, said("one moment"), result("c1", "1")), "a result of weather does not stand below"),
+        (beside({"error": {"message": "rate limit"}}), 'its "response" is an error'),
+        (beside(None) | {"error": "rate limit"}, 'it has an "error" in place of an answer'),
+        (beside([{"choices": [{"delta": {}}]}]), 'its "response" is no answer that is known'),
+        (beside({}), 'its "response" is no answer that is known'),
+        (beside("Sunny."), 'its "response" is a text and not JSON'),
+        (
+            beside({"role": "assistant", "content": [{"type": "tool_use"}]}),
+            "messages.1: its content has a part of type",
+        ),
+        (beside({"choices": [{"message": said("It"), "finish_reason": "length"}]}), '"finish_reason" is "length"'),
+        (beside({"message": said("It"), "done_reason": "length"}), '"done_reason" is "length"'),
+        (beside(said("It") | {"stop_reason": "max_tokens"}), '"stop_reason" is "max_tokens"'),
+        (ASKED | {"system": "Be brief."}, 'it has a "system" beside its messages'),
+        (ASKED | {"tools": [{"type": "web_search_preview"}]}, "which only a service can run"),
         (body(user("x") | {"tool_calls": [{}]}), "messages.0: only the assistant calls tools"),
         (body(user("x"), said("y"), tool_choice="none"), '"tool_choice" is "none"'),
         (body(user("x"), OSLO, tool_choice={"function": {"name": "weather"}}), '"tool_choice" names the tool'),
@@ -278,6 +310,67 @@ def test_the_most_particular_result_answers_first(tmp_path: Path) -> None:
     assert [rule.content for rule in case.results] == ["Mia", "all"]
 
 
+def test_a_turn_that_ends_in_a_result_says_so(tmp_path: Path) -> None:
+    """A logged answer was not recognised, and what was left of the turn passed for all of it."""
+    (case,) = imported(tmp_path, body(user("x"), OSLO, result("c1", "rain"))).cases
+    assert case.look == ("the turn ends with a tool's answer; what the assistant did next is not in the log",)
+
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+@pytest.mark.parametrize(
+    ("messages", "n_cases", "reason"),
+    [
+        ([user("x"), OSLO, result("c1", "rain"), SYSTEM, BOTH], 0, "a system message stands between"),
+        ([user("x"), SYSTEM, OSLO], 0, "a system message stands between"),
+        ([user("x"), OSLO, result("c1", "rain"), said("y"), SYSTEM, user("z"), BOTH], 2, ""),
+        ([SYSTEM, OSLO, result("c1", "rain"), said("y"), user("z"), BOTH], 1, "before the user has asked"),
+        ([user("x"), OSLO, user("z"), result("c1", "rain"), BOTH], 1, "a result of weather does not stand below"),
+    ],
+)
+def test_no_call_is_lost_without_a_word(
+    tmp_path: Path, messages: list[dict[str, Any]], n_cases: int, reason: str
+) -> None:
+    found = imported(tmp_path, body(*messages))
+    assert len(found.cases) == n_cases
+    assert [reason in each.reason for each in found.left_out] == ([True] if reason else [])
+
+
+def paired(case: Case) -> dict[Any, str]:
+    """What each call of the conversation was answered, as a chat template is told."""
+    told = list(native_messages(case.messages))
+    results = {turn["tool_call_id"]: turn["content"] for turn in told if turn["role"] == "tool"}
+    made = [call for turn in told for call in turn.get("tool_calls", ())]
+    return {next(iter(call["function"]["arguments"].values())): results[call["id"]] for call in made}
+
+
+@pytest.mark.parametrize(
+    ("ids", "results"),
+    [
+        ("ab", [result("b", "two"), result("a", "one")]),
+        (("", ""), [result("", "one"), result("", "two")]),
+        (("c", "c"), [result("c", "one"), result("c", "two")]),
+        (("", ""), [{"role": "tool", "content": "one"}, {"role": "tool", "content": "two"}]),
+        (("", ""), [{"role": "tool", "tool_name": "find", "content": text} for text in ("one", "two")]),
+    ],
+)
+@pytest.mark.parametrize("second", ["find", "mail"])
+def test_each_result_stays_with_its_call(
+    tmp_path: Path, ids: Sequence[str], results: list[dict[str, Any]], second: str
+) -> None:
+    """In order of completion, or without ids of their own: in the turn itself, and in a later one."""
+    if second == "mail" and "tool_name" in results[1]:
+        results = [results[0], results[1] | {"tool_name": "mail"}]
+    key = "who" if second == "find" else "to"
+    both = calls((ids[0], "find", {"who": "Mia"}), (ids[1], second, {key: "Jo"}))
+    again = calls((ids[0], "weather", {"city": "Rome"}))
+    entry = body(user("x"), both, *results, said("y"), user("z"), again, result(ids[0], "20C"), said("20C"))
+    first, later = suite_of(tmp_path, imported(tmp_path, entry))
+    assert [rule.content for rule in first.results] == ["one", "two"]
+    assert paired(later) == {"Mia": "one", "Jo": "two"}
+
+
 def test_what_the_application_allowed_is_kept(tmp_path: Path) -> None:
     asked = ASKED | {"tool_choice": "required", "parallel_tool_calls": False}
     (case,) = suite_of(tmp_path, imported(tmp_path, asked))
@@ -337,17 +430,34 @@ MESSAGES = st.one_of(
     st.builds(result, st.sampled_from(["a", "b"]), st.sampled_from(["mia@x.org", '{"n": 4711}', "error"])),
 )
 
+EXCHANGES = st.builds(  # a request, two calls with ids that may be the same or none, their results in any order
+    lambda ids, tools, order: [
+        user("c"),
+        calls(*((id_, tool, {}) for id_, tool in zip(ids, tools, strict=True))),
+        *(result(ids[place], str(place)) for place in order),
+    ],
+    st.sampled_from(["ab", ("c", "c"), ("", "")]),
+    st.permutations(["find", "mail"]),
+    st.permutations(range(2)),
+)
+
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(MESSAGES, min_size=1, max_size=8))
+@given(st.lists(MESSAGES.map(lambda message: [message]) | EXCHANGES, min_size=1, max_size=8))
 def test_whatever_a_log_holds_the_suite_is_sound_and_nothing_is_lost(
-    tmp_path: Path, messages: list[dict[str, Any]]
+    tmp_path: Path, parts: list[list[dict[str, Any]]]
 ) -> None:
+    messages = [message for part in parts for message in part]
     found = imported(tmp_path, body(*messages))
     try:
-        n_turns = len(turns_of(conversation_in(body(*messages)).messages))
+        told = conversation_in(body(*messages)).messages
     except ValueError:
-        n_turns = 0
+        told = ()
+    turns = turns_of(told)
+    assert [c for turn in turns for each in turn.messages for c in each.calls] == [
+        c for each in told for c in each.calls
+    ]
+    n_turns = len(turns)
     assert len(found.cases) + len(found.left_out) == max(n_turns, 1)
     if found.cases:
         assert [problems(case) for case in suite_of(tmp_path, found)] == [[]] * len(found.cases)

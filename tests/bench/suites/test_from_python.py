@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
+from bench.suites.docstring import docstring
 from bench.suites.from_python import NotATool, arguments_model, definition, model_definition
 from grammars.schema import normalise_tool
 
@@ -66,6 +67,99 @@ def test_a_function_becomes_a_tool() -> None:
     assert list(guest["properties"]) == ["title", "age"]  # a property may be called title
     assert "title" not in guest and "additionalProperties" not in tool["parameters"]
     assert normalise_tool(tool).parameters["additionalProperties"] is False
+
+
+GOOGLE = """Get the forecast.
+
+    For a few days.
+
+    Args:
+        city (str): Name of the city,
+            as people say it.
+        days (int): How many.
+        **more: Nothing yet.
+
+    Returns:
+        A text: as it is printed.
+
+    Raises:
+        ValueError: No such city.
+    """
+SPHINX = """Get the forecast.
+
+    For a few days.
+
+    :param str city: Name of the city,
+        as people say it.
+    :type city: str
+    :param days: How many.
+
+    :returns: A text: as it is printed.
+    :raises ValueError: No such city.
+
+    Days: counted from today.
+    """
+NUMPY = """Get the forecast.
+
+    For a few days.
+
+    Parameters
+    ----------
+    city : str
+        Name of the city,
+        as people say it.
+    days : int, optional
+        How many.
+
+    Returns
+    -------
+    str
+        A text: as it is printed.
+
+    Raises
+    ------
+    ValueError
+        No such city.
+    """
+
+
+@pytest.mark.parametrize("text", [GOOGLE, SPHINX, NUMPY], ids=["google", "sphinx", "numpy"])
+def test_a_docstring_in_three_dialects_says_the_same(text: str) -> None:
+    def forecast(city: str, days: int = 3) -> str:
+        return ""
+
+    forecast.__doc__ = text
+    assert definition(forecast) == {
+        "name": "forecast",
+        "description": "Get the forecast.\nFor a few days.",
+        "parameters": {
+            "properties": {
+                "city": {"description": "Name of the city, as people say it.", "type": "string"},
+                "days": {"default": 3, "description": "How many.", "type": "integer"},
+            },
+            "required": ["city"],
+            "type": "object",
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "Move.\n\nParameters\n----------\nx, y : int\n    Where to.\n",
+            ("Move.", {"x": "Where to.", "y": "Where to."}),
+        ),
+        ("Move.\n\nParameters\n----------\nx\n    Left.\nNot a name.\n    More.\n", ("Move.", {"x": "Left."})),
+        ("Move.\n\n:param x:\n:param dict[str, int] y: Up.\n\nAfterwards.", ("Move.", {"y": "Up."})),
+        ("A :class:`Move`.\n\nUsage\n-----\nCall it.", ("A :class:`Move`.\nUsage ----- Call it.", {})),
+    ],
+)
+def test_what_a_docstring_says_of_each_parameter(text: str, said: tuple[str, dict[str, str]]) -> None:
+    def move(x: int, y: int) -> None: ...
+
+    move.__doc__ = text
+    assert docstring(move) == said
 
 
 def test_parameters_that_are_not_the_models_to_give() -> None:

@@ -203,7 +203,7 @@ def test_all_public_functions_unless_the_module_lists_them(folder: Path) -> None
         ("our_tools:NUMBER", "our_tools:NUMBER is a value of type int; a tool is a function"),
         ("our_tools:Plain", "our_tools:Plain is a class without pydantic's BaseModel"),
         ("our_tools:untyped", "our_tools.untyped cannot be a tool: parameter 'city' has no type hint"),
-        ("our_tools:", "parameter 'city' has no type hint"),
+        ("our_tools:", "parameter 'city' has no type hint; name those to offer: our_tools:NAME,NAME"),
         ("our_tools:weather,weather", "two tools are named 'weather'"),
         ("needy:f", "needy needs the Python module 'not_installed_here', which is not installed"),
         ("failing:f", "importing failing failed (failing.py, line 2): ZeroDivisionError: division by zero"),
