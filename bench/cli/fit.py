@@ -140,11 +140,12 @@ def _settings(
 def _measured(db: Path | None, candidate: Candidate) -> Iterator[Comparison]:
     """What the result file has of this model; there may be none yet."""
     from bench.fit.measured import comparisons
-    from bench.results.store import Store, database_path
+    from bench.results.place import command, database_path
+    from bench.results.store import Store
 
     if not database_path(db).exists():
         if db is not None:
-            raise ToolgaugeError(f"there is no result file {db}; a run makes one: toolgauge run")
+            raise ToolgaugeError(f"there is no result file {db}; a run makes one: {command(db, 'run')}")
         return
     with Store.read(db) as store:
         yield from comparisons(store, candidate)

@@ -12,7 +12,7 @@ _MARK = re.compile(r"[*`]")
 _LINK = re.compile(r"\]([(\[:])")  # brackets are text unless one of these follows them
 _BACKSLASH = re.compile(r"\\(?=[!-/:-@\[-`{-~]|$)")  # elsewhere a backslash is itself
 _QUOTE = re.compile(r"^(\s*)>", re.MULTILINE)
-_COMMAND = re.compile(r"(`toolgauge [\w ./:=-]+`)")  # a hint of ours; nothing in it could be markup
+_COMMAND = re.compile(r"(`toolgauge [\w ./:=@%+,~'-]+`)")  # a hint of ours; nothing in it could be markup
 
 
 def render(document: Document) -> str:
