@@ -62,7 +62,14 @@ def fit(
     ngl: options.GpuLayers = -1,
     batch_size: options.BatchSizes = "2048",
     ubatch_size: options.MicroBatchSizes = "512",
-    kv_type: options.KvTypes = "f16",
+    kv_type: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Of the KV cache: f16, q8_0, q4_0, ..., or q8_0:q4_0 of K and V; a row for each.",
+            rich_help_panel=HOW,
+        ),
+    ] = "f16",
     flash_attn: options.FlashAttn = "auto",
     swa_full: Annotated[
         bool,
