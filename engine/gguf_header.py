@@ -129,7 +129,7 @@ def _mapped(path: Path) -> Iterator[tuple[mmap.mmap | bytes, int]]:
             n_bytes = path.stat().st_size
             buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if n_bytes else b""
     except FileNotFoundError:
-        raise ModelFileError(f"there is no file {path}; check the path, or name a model of the registry") from None
+        raise ModelFileError(f"there is no file {path}; check the path") from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise ModelFileError(f"{path} cannot be read ({reason}); check its permissions and the disk") from error

@@ -54,14 +54,15 @@ def doctor(
     if format_id or chat_template:
         raise ToolgaugeError("--format and --chat-template are a model's; name one: toolgauge doctor MODEL")
     from bench.doctor.machine import examine, usable
-    from bench.results.store import database_path
+    from bench.results.place import database_path
 
-    checks = examine(database_path(db))
+    path = database_path(db)
+    checks = examine(path)
     ready = usable(checks)
     if as_json:
         emit_json({"ready": ready, "checks": [asdict(check) for check in checks]})
     else:
-        emit(document(checks, ready=ready))
+        emit(document(checks, path, ready=ready))
     if not ready:
         raise typer.Exit(Exit.USAGE)
 
@@ -125,13 +126,14 @@ def model_document(name: str, checks: list[Check], findings: tuple[Finding, ...]
     ]
 
 
-def document(checks: list[Check], *, ready: bool) -> Document:
-    """Build the screen."""
+def document(checks: list[Check], path: Path, *, ready: bool) -> Document:
+    """Build the screen; `path` of the result file."""
     from bench.report.document import Text
+    from bench.results.place import command
 
     blocks = [*_checks(checks)]
     if ready:
-        return [*blocks, Text("Ready: toolgauge run", "good")]
+        return [*blocks, Text(f"Ready: {command(path, 'run')}", "good")]
     return [*blocks, Text("Not ready: mend what failed, then run toolgauge doctor again", "bad")]
 
 

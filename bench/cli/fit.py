@@ -62,7 +62,14 @@ def fit(
     ngl: options.GpuLayers = -1,
     batch_size: options.BatchSizes = "2048",
     ubatch_size: options.MicroBatchSizes = "512",
-    kv_type: options.KvTypes = "f16",
+    kv_type: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Of the KV cache: f16, q8_0, q4_0, ..., or q8_0:q4_0 of K and V; a row for each.",
+            rich_help_panel=HOW,
+        ),
+    ] = "f16",
     flash_attn: options.FlashAttn = "auto",
     swa_full: Annotated[
         bool,
@@ -140,11 +147,12 @@ def _settings(
 def _measured(db: Path | None, candidate: Candidate) -> Iterator[Comparison]:
     """What the result file has of this model; there may be none yet."""
     from bench.fit.measured import comparisons
-    from bench.results.store import Store, database_path
+    from bench.results.place import command, database_path
+    from bench.results.store import Store
 
     if not database_path(db).exists():
         if db is not None:
-            raise ToolgaugeError(f"there is no result file {db}; a run makes one: toolgauge run")
+            raise ToolgaugeError(f"there is no result file {db}; a run makes one: {command(db, 'run')}")
         return
     with Store.read(db) as store:
         yield from comparisons(store, candidate)

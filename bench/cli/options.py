@@ -145,7 +145,13 @@ KvTypes = Annotated[
 ]
 FlashAttn = Annotated[
     str,
-    typer.Option("-fa", "--flash-attn", metavar="auto|on|off", help="Flash attention.", rich_help_panel=HOW),
+    typer.Option(
+        "-fa",
+        "--flash-attn",
+        metavar="auto|on|off",
+        help="Flash attention; auto: as llama.cpp chooses, which is on, on a CPU, too.",
+        rich_help_panel=HOW,
+    ),
 ]
 ChatTemplate = Annotated[
     Path | None, typer.Option(metavar="FILE", help="In place of the models' own.", rich_help_panel=HOW)

@@ -17,7 +17,13 @@ EXAMPLES = examples(
 
 
 def quantize(
-    source: Annotated[Path, typer.Argument(help="An F16, BF16 or F32 GGUF file.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="An F16, BF16 or F32 GGUF file, a name of models.toml, or org/repo:F16 that is downloaded already.",
+        ),
+    ],
     levels: Annotated[
         str, typer.Argument(metavar="LEVELS", help="Comma-separated; LEVEL-pure mixes no better types in.")
     ],
@@ -41,6 +47,7 @@ def quantize(
     """
     from bench import numbers
     from bench.cli.person import Terminal
+    from bench.models.resolve import at_hand
     from bench.report.document import Column, Table, Text, cell
     from bench.run.ladders import stem_of
     from engine.quantize import find_level
@@ -52,6 +59,7 @@ def quantize(
         raise ToolgaugeError("name at least one level, such as Q4_K_M")
     if out and not out.is_dir():
         raise ToolgaugeError(f"there is no folder {out}; make it first")
+    source = at_hand(model).path
     person = Terminal()
     made: list[dict[str, str | int]] = []
     for level in wanted:

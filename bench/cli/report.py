@@ -89,6 +89,7 @@ def _values(run: str, db: Path | None, margin: float, *, with_failures: bool) ->
 
 def _render(kind: str, values: Report, wanted: Sequence[str]) -> str:
     from bench.report import csv, html, markdown, tables
+    from bench.results.place import command
 
     if kind == "csv":
         return csv.render(values)
@@ -98,7 +99,7 @@ def _render(kind: str, values: Report, wanted: Sequence[str]) -> str:
         f"toolgauge run {values.run_id}",
         tables.document(values, tuple(tables.DETAILS)),
         values.failures,
-        elsewhere=f"toolgauge export {values.run_id} --csv -",
+        elsewhere=command(values.path, "export", str(values.run_id), "--csv", "-"),
     )
 
 

@@ -140,7 +140,8 @@ class Asked:
 def _run(config: RunConfig, asked: Asked) -> None:
     from bench.cli.audit import say_warnings
     from bench.cli.person import Terminal
-    from bench.results.store import Store, database_path
+    from bench.results.place import database_path
+    from bench.results.store import Store
     from bench.run.prepare import plan_for
 
     if asked.resume and asked.new:
@@ -190,8 +191,10 @@ def execute_plan(store: Store, plan: Plan, which: Which, findings: Sequence[Find
 
 
 def _finish(store: Store, run: Run, asked: Asked) -> None:
+    from bench.results.place import command
+
     if not (asked.print_report or asked.as_json):
-        say(f"Run {run.id} is finished; `toolgauge report` prints what it found.")
+        say(f"Run {run.id} is finished; `{command(store.path, 'report', str(run.id))}` prints what it found.")
         return
     from bench.cli.report import print_report
     from bench.report.build import build

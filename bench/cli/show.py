@@ -98,7 +98,8 @@ def _answers(store: Store, run: Run, case: str, quant: str | None, mode: str | N
     case_id = _match(case, known)
     if case_id is None:
         where = " with this quant and mode" if quant or mode else ""
-        raise ToolgaugeError(f"run {run.id} has no answer to a case {case!r}{where}; {_hint(run, case, known, cells)}")
+        hint = _hint(store, run, case, known, cells)
+        raise ToolgaugeError(f"run {run.id} has no answer to a case {case!r}{where}; {hint}")
     return [
         Answer(cell, item, store.record(item), next(iter(store.scores(item.id)), None))
         for cell, item in items
@@ -118,8 +119,10 @@ def _match(wanted: str, known: Sequence[str]) -> str | None:
     return ends[0] if ends else None
 
 
-def _hint(run: Run, wanted: str, known: Sequence[str], cells: Sequence[Cell]) -> str:
+def _hint(store: Store, run: Run, wanted: str, known: Sequence[str], cells: Sequence[Cell]) -> str:
     """Why it has none, or what might have been meant, or else what there is."""
+    from bench.results.place import command
+
     left_out = _left_out(run, wanted, cells)
     if left_out:
         return f"{left_out} is in the suite; --limit {run.config['limit']} left it out"
@@ -127,9 +130,10 @@ def _hint(run: Run, wanted: str, known: Sequence[str], cells: Sequence[Cell]) ->
     if near:
         return f"did you mean {near[0]}?"
     if not known:
-        return f"`toolgauge report {run.id}` says what was measured"
+        return f"`{command(store.path, 'report', str(run.id))}` says what was measured"
     shown = ", ".join(known[:_MOST_NAMED]) + (", ..." if len(known) > _MOST_NAMED else "")
-    return f"its cases are {shown} ({len(known)}); `toolgauge export {run.id} --csv -` lists all"
+    lists_all = command(store.path, "export", str(run.id), "--csv", "-")
+    return f"its cases are {shown} ({len(known)}); `{lists_all}` lists all"
 
 
 def _left_out(run: Run, wanted: str, cells: Sequence[Cell]) -> str | None:

@@ -135,6 +135,7 @@ def _generate(
     from bench.cli.audit import say_warnings
     from bench.cli.person import Terminal
     from bench.cli.run import execute_plan
+    from bench.results.place import command
     from bench.results.store import Store
     from bench.run.prepare import plan_for
 
@@ -144,7 +145,8 @@ def _generate(
         done = execute_plan(store, plan, "new" if new else "auto", findings)
         _finish(store, str(done.id), budgets, as_json=as_json)
         n_errors = store.n_errors(done.id)
-    say(f"Other budgets from the same answers: toolgauge truncation --run {done.id} --budgets ...", "dim")
+    again = command(store.path, "truncation", "--run", str(done.id), "--budgets", "...")
+    say(f"Other budgets from the same answers: {again}", "dim")
     if n_errors:
         raise typer.Exit(Exit.ERRORED_ITEMS)
 
@@ -159,7 +161,7 @@ def _finish(store: Store, run: str, budgets: tuple[int, ...], *, as_json: bool) 
     if as_json:
         emit_json(found.to_json())
     else:
-        emit(document(found))
+        emit(document(found, store.path))
 
 
 def read_budgets(text: str) -> tuple[int, ...]:
@@ -171,9 +173,10 @@ def read_budgets(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(part) for part in parts}))
 
 
-def document(found: Sweep) -> Document:
-    """Build the page: a table for each level and suite, and what would have been enough."""
+def document(found: Sweep, path: Path) -> Document:
+    """Build the page: a table for each level and suite, and what would have been enough; `path` of the result file."""
     from bench.report.document import Heading, Text
+    from bench.results.place import command
 
     blocks: list[Block] = [
         Heading(f"Answers of run {found.run_id} cut to {', '.join(map(str, found.budgets))} tokens"),
@@ -186,7 +189,7 @@ def document(found: Sweep) -> Document:
         group = list(cells)
         at = f" ({setting})" if setting else ""
         blocks.append(Heading(f"{f'{model} {quant}'.strip()}{at} on {suite}", 2))
-        blocks.append(_table(group))
+        blocks.append(_table(group, command(path, "score", str(found.run_id))))
         if sentence := _enough(group, found.budgets[-1]):
             blocks.append(Text(sentence, "strong"))
     return blocks
@@ -204,7 +207,7 @@ def _exactness(found: Sweep) -> str:
     )
 
 
-def _table(cells: Sequence[CellSweep]) -> Table:
+def _table(cells: Sequence[CellSweep], score: str) -> Table:
     from bench.report.document import Column, Table
     from bench.score.outcome import CutAt
     from bench.score.truncation import TruncationCause
@@ -220,7 +223,7 @@ def _table(cells: Sequence[CellSweep]) -> Table:
         *(Column(_header("by", cause), right=True, part="cause") for cause in causes),
     ]
     rows = tuple(tuple(_cells(cell, level, positions, causes)) for cell in cells for level in cell.levels)
-    return Table(tuple(columns), rows, n_group=1, notes=tuple(_notes(cells)))
+    return Table(tuple(columns), rows, n_group=1, notes=tuple(_notes(cells, score)))
 
 
 def _header(word: str, name: str) -> str:
@@ -246,7 +249,8 @@ def _cells(cell_: CellSweep, level: Level, positions: Sequence[str], causes: Seq
         yield cell(numbers.count(n), "plain" if n else "dim")
 
 
-def _notes(cells: Sequence[CellSweep]) -> Iterator[str]:
+def _notes(cells: Sequence[CellSweep], score: str) -> Iterator[str]:
+    """`score`: the command that judges what has no verdict."""
     from bench import numbers
     from bench.score.truncation import TruncationCause
 
@@ -263,7 +267,7 @@ def _notes(cells: Sequence[CellSweep]) -> Iterator[str]:
         yield f"{numbers.plural(n_not_answered, 'planned answer')} still missing, so rows may stand on different cases"
     n_left_out = sum(cell.n_left_out for cell in cells)
     if n_left_out:
-        yield f"{numbers.plural(n_left_out, 'answer')} left out, which no verdict is there for: see `toolgauge score`"
+        yield f"{numbers.plural(n_left_out, 'answer')} left out, which no verdict is there for: see `{score}`"
 
 
 def _enough(cells: Sequence[CellSweep], largest: int) -> str:

@@ -11,9 +11,10 @@ from bench import numbers
 from bench.records import ErrorKind
 from bench.report.judged import Judged
 from bench.report.values import Disagreement
+from bench.results.place import command
 from bench.results.rows import Cell, Item, Run
 from bench.results.rows import Score as Verdict
-from bench.run.resume import has_own_versions, resume_command
+from bench.run.resume import has_own_versions
 from bench.run.todo import MAX_ATTEMPTS
 from bench.score import SCORER, VERSION
 from engine.types import Finding
@@ -74,18 +75,19 @@ def warnings(run: Run, cells: Sequence[Judged], path: Path, *, with_looks: bool 
     """
     n_cases = {judged.cell.suite: None if judged.cases is None else len(judged.cases) for judged in cells}
     yield from incomplete(run, [judged.cell for judged in cells], n_cases, sum(len(judged.items) for judged in cells))
-    yield from _audited(run)
+    yield from _audited(run, command(path, "report", str(run.id), "--json"))
+    score = command(path, "score", str(run.id))
     if with_looks:
-        yield from _left_out(run, cells)
+        yield from _left_out(cells, score)
     n_unjudged = sum(len(judged.items) - len(judged.verdicts) - len(judged.stale) for judged in cells)
     if n_unjudged:
-        yield f"{numbers.plural(n_unjudged, 'answer')} not judged yet: `toolgauge score {run.id}` does it."
+        yield f"{numbers.plural(n_unjudged, 'answer')} not judged yet: `{score}` does it."
     n_crashed = sum(_can_be_tried_again(item) for judged in cells for item in judged.items)
     if n_crashed:
         ended = f"{numbers.plural(n_crashed, 'answer')} ended in a runtime error"
         them = "it" if n_crashed == 1 else "them"
         if has_own_versions(run):
-            yield f"{ended}: `{resume_command(path, run.id)}` tries {them} once more."
+            yield f"{ended}: `{command(path, 'run', '--resume', str(run.id))}` tries {them} once more."
         else:
             yield f"{ended}; only the versions that made the run would try {them} once more."
     yield from _reasons(item.error.message for judged in cells for item in judged.items if item.error)
@@ -117,22 +119,22 @@ def _is_cut(run: Run, cell: Cell, limit: int, n_cases: int | None) -> bool:
     return cell.n_items >= limit * int(run.config.get("trials", 1))
 
 
-def _audited(run: Run) -> Iterator[str]:
-    """What was known before the run; of many the first, which are the worst."""
+def _audited(run: Run, names_all: str) -> Iterator[str]:
+    """What was known before the run; of many the first, which are the worst. `names_all`: the command that does."""
     sentences = [finding.message for finding in run.findings]
     yield from (f"Known before the run: {text}." for text in sentences[:_MOST_AUDITED])
     if len(sentences) > _MOST_AUDITED:
         rest = numbers.plural(len(sentences) - _MOST_AUDITED, "more finding")
-        yield f"{rest} before the run; `toolgauge report {run.id} --json` has all."
+        yield f"{rest} before the run; `{names_all}` has all."
 
 
-def _left_out(run: Run, cells: Sequence[Judged]) -> Iterator[str]:
-    """What stored verdicts or missing suites keep from being told."""
+def _left_out(cells: Sequence[Judged], score: str) -> Iterator[str]:
+    """What stored verdicts or missing suites keep from being told. `score`: the command that judges again."""
     n_older = sum(len(judged.verdicts) - len(judged.detailed) for judged in cells)
     if n_older:
         yield (
             f"{numbers.plural(n_older, 'verdict')} of an older scorer: counted here, but not in the closer looks;"
-            f" `toolgauge score {run.id}` judges these answers again."
+            f" `{score}` judges these answers again."
         )
     other = Counter(_scorer(verdict) for judged in cells for _, verdict in judged.detailed)
     del other[SCORER, VERSION]
@@ -140,7 +142,7 @@ def _left_out(run: Run, cells: Sequence[Judged]) -> Iterator[str]:
         versions = ", ".join(sorted(version for _, version in other))
         yield (
             f"{numbers.plural(other.total(), 'verdict')} of another scorer ({versions}, and this is {VERSION}), which"
-            f" may have judged otherwise; `toolgauge score {run.id}` judges these answers again."
+            f" may have judged otherwise; `{score}` judges these answers again."
         )
     gone = list(dict.fromkeys(judged.cell.suite for judged in cells if judged.cases is None))
     if gone:

@@ -11,7 +11,6 @@ import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from bench import numbers
@@ -21,6 +20,7 @@ from bench.report.decide import MARGIN, Level
 from bench.report.decide import compare as held_against
 from bench.report.judged import Judged, judged, suites_of
 from bench.report.values import Rung
+from bench.results.place import command
 from bench.results.rows import Run
 from bench.results.store import Store
 from bench.stats import Middle
@@ -115,7 +115,7 @@ def between(
     whole = _rows(store, before, with_cases=changed), _rows(store, after, with_cases=changed)
     old, new = (_of(model, rows, run) for model, rows, run in zip(models, whole, (before, after), strict=True))
     if before.id == after.id and (models[0] == models[1] or "" in models):
-        raise ToolgaugeError(_both_alike(before, whole[0]))
+        raise ToolgaugeError(_both_alike(before, whole[0], store.path))
     names = (f"run {called(before.id, models[0])}", f"run {called(after.id, models[1])}")
     without: list[tuple[str, Judged]] = []
     both = list(matched(old, new, names, without))
@@ -167,11 +167,11 @@ def _models(rows: Iterable[Judged]) -> list[str]:
     return list(dict.fromkeys(row.cell.model.name for row in rows))
 
 
-def _both_alike(run: Run, rows: Sequence[Judged]) -> str:
+def _both_alike(run: Run, rows: Sequence[Judged], path: Path) -> str:
     names = _models(rows)
-    two = " ".join(quote(called(run.id, name)) for name in names[:2])
-    models = f", or two of its models: `toolgauge compare {two}`" if len(names) > 1 else ""
-    return f"both are run {run.id}; name two, `toolgauge ls runs` lists them{models}"
+    two = command(path, "compare", *(called(run.id, name) for name in names[:2]))
+    models = f", or two of its models: `{two}`" if len(names) > 1 else ""
+    return f"both are run {run.id}; name two, `{command(path, 'ls', 'runs')}` lists them{models}"
 
 
 def _has_other_suite(store: Store, before: Run, after: Run) -> bool:

@@ -66,6 +66,7 @@ def build(store: Store, run: Run, *, with_failures: bool = False, margin: float 
     n_trials = int(run.config.get("trials", 1))
     return Report(
         run_id=run.id,
+        path=store.path,
         command=shlex.join(run.argv),
         created_utc=run.created_utc,
         finished_utc=run.finished_utc,

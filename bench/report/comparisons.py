@@ -35,7 +35,7 @@ def paired(pairs: Sequence[Paired], unpaired: Sequence[Unpaired] = ()) -> Table:
                 cell(numbers.count(pair.broken), "bad" if pair.broken else "dim"),
                 cell(numbers.count(pair.same_right)),
                 cell(numbers.count(pair.same_wrong)),
-                cell(numbers.points(pair.difference), "strong" if pair.p < _SIGNIFICANT else "plain"),
+                cell(numbers.points(pair.difference), "certain" if pair.p < _SIGNIFICANT else "plain"),
                 cell(numbers.p_value(pair.p)),
                 *(tally(pair.n_without_verdict, "bad") for _ in gaps),
                 *([times(pair.first_call)] if timed else []),

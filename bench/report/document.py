@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Tone = Literal["plain", "strong", "dim", "good", "warn", "bad"]
+Tone = Literal["plain", "strong", "certain", "dim", "good", "warn", "bad"]
+"""strong: the name or the figure to look for first; certain: a difference that is no chance, bold in Markdown, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,14 +118,14 @@ def median(spread: Spread | None, write: Callable[[float], str]) -> Cell:
 
 
 def times(found: Middle | None) -> Cell:
-    """How many times as long, with an interval where there can be one; strong where it leaves 1 out."""
+    """How many times as long, with an interval where there can be one; certain where it leaves 1 out."""
     if found is None:
         return DASH
     text = f"{found.median:.2f}x"
     if found.confidence < CONFIDENCE:
         return cell(text)
     is_certain = not found.low <= 1 <= found.high
-    return cell(f"{text} ({found.low:.2f}-{found.high:.2f})", "strong" if is_certain else "plain")
+    return cell(f"{text} ({found.low:.2f}-{found.high:.2f})", "certain" if is_certain else "plain")
 
 
 def value(text: str) -> Cell:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bench.report.document import Block, Code, Document, Fold, Heading, Table, Text, visible
+from bench.report.document import Block, Cell, Code, Document, Fold, Heading, Table, Text, visible
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")  # what could begin HTML; "<0.001" stays readable
 _MARK = re.compile(r"[*`]")
 _LINK = re.compile(r"\]([(\[:])")  # brackets are text unless one of these follows them
 _BACKSLASH = re.compile(r"\\(?=[!-/:-@\[-`{-~]|$)")  # elsewhere a backslash is itself
 _QUOTE = re.compile(r"^(\s*)>", re.MULTILINE)
-_COMMAND = re.compile(r"(`toolgauge [\w ./:=-]+`)")  # a hint of ours; nothing in it could be markup
+_COMMAND = re.compile(r"(`toolgauge [\w ./:=@%+,~'-]+`)")  # a hint of ours; nothing in it could be markup
 
 
 def render(document: Document) -> str:
@@ -36,7 +36,7 @@ def _block(block: Block) -> str:
 
 def _table(table: Table) -> str:
     cells = [[_table_cell(column.header) for column in table.columns]]
-    cells += [[_code_span(cell.text) if cell.is_code else _table_cell(cell.text) for cell in row] for row in table.rows]
+    cells += [[_cell(cell) for cell in row] for row in table.rows]
     widths = [max(3, *(len(row[index]) for row in cells)) for index in range(len(table.columns))]
     rule = [
         "-" * (width - 1) + ":" if column.right else "-" * width
@@ -57,6 +57,13 @@ def _line(cells: Sequence[str], widths: Sequence[int], table: Table) -> str:
         for text, width, column in zip(cells, widths, table.columns, strict=True)
     )
     return f"| {' | '.join(padded)} |"
+
+
+def _cell(cell: Cell) -> str:
+    if cell.is_code:
+        return _code_span(cell.text)
+    text = _table_cell(cell.text)
+    return f"**{text}**" if cell.tone == "certain" else text
 
 
 def _table_cell(text: str) -> str:

@@ -7,7 +7,6 @@ help, what does a smaller level cost, and what went wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from shlex import quote
 
 from bench import numbers
 from bench.modes import NO_BACKEND
@@ -33,6 +32,7 @@ from bench.report.document import Block, Cell, Code, Document, Fold, Heading, Ta
 from bench.report.headline import in_short
 from bench.report.layout import backends, keys, median, per_row, plain_rate, rate_with_interval, right, value
 from bench.report.values import Disagreement, Report, Row, Section
+from bench.results.place import command
 from bench.suites.case import TWIN_SUFFIX
 
 _LONGEST_TEXT = 600  # characters of a prompt or a call that is shown
@@ -42,6 +42,7 @@ def document(report: Report, wanted: Collection[str] = ()) -> Document:
     """Build the whole report; `wanted` asks for closer looks (see `DETAILS`)."""
     blocks: list[Block] = [Heading(_title(report)), Text(_facts(report), "dim")]
     blocks += [Text(warning, "warn") for warning in report.warnings]
+    shown: set[str] = set()
     more: set[str] = set()
     for section in report.sections:
         blocks.append(Heading(f"{section.model} on {section.suite}, {numbers.plural(section.n_cases, 'case')}", 2))
@@ -50,15 +51,20 @@ def document(report: Report, wanted: Collection[str] = ()) -> Document:
             found = tables(section)
             if found and name in wanted:
                 blocks.append(Fold(title, tuple(found)))
+                shown.add(name)
             elif found:
                 more.add(name)
     if averages := bfcl.table_of_groups(report.bfcl_groups):
         blocks += [Heading("BFCL", 2), averages]
     blocks += _disagreements(report.disagreements)
     blocks += _several_models(report)
+    if "changed" in shown:
+        shows = command(report.path, "show", str(report.run_id), "CASE")
+        blocks.append(Text(f"The answers to a case that changed: `{shows}`.", "dim"))
     if more:
         names = ", ".join(name for name in DETAILS if name in more)
-        blocks.append(Text(f"Closer looks: {names}. `toolgauge report {report.run_id} --details` has all.", "dim"))
+        has_all = command(report.path, "report", str(report.run_id), "--details")
+        blocks.append(Text(f"Closer looks: {names}. `{has_all}` has all.", "dim"))
     return blocks
 
 
@@ -75,8 +81,8 @@ def _disagreements(found: Sequence[Disagreement]) -> Iterable[Block]:
 def _several_models(report: Report) -> Iterable[Block]:
     """How to hold two models against each other, where they can be."""
     if report.comparable_models:
-        two = " ".join(quote(f"{report.run_id}:{model}") for model in report.comparable_models)
-        yield Text(f"Two models side by side, on the same cases: `toolgauge compare {two}`.", "dim")
+        two = command(report.path, "compare", *(f"{report.run_id}:{model}" for model in report.comparable_models))
+        yield Text(f"Two models side by side, on the same cases: `{two}`.", "dim")
 
 
 def compared_texts(rendered: str, expected: str) -> Iterable[Block]:

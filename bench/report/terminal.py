@@ -22,6 +22,7 @@ from bench.report.document import Block, Code, Document, Fold, Heading, Table, T
 STYLES: dict[Tone, str] = {
     "plain": "",
     "strong": "bold",
+    "certain": "bold",
     "dim": "dim",
     "good": "green",
     "warn": "yellow",

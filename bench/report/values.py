@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from bench.rates import Rate
@@ -250,6 +251,7 @@ class Disagreement:
 @dataclass(frozen=True, slots=True)
 class Report:
     run_id: int
+    path: Path  # of the result file, for the commands that the report names
     command: str
     created_utc: str
     finished_utc: str | None
@@ -263,7 +265,7 @@ class Report:
     comparable_models: tuple[str, ...] = ()  # the first two that `toolgauge compare` can hold against each other
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the failures' texts, which `toolgauge show --json` has."""
+        """Everything but the failures' texts, which `toolgauge show --json` has, and where the result file lies."""
         values = asdict(self)
-        del values["failures"]
+        del values["failures"], values["path"]
         return {"schema": SCHEMA, **values}

@@ -11,7 +11,6 @@ and `bench.records`. Knows neither models nor scoring rules; the conversions are
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 from collections import defaultdict
@@ -25,11 +24,9 @@ from typing import Any, Self, TypeVar
 from bench.records import ErrorKind, ItemRecord, StepRecord
 from bench.results import columns
 from bench.results.migrations import APPLICATION_ID, MIGRATIONS
+from bench.results.place import command, database_path
 from bench.results.rows import Cell, EnergyReading, Item, LatencySample, Load, MemoryReading, Run, Score, Stored
 from grammars.errors import ToolgaugeError
-
-ENVIRONMENT = "TOOLGAUGE_DB"
-DEFAULT_PATH = "toolgauge.db"
 
 T = TypeVar("T")
 
@@ -43,11 +40,6 @@ _STEPS = "SELECT step.*, prompt.text AS prompt FROM step JOIN prompt ON prompt.s
 
 class StoreError(ToolgaugeError):
     """The result file cannot be read or written; the message says why and what to do."""
-
-
-def database_path(option: Path | None = None) -> Path:
-    """`--db`, else the environment variable TOOLGAUGE_DB, else toolgauge.db in the working folder."""
-    return option or Path(os.environ.get(ENVIRONMENT) or DEFAULT_PATH)
 
 
 class Store:
@@ -73,7 +65,7 @@ class Store:
         path = database_path(path)
         if not path.is_file():
             raise StoreError(
-                f"there are no results at {path} yet; make some with `toolgauge run`, or name a file with --db"
+                f"there are no results at {path} yet; make some with `{command(path, 'run')}`, or name a file with --db"
             )
         with _explained(path):
             try:
@@ -132,7 +124,7 @@ class Store:
         """A run by its number, or the newest by the word `last`."""
         runs = self.runs()
         if not runs:
-            raise StoreError(f"there is no run in {self.path} yet; start one with `toolgauge run`")
+            raise StoreError(f"there is no run in {self.path} yet; start one with `{command(self.path, 'run')}`")
         if reference == "last":
             return runs[0]
         for run in runs:

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Literal
 
 from bench import numbers
+from bench.results.place import command
 from bench.results.rows import Run
 from bench.results.store import Store
 from bench.run import events, writer
@@ -27,7 +28,7 @@ from bench.run.estimate import Pace, from_history
 from bench.run.messages import ModelSpec
 from bench.run.offload import idle_cards
 from bench.run.plan import Plan, PlannedModel
-from bench.run.resume import of_other_versions, resume_command
+from bench.run.resume import of_other_versions
 from bench.run.slots import choose, with_slots
 from bench.run.todo import n_items_done, n_samples_done, todo
 from bench.run.writer import Provenance
@@ -87,11 +88,11 @@ def execute(
         finished = not failures
     except Stopped:
         n_done = n_items_done(store.stored(run_id), plan)
-        raise Interrupted(run_id, n_done, plan.n_items, resume_command(store.path, run_id)) from None
+        raise Interrupted(run_id, n_done, plan.n_items, command(store.path, "run", "--resume", str(run_id))) from None
     finally:
         writer.release(store, run_id, finished=finished)
     if failures:
-        raise ToolgaugeError(_left_out(failures, plan, run_id))
+        raise ToolgaugeError(_left_out(failures, plan, command(store.path, "report", str(run_id))))
     run = store.run(str(run_id))
     listener(events.Finished(run, store.n_errors(run_id)))
     return run
@@ -146,11 +147,12 @@ def _drive_all(desk: Desk, plan: Plan) -> list[str]:
     return failures
 
 
-def _left_out(failures: list[str], plan: Plan, run_id: int) -> str:
+def _left_out(failures: list[str], plan: Plan, report: str) -> str:
+    """`report`: the command that prints what there is."""
     if len(plan.models) == 1:
         return failures[0]
     n_measured = len(plan.models) - len(failures)
-    rest = f"; `toolgauge report {run_id}` prints what the others answered" if n_measured else ""
+    rest = f"; `{report}` prints what the others answered" if n_measured else ""
     what = "combination" if plan.settings else "model file"  # of a file and context settings
     return f"{numbers.plural(len(failures), what)} of {len(plan.models)} left out: {'; '.join(failures)}{rest}"
 

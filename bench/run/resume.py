@@ -1,25 +1,15 @@
-"""How a run is gone on with: what to type, whether this version would, and which run it would not."""
+"""Whether a run can be gone on with by this version, and which one a plan would have been."""
 
 from __future__ import annotations
 
 import json
-import shlex
-from pathlib import Path
 
 from bench.results.columns import to_json
 from bench.results.rows import Run
-from bench.results.store import DEFAULT_PATH, Store
+from bench.results.store import Store
 from bench.run.plan import Plan, version_of
 
 _KEYED = ("toolgauge", "llama-cpp-python")  # with other versions of these no answer has the same key
-
-
-def resume_command(path: Path, run_id: int) -> str:
-    """What to type to go on with a run of the result file there."""
-    words = ["toolgauge", "run", "--resume", str(run_id)]
-    if path != Path(DEFAULT_PATH):
-        words += ["--db", str(path)]
-    return shlex.join(words)
 
 
 def has_own_versions(run: Run) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bench.rates import Rate
 from bench.report.details.categories import Category
 from bench.report.details.latency import Latency, Parts, Warm
@@ -96,6 +98,7 @@ def report(*, escapes: int = 0, vram: int | None = None, suites: tuple[str, ...]
     choices = tuple(Choice(mode, "llguidance", "F16", "Q8_0", 0.05) for mode in MODES)
     return Report(
         run_id=3,
+        path=Path("toolgauge.db"),
         command="toolgauge run model-F16.gguf model-Q2_K.gguf",
         created_utc="2026-11-21 02:31",
         finished_utc="2026-11-21 02:35",

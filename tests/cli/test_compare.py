@@ -155,8 +155,8 @@ def test_two_models_of_one_run(db: Path, tmp_path: Path, capsys: Captured) -> No
     assert "quick: fake:perfect -> fake:silent" in text
     assert "Not compared" not in text
     assert main(["report", "4", "--db", str(db)]) == Exit.OK
-    hint = "Two models side by side, on the same cases: `toolgauge compare 4:fake:perfect 4:fake:silent`."
-    assert hint in capsys.readouterr().out
+    command = f"toolgauge compare 4:fake:perfect 4:fake:silent --db {db}"
+    assert f"Two models side by side, on the same cases: `{command}`." in capsys.readouterr().out
     assert main(["report", "1", "--db", str(db)]) == Exit.OK
     assert "Two models side by side" not in capsys.readouterr().out
 

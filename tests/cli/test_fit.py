@@ -147,3 +147,11 @@ def test_a_hostile_file_is_one_sentence(
     captured = capsys.readouterr()
     assert why in captured.err.replace("\n", " ")
     assert "Traceback" not in captured.err
+
+
+def test_the_help_promises_no_comparison_of_cache_types(capsys: Captured) -> None:
+    """It had the words of `run`, where several are held against f16."""
+    assert main(["fit", "--help"]) == Exit.OK
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "held against" not in text
+    assert "a row for each" in text

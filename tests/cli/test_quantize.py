@@ -45,6 +45,27 @@ def test_a_folder_gets_the_files_under_plain_names(source: Path, tmp_path: Path,
         assert f"{tmp_path / 'levels'}/" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("source")
+def test_a_model_may_be_named_as_elsewhere(tmp_path: Path, capsys: Captured) -> None:
+    """`quantize nano Q8_0` said that there is no file nano, and to name a model of the registry."""
+    (tmp_path / "levels").mkdir()
+    assert main(["quantize", "nano", "Q8_0", "--out", str(tmp_path / "levels"), "--json"]) == Exit.OK
+    (made,) = json.loads(capsys.readouterr().out)
+    assert (Path(made["path"]).name, read_gguf(Path(made["path"])).quant) == ("nano-Q8_0.gguf", "Q8_0")
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("gone.gguf", "there is no file gone.gguf; check the path\n"),
+        ("nona", "models.toml has no model 'nona'; choose one of: nano, "),
+    ],
+)
+def test_a_model_that_is_not_here_is_said(model: str, sentence: str, source: Path, capsys: Captured) -> None:
+    assert main(["quantize", model, "Q8_0", "--out", str(source.parent)]) == Exit.USAGE
+    assert sentence in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [([",", "--out", "."], "name at least one level"), (["Q8_0", "--out", "nowhere"], "there is no folder nowhere")],

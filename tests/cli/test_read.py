@@ -111,7 +111,7 @@ def test_sections_add_tables(db: Path, capsys: Captured) -> None:
 @pytest.mark.parametrize("command", [["report"], ["show", "last", "x"], ["ls"], ["score"]])
 def test_no_result_file_is_a_sentence(command: list[str], tmp_path: Path, capsys: Captured) -> None:
     assert main([*command, "--db", str(tmp_path / "none.db")]) == Exit.USAGE
-    assert "make some with `toolgauge run`" in capsys.readouterr().err
+    assert "make some with `toolgauge run --db " in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -178,13 +178,16 @@ def test_show_gives_everything_as_json(db: Path, capsys: Captured) -> None:
     ("arguments", "sentence"),
     [
         (["mine/44"], "did you mean mine/4?"),
-        (["mine/0", "--quant", "Q9"], "with this quant and mode; `toolgauge report 1` says what was measured"),
-        (["zebra"], "its cases are mine/0, mine/1, mine/2, ... (5); `toolgauge export 1 --csv -` lists all"),
+        (
+            ["mine/0", "--quant", "Q9"],
+            "with this quant and mode; `toolgauge report 1 --db {db}` says what was measured",
+        ),
+        (["zebra"], "its cases are mine/0, mine/1, mine/2, ... (5); `toolgauge export 1 --csv - --db {db}` lists all"),
     ],
 )
 def test_show_says_what_it_did_not_find(arguments: list[str], sentence: str, db: Path, capsys: Captured) -> None:
     assert main(["show", "last", *arguments, "--db", str(db)]) == Exit.USAGE
-    assert sentence in capsys.readouterr().err
+    assert sentence.format(db=db) in capsys.readouterr().err
 
 
 def test_show_tells_a_case_that_the_limit_left_out_from_one_that_is_not_there(tmp_path: Path, capsys: Captured) -> None:

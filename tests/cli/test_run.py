@@ -99,11 +99,11 @@ def test_items_that_could_not_be_scored_are_code_one(run: Run, capsys: Captured)
 
 
 @here
-def test_without_a_report_it_says_how_to_get_one(run: Run, capsys: Captured) -> None:
+def test_without_a_report_it_says_how_to_get_one(run: Run, tmp_path: Path, capsys: Captured) -> None:
     assert run("fake:perfect", "--modes", "native.free", "--no-report") == Exit.OK
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "`toolgauge report` prints what it found" in captured.err
+    assert f"`toolgauge report 1 --db {tmp_path / 'results.db'}` prints what it found" in captured.err
 
 
 @here

@@ -133,7 +133,7 @@ def test_budgets_are_read_in_order_and_once() -> None:
 def swept(*levels: Level, parallel: int = 1, quants: tuple[str, ...] = ("Q4_K_M",), left_out: int = 0) -> str:
     cells = tuple(CellSweep("tiny", quant, "quick", "native.free", "none", left_out, levels) for quant in quants)
     budgets = tuple(level.budget for level in levels)
-    return markdown.render(document(Sweep(3, budgets, budgets[-1], parallel, cells)))
+    return markdown.render(document(Sweep(3, budgets, budgets[-1], parallel, cells), Path("toolgauge.db")))
 
 
 def level(
@@ -164,5 +164,7 @@ def test_what_is_not_exact_or_not_enough_is_said() -> None:
     assert "one at a time: what is cut is what a run with that budget gives" in swept(level(32, 1, 0, 1, {}))
     assert "4 at a time: exact for these answers" in swept(level(32, 1, 0, 1, {}), parallel=4)
     assert "1 answer cut by the largest budget, too" in swept(level(32, 9, 0, 1, {("prose", "budget"): 1}))
-    assert "2 answers left out" in swept(level(32, 9, 0, 1, {}), left_out=2)
+    assert "2 answers left out, which no verdict is there for: see `toolgauge score 3`" in swept(
+        level(32, 9, 0, 1, {}), left_out=2
+    )
     assert "Tokens enough" not in swept(level(32, 9, 0, 0, {}))

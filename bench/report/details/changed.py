@@ -25,10 +25,7 @@ def tables(section: Section) -> list[Table]:
     if not rows:
         return []
     columns = tuple(Column(name) for name in ("quant", "compared", "change", "case"))
-    notes = (
-        "rescued, gained: wrong in the first, right in the second; broken, lost: the other way round;"
-        " `toolgauge show RUN CASE` shows the answers",
-    )
+    notes = ("rescued, gained: wrong in the first, right in the second; broken, lost: the other way round",)
     return [Table(columns, tuple(rows), title="Cases that are right on one side only", n_group=3, notes=notes)]
 
 

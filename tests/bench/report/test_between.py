@@ -151,7 +151,7 @@ def test_two_models_of_one_run_are_compared_level_by_level(store: Store, tmp_pat
     with pytest.raises(ToolgaugeError, match="run 1 has no model 'bas'; those it has are: base, my tune"):
         between(store, run, run, models=("bas", "base"))
     for models in (("", ""), ("base", "base"), ("base", "")):
-        with pytest.raises(ToolgaugeError, match="two of its models: `toolgauge compare 1:base '1:my tune'`"):
+        with pytest.raises(ToolgaugeError, match="two of its models: `toolgauge compare 1:base '1:my tune' --db "):
             between(store, run, run, models=models)
 
 

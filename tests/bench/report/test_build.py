@@ -262,7 +262,7 @@ def test_verdicts_of_another_scorer_are_named_though_their_details_are_complete(
     report = report_of(path)
     (sentence,) = [warning for warning in report.warnings if "scorer" in warning]
     assert sentence.startswith(f"2 verdicts of another scorer (2, and this is {VERSION})")
-    assert "`toolgauge score 1`" in sentence
+    assert f"`toolgauge score 1 --db {path}`" in sentence
     assert report.sections[0].rows[0].adherence is not None
 
 

@@ -427,10 +427,10 @@ TWO_KV_TYPES = {"more_contexts": (ContextParams(type_k="q8_0", type_v="q8_0"),)}
 @pytest.mark.parametrize(
     ("levels", "more", "hint"),
     [
-        ([("base", "F16"), ("base", "Q4"), ("tune", "Q4")], {}, "`toolgauge compare 1:base 1:tune`"),
-        ([("base", "F16"), ("my tune", "Q4")], {}, "`toolgauge compare 1:base '1:my tune'`"),
-        ([("base", "F16"), ("tune", "Q4")], TWO_KV_TYPES, "`toolgauge compare 1:base 1:tune`"),
-        ([("base", "F16"), ("broken", "F16"), ("tune", "F16")], {}, "`toolgauge compare 1:base 1:tune`"),
+        ([("base", "F16"), ("base", "Q4"), ("tune", "Q4")], {}, "toolgauge compare 1:base 1:tune"),
+        ([("base", "F16"), ("my tune", "Q4")], {}, "toolgauge compare 1:base '1:my tune'"),
+        ([("base", "F16"), ("tune", "Q4")], TWO_KV_TYPES, "toolgauge compare 1:base 1:tune"),
+        ([("base", "F16"), ("broken", "F16"), ("tune", "F16")], {}, "toolgauge compare 1:base 1:tune"),
         ([("base", "F16"), ("broken", "F16")], {}, None),
         ([("base", "F16"), ("base", "Q8_0"), ("tune", "Q4")], {}, None),
         ([("base", "F16"), ("base", "Q8_0")], {}, None),
@@ -443,7 +443,8 @@ def test_how_to_compare_two_models_is_said_where_they_can_be(
     found = [replace(fake(f"{name} {quant}", quant=quant), name=name) for name, quant in levels]
     plan = plan_of(tmp_path, found, n_cases=1, modes=["native.free"], **more)
     sections(tmp_path, plan, lambda cell: (NONE if cell.model.name == "broken" else GOOD)[:1])
-    with Store.read(tmp_path / "results.db") as store:
+    path = tmp_path / "results.db"
+    with Store.read(path) as store:
         report = build(store, store.run())
         if hint:
             one, other = report.comparable_models
@@ -451,4 +452,4 @@ def test_how_to_compare_two_models_is_said_where_they_can_be(
             assert len(both.changes) == 1 + len(more)
     texts = [block.text for block in tables.document(report) if isinstance(block, Text)]
     said = [text for text in texts if text.startswith("Two models side by side")]
-    assert said == ([f"Two models side by side, on the same cases: {hint}."] if hint else [])
+    assert said == ([f"Two models side by side, on the same cases: `{hint} --db {path}`."] if hint else [])

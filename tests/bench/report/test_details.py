@@ -557,7 +557,7 @@ def test_an_older_scorers_verdicts_count_and_are_told_in_a_sentence(tmp_path: Pa
     assert (counts(row.accuracy), row.adherence) == ((1, 3), None)
     (sentence,) = [warning for warning in report.warnings if "older scorer" in warning]
     assert sentence.startswith("3 verdicts of an older scorer: counted here")
-    assert "`toolgauge score 1`" in sentence
+    assert f"`toolgauge score 1 --db {path}`" in sentence
 
 
 def test_a_suite_that_is_gone_is_told_in_a_sentence(tmp_path: Path) -> None:

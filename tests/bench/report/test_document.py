@@ -99,6 +99,7 @@ def test_markdown_writes_every_cell() -> None:
         ("*bold* `code` [link](x)", "\\*bold\\* \\`code\\` [link]\\(x)"),
         ("[link][x] and [x]: y", "[link]\\[x] and [x]\\: y"),
         ("see `toolgauge score 3 --json`, *now*", "see `toolgauge score 3 --json`, \\*now\\*"),
+        ("`toolgauge score 3 --db '../my runs/~a@b.db'`", "`toolgauge score 3 --db '../my runs/~a@b.db'`"),
         ("`toolgauge <b>` `toolgauge", "\\`toolgauge &lt;b>\\` \\`toolgauge"),
         ('[TOOL_CALLS]add[ARGS]{"a": [1]}', '[TOOL_CALLS]add[ARGS]{"a": [1]}'),
         (r"C:\new [day]", r"C:\new [day]"),

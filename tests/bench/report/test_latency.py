@@ -245,6 +245,9 @@ def test_the_time_that_a_constraint_takes_or_saves_stands_beside_what_it_rescued
     )
     table = comparisons.paired(pairs)
     assert [row[-1].text for row in table.rows] == ["-", "0.80x (0.70-0.95)", "1.02x (0.90-1.20)", "1.50x"]
-    assert [row[-1].tone for row in table.rows][1:3] == ["strong", "plain"]
+    assert [row[-1].tone for row in table.rows][1:3] == ["certain", "plain"]
+    lines = [line for line in markdown.render([table]).splitlines() if "x (" in line]
+    assert [line.count("**") for line in lines] == [2, 0]
+    assert lines[0].endswith("| **0.80x (0.70-0.95)** |")
     assert "median over 3-10 cases with a call both ways; of fewer than 6 there is no interval" in table.notes[-1]
     assert "first call" not in [column.header for column in comparisons.paired(section.paired).columns]

@@ -13,7 +13,8 @@ import pytest
 
 from bench.records import EpisodeEnd, ErrorKind, ItemError, ItemRecord, StepRecord, ToolResult
 from bench.results.migrations import APPLICATION_ID, MIGRATIONS
-from bench.results.store import Store, StoreError, database_path
+from bench.results.place import command, database_path
+from bench.results.store import Store, StoreError
 from bench.run import writer
 from bench.run.messages import Reading
 from bench.run.plan import Plan
@@ -258,8 +259,17 @@ def test_the_file_is_named_by_option_then_environment_then_habit(monkeypatch: py
     assert database_path(Path("z.db")) == Path("z.db")
 
 
+def test_a_command_names_the_file_only_where_another_would_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOOLGAUGE_DB", raising=False)
+    assert command(Path("toolgauge.db"), "report", "3") == "toolgauge report 3"
+    assert command(Path("my runs/x.db"), "show", "3", "CASE") == "toolgauge show 3 CASE --db 'my runs/x.db'"
+    monkeypatch.setenv("TOOLGAUGE_DB", "x.db")
+    assert command(Path("x.db"), "report") == "toolgauge report"
+    assert command(Path("toolgauge.db"), "report") == "toolgauge report --db toolgauge.db"
+
+
 def test_reading_does_not_make_a_file(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"no results at .* yet; make some with `toolgauge run`"):
+    with pytest.raises(StoreError, match=r"no results at .* yet; make some with `toolgauge run --db "):
         Store.read(tmp_path / "none.db")
     assert list(tmp_path.iterdir()) == []
 

@@ -253,7 +253,9 @@ def test_a_model_that_does_not_fit_does_not_keep_the_others_from_being_measured(
     large = replace(fake("fake:perfect", quant="F16"), path="fake:F16")
     plan = plan_of(tmp_path, [large, fake("fake:perfect", quant="Q4_K_M")], n_cases=2)
     heard = Heard()
-    sentence = r"^1 model file of 2 left out: fake:F16 does not fit into memory.*; `toolgauge report 1` prints what"
+    sentence = (
+        r"^1 model file of 2 left out: fake:F16 does not fit into memory.*; `toolgauge report 1 --db .*` prints what"
+    )
     with pytest.raises(ToolgaugeError, match=sentence):
         run(store, plan, opener=open_q4_only, listener=heard)
     assert [warned.text.startswith("fake:perfect F16 is left out") for warned in heard.of(events.Warned)] == [True]
