@@ -30,6 +30,10 @@ class Pairs:
     broken: int  # right before, wrong now
 
     @property
+    def n_changed(self) -> int:
+        return self.rescued + self.broken
+
+    @property
     def difference(self) -> float:
         return (self.rescued - self.broken) / self.n if self.n else 0.0
 
@@ -74,7 +78,7 @@ def wilson(k: float, n: float, confidence: float = CONFIDENCE) -> Interval:
 
 def mcnemar(pairs: Pairs) -> float:
     """Exact two-sided p-value of 'neither is better', that is: a case that changed went either way equally likely."""
-    n = pairs.rescued + pairs.broken
+    n = pairs.n_changed
     tail: int = sum(math.comb(n, i) for i in range(min(pairs.rescued, pairs.broken) + 1))
     ways: int = 2**n
     return min(1.0, 2 * tail / ways)  # whole numbers until the division, so no n is too large
@@ -123,6 +127,24 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted
+
+
+def mcnemar_of_several(every: Sequence[Pairs], confidence: float = CONFIDENCE) -> list[float]:
+    """The p-value of each, adjusted for there being several, in the order given.
+
+    Where so few cases changed that no p-value below 1 - `confidence` could come out, whichever way they went, there is
+    no chance of a false alarm: such a pair keeps its own p-value and makes the others' no larger (Tarone 1990).
+    """
+    p_values = [mcnemar(pairs) for pairs in every]
+    tested = [i for i, pairs in enumerate(every) if _smallest_p(pairs) < 1 - confidence]
+    for i, adjusted in zip(tested, holm([p_values[i] for i in tested]), strict=True):
+        p_values[i] = adjusted
+    return p_values
+
+
+def _smallest_p(pairs: Pairs) -> float:
+    """What the test says if all cases that changed went the same way."""
+    return mcnemar(Pairs(pairs.n, 0, pairs.n_changed))
 
 
 def is_not_inferior(pairs: Pairs, margin: float, confidence: float = CONFIDENCE) -> bool:

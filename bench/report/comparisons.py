@@ -228,7 +228,8 @@ def rung_notes(rungs: Sequence[Rung], gained: str, among: str) -> tuple[str, ...
     points = f"{rungs[0].margin * 100:g} points or more"
     notes = [
         f"gained: {gained}; not worse: a loss of {points} is ruled out; worse: a loss is certain, and may be of"
-        f" {points}; p: exact McNemar test, Holm-adjusted over {among}"
+        f" {points}; p: exact McNemar test, Holm-adjusted over {among}, rows with fewer than six changed cases left"
+        " out"
     ]
     needed = [rung.n_to_settle for rung in rungs if rung.n_to_settle]
     if needed:

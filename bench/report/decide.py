@@ -18,9 +18,8 @@ from bench.stats import (
     Pairs,
     cases_to_settle,
     count_pairs,
-    holm,
     is_not_inferior,
-    mcnemar,
+    mcnemar_of_several,
     paired_interval,
 )
 
@@ -56,7 +55,7 @@ class Comparison:
     gained: tuple[Hashable, ...]  # the cases that are right here and wrong at the reference
     lost: tuple[Hashable, ...]
     interval: Interval
-    p_value: float  # adjusted over all that were compared
+    p_value: float  # adjusted over all that could have shown a difference
     verdict: Verdict
     n_to_settle: int | None  # where nobody can tell: about how many cases would do
     n_without_verdict: int  # as in `Level`; they are not among the pairs
@@ -94,9 +93,9 @@ def decide(levels: Sequence[Level], *, margin: float = MARGIN, confidence: float
 def compare(
     both: Sequence[tuple[Level, Level]], *, margin: float = MARGIN, confidence: float = CONFIDENCE
 ) -> tuple[Comparison, ...]:
-    """Hold the second of each two against the first; the p-values are adjusted over all of them (Holm)."""
+    """Hold the second of each two against the first; p-values are adjusted over all that could show something."""
     pairs = [_pairs(reference, level) for reference, level in both]
-    p_values = holm([mcnemar(pair) for pair in pairs])
+    p_values = mcnemar_of_several(pairs, confidence)
     return tuple(
         _compare(reference, level, pair, p_value, margin, confidence)
         for (reference, level), pair, p_value in zip(both, pairs, p_values, strict=True)

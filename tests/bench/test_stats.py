@@ -18,6 +18,7 @@ from bench.stats import (
     holm,
     is_not_inferior,
     mcnemar,
+    mcnemar_of_several,
     paired_interval,
     spread,
     wilson,
@@ -72,6 +73,25 @@ def test_holm(p_values: list[float]) -> None:
 def test_holm_keeps_the_order_given() -> None:
     assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
     assert holm([]) == []
+
+
+def test_a_pair_that_cannot_show_anything_is_no_test() -> None:
+    """Five changed cases give 0.0625 at best, six 0.03125."""
+    clear, six, five, unchanged = Pairs(175, 3, 24), Pairs(175, 0, 6), Pairs(175, 0, 5), Pairs(175, 0, 0)
+    few = mcnemar_of_several([unchanged, six, clear, five, unchanged])
+    assert few == pytest.approx([1.0, 0.03125, 2 * mcnemar(clear), 0.0625, 1.0])
+    assert mcnemar_of_several([five, five], confidence=0.9) == pytest.approx([0.125, 0.125])
+    assert mcnemar_of_several([]) == []
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=6))
+def test_no_p_value_is_smaller_for_there_being_several(changes: list[tuple[int, int]]) -> None:
+    every = [Pairs(40, up, down) for up, down in changes]
+    alone = [mcnemar(pairs) for pairs in every]
+    together = mcnemar_of_several(every)
+    assert all(p <= q for p, q in zip(alone, together, strict=True))
+    assert all(p <= q * (1 + 1e-9) for p, q in zip(together, holm(alone), strict=True))
 
 
 def score_by_maximum_likelihood(pairs: Pairs, difference: float) -> float:

@@ -70,15 +70,28 @@ def test_the_smallest_by_size_and_not_by_place() -> None:
 def test_several_levels_are_judged_more_strictly() -> None:
     reference, loser = level("F16", 100, 200, 180), level("Q4", 30, 200, 173)
     (alone,) = decide([reference, loser], margin=0.01).comparisons
-    crowd = decide([reference, *[level(f"Q{i}", 50, 200, 180) for i in range(5)], loser], margin=0.01).comparisons
+    others = [level(f"Q{i}", 50, 200, 180, swapped=3) for i in range(5)]
+    crowd = decide([reference, *others, loser], margin=0.01).comparisons
     assert alone.p_value == pytest.approx(2 * 0.5**7)
     assert crowd[-1].p_value == pytest.approx(min(1, 6 * alone.p_value))
     assert (alone.verdict, crowd[-1].verdict) == (Verdict.WORSE, Verdict.CANNOT_TELL)
 
 
+@pytest.mark.parametrize("n_unchanged", [1, 4])
+def test_a_level_that_answers_all_alike_hides_no_other_s_loss(n_unchanged: int) -> None:
+    """With Q8_0 beside it, which cannot be worse, a level that had lost six of 175 cases could not be told."""
+    reference = level("F16", 100, 175, 160)
+    losers = [level("Q4_K_M", 30, 175, 154), level("Q2_K", 20, 175, 139, swapped=3)]
+    unchanged = [level(f"Q8_{i}", 50, 175, 160) for i in range(n_unchanged)]
+    without = decide([reference, *losers]).comparisons
+    beside = decide([reference, *unchanged, *losers]).comparisons
+    assert beside[n_unchanged:] == without
+    assert (without[0].p_value, without[0].verdict) == (pytest.approx(2 * 0.5**6), Verdict.WORSE)
+
+
 def test_more_cases_are_asked_for_than_there_were() -> None:
     """With twenty levels a loss has to be clearer than with one; these two hundred did not do."""
-    crowd = [level(f"Q{i}", 50, 200, 180) for i in range(19)]
+    crowd = [level(f"Q{i}", 50, 200, 180, swapped=3) for i in range(19)]
     result = decide([level("F16", 100, 200, 180), *crowd, level("Q4", 30, 200, 171)], margin=0.01)
     assert (result.comparisons[-1].verdict, result.comparisons[-1].n_to_settle) == (Verdict.CANNOT_TELL, 201)
 
