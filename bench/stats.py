@@ -152,21 +152,26 @@ def is_not_inferior(pairs: Pairs, margin: float, confidence: float = CONFIDENCE)
     return pairs.n > 0 and paired_interval(pairs, confidence).low > -margin
 
 
-def cases_to_settle(pairs: Pairs, margin: float, *, confidence: float = CONFIDENCE, power: float = POWER) -> int | None:
+def cases_to_settle(
+    pairs: Pairs, margin: float, *, n_tests: int = 1, confidence: float = CONFIDENCE, power: float = POWER
+) -> int | None:
     """About how many cases would tell 'worse' from 'not worse by more than the margin'.
 
     Supposes that as many cases change, and in the same proportion, as in those seen. Where none did that leaves nothing
     to chance, so no power is asked for: so many cases settle it if none of them changes. None if no case was seen.
+    `n_tests`: over how many a p-value is adjusted, so how many times smaller it has to be to show a loss.
     """
     if margin <= 0:
         raise ValueError("a margin has to be greater than 0")
     if pairs.n == 0:
         return None
-    has_changed = pairs.rescued + pairs.broken > 0
-    z = _z(confidence) + (NormalDist().inv_cdf(power) if has_changed else 0.0)
+    z_power = NormalDist().inv_cdf(power) if pairs.n_changed else 0.0
+    z = _z(confidence) + z_power
     up, down = pairs.rescued / pairs.n, pairs.broken / pairs.n
-    # where enough cases show that there is a loss at all; a loss of the margin or more is never shown to be smaller
-    shows_loss = math.ceil(z * z * (up + down) / (up - down) ** 2) if up < down else math.inf
+    shows_loss = math.inf
+    if up < down:  # enough cases show that there is a loss; one of the margin or more is never shown to be smaller
+        z_loss = _z(1 - (1 - confidence) / n_tests) + z_power
+        shows_loss = math.ceil(z_loss * z_loss * (up + down) / (up - down) ** 2)
     return _smallest(lambda n: n >= shows_loss or _score_interval(up * n, down * n, n, z).low > -margin)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -158,6 +159,28 @@ def test_so_many_cases_do_settle_it(pairs: Pairs, margin: float) -> None:
     scaled = Pairs(n, round(pairs.rescued * scale), round(pairs.broken * scale))
     rounding = 1 / n
     assert is_not_inferior(scaled, margin + rounding) or mcnemar(scaled) < 0.05 or n < 30
+
+
+def share_settled(pairs: Pairs, n: int, n_tests: int) -> float:
+    """How often `n` cases that change at the rates of `pairs` give a verdict, of 2,000 draws."""
+    rates = [pairs.rescued, pairs.broken, pairs.n - pairs.n_changed]
+    drawn = np.random.default_rng(3).multinomial(n, np.asarray(rates) / pairs.n, size=2000)
+    times = Counter(Pairs(n, int(up), int(down)) for up, down, _ in drawn)
+
+    def is_settled(found: Pairs) -> bool:
+        return (found.difference < 0 and n_tests * mcnemar(found) < 0.05) or is_not_inferior(found, 0.05)
+
+    return sum(count for found, count in times.items() if is_settled(found)) / 2000
+
+
+@pytest.mark.parametrize("n_tests", [1, 3, 8])
+@pytest.mark.parametrize(
+    "pairs", [Pairs(175, 0, 6), Pairs(175, 3, 24), Pairs(40, 1, 5), Pairs(40, 0, 4), Pairs(40, 2, 2)]
+)
+def test_so_many_cases_settle_it_about_as_often_as_promised(pairs: Pairs, n_tests: int) -> None:
+    n = cases_to_settle(pairs, 0.05, n_tests=n_tests)
+    assert n is not None
+    assert share_settled(pairs, n, n_tests) > 0.75
 
 
 @pytest.mark.parametrize(("pairs", "n"), [(Pairs(40, 0, 8), 40), (Pairs(40, 0, 1), 314), (Pairs(0, 0, 0), None)])

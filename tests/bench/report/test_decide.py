@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.report.decide import Level, Verdict, decide
+from bench.stats import cases_to_settle
 
 
 def level(name: str, size: int, n: int, right: int, *, swapped: int = 0) -> Level:
@@ -93,7 +94,19 @@ def test_more_cases_are_asked_for_than_there_were() -> None:
     """With twenty levels a loss has to be clearer than with one; these two hundred did not do."""
     crowd = [level(f"Q{i}", 50, 200, 180, swapped=3) for i in range(19)]
     result = decide([level("F16", 100, 200, 180), *crowd, level("Q4", 30, 200, 171)], margin=0.01)
-    assert (result.comparisons[-1].verdict, result.comparisons[-1].n_to_settle) == (Verdict.CANNOT_TELL, 201)
+    last = result.comparisons[-1]
+    assert last.p_value == pytest.approx(20 * 2 * 0.5**9)
+    assert last.verdict is Verdict.CANNOT_TELL
+    assert last.n_to_settle == cases_to_settle(last.pairs, 0.01, n_tests=20) == 332
+
+
+@settings(max_examples=50)
+@given(st.integers(30, 200), st.lists(st.tuples(st.integers(0, 10), st.integers(0, 14)), min_size=1, max_size=8))
+def test_cases_that_did_not_settle_it_are_never_enough(n: int, changes: list[tuple[int, int]]) -> None:
+    reference = level("F16", 100, n, n - 10)
+    others = [level("Q", 50, n, n - 10 + up - down, swapped=min(up, down)) for up, down in changes]
+    for found in decide([reference, *others]).comparisons:
+        assert found.n_to_settle is None or found.n_to_settle > n
 
 
 def test_a_loss_of_exactly_the_margin_cannot_be_told_from_forty_cases() -> None:
