@@ -135,6 +135,12 @@ def test_no_change_in_forty_cases_leaves_nine_points_open() -> None:
     assert paired_interval(Pairs(0, 0, 0)) == Interval(-1, 1)
 
 
+def test_forty_cases_rule_a_loss_out_only_beside_a_gain() -> None:
+    fewer = [Pairs(40, up, down) for up in range(20) for down in range(20) if up - down < 2]
+    assert not any(is_not_inferior(pairs, 0.05) for pairs in fewer)
+    assert [is_not_inferior(Pairs(40, gained, 0), 0.05) for gained in range(4)] == [False, False, True, True]
+
+
 def test_the_paired_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     drawn = np.random.default_rng(1).multinomial(120, [0.06, 0.1, 0.84], size=600)
     intervals = [paired_interval(Pairs(120, int(up), int(down))) for up, down, _ in drawn]
