@@ -207,11 +207,12 @@ RUNG_COLUMNS = (
 
 def rung_cells(rung: Rung) -> list[Cell]:
     """Under `RUNG_COLUMNS`."""
+    interval = numbers.points_interval(rung.low, rung.high, rung.margin)
     return [
         cell(numbers.count(rung.n)),
         cell(numbers.count(rung.gained)),
         cell(numbers.count(rung.lost)),
-        cell(f"{numbers.points(rung.difference)} ({numbers.points_interval(rung.low, rung.high)})"),
+        cell(f"{numbers.points(rung.difference)} ({interval})"),
         cell(numbers.p_value(rung.p)),
         cell(rung.verdict, _VERDICT_TONES[rung.verdict]),
     ]
