@@ -9,6 +9,7 @@ becomes "-", never 0.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 MISSING = "-"
 
@@ -16,6 +17,7 @@ _MINUTE_S = 60.0
 _HOUR_S = 3600.0
 _WIDE = 0.05  # an interval wider than this gets no decimals: they would say nothing
 _WIDE_DIFFERENCE = 0.02
+_MOST_DECIMALS = 3
 _NUDGE = 1e-9
 _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -88,11 +90,15 @@ def points(difference: float | None) -> str:
     return "0.0" if float(text) == 0 else text
 
 
-def points_interval(low: float | None, high: float | None) -> str:
-    """Write the ends of an interval of differences in percentage points, signed, rounded outwards."""
+def points_interval(low: float | None, high: float | None, margin: float | None = None) -> str:
+    """Write the ends of an interval of differences in percentage points, signed, rounded outwards.
+
+    Neither end is rounded onto 0 or the margin, or over it: what lies between is what a verdict is made of.
+    """
     if low is None or high is None:
         return MISSING
-    first, last, decimals = _outwards(low, high, _WIDE_DIFFERENCE)
+    limits = (0.0,) if margin is None else (-margin, 0.0, margin)
+    first, last, decimals = _outwards(low, high, _WIDE_DIFFERENCE, limits)
     return f"{first:+.{decimals}f} to {last:+.{decimals}f}"
 
 
@@ -142,11 +148,17 @@ def _tenths(fraction: float) -> str:
     return f"{percent:.1f}"
 
 
-def _outwards(low: float, high: float, wide: float) -> tuple[float, float, int]:
-    """Both ends in percent, rounded away from the middle, and the decimals that they deserve."""
-    decimals = 0 if high - low > wide else 1
-    factor = 100 * 10**decimals
-    # The nudge keeps 0.29 * 100 = 28.999999999999996 from becoming 28; adding 0.0 makes a negative zero positive.
-    first = math.floor(low * factor + _NUDGE) / 10**decimals + 0.0
-    last = math.ceil(high * factor - _NUDGE) / 10**decimals + 0.0
+def _outwards(low: float, high: float, wide: float, limits: Sequence[float] = ()) -> tuple[float, float, int]:
+    """Both ends in percent, rounded away from the middle, and the decimals that they deserve.
+
+    Or as many more as it takes to keep both on their side of each limit.
+    """
+    of_percent = [round(100 * limit, 9) for limit in limits]
+    for decimals in range(0 if high - low > wide else 1, _MOST_DECIMALS + 1):
+        factor = 100 * 10**decimals
+        # The nudge keeps 0.29 * 100 = 28.999999999999996 from becoming 28; adding 0.0 makes a negative zero positive.
+        first = math.floor(low * factor + _NUDGE) / 10**decimals + 0.0
+        last = math.ceil(high * factor - _NUDGE) / 10**decimals + 0.0
+        if not any(first <= x < 100 * low - _NUDGE or 100 * high + _NUDGE < x <= last for x in of_percent):
+            break
     return first, last, decimals

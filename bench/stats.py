@@ -30,6 +30,10 @@ class Pairs:
     broken: int  # right before, wrong now
 
     @property
+    def n_changed(self) -> int:
+        return self.rescued + self.broken
+
+    @property
     def difference(self) -> float:
         return (self.rescued - self.broken) / self.n if self.n else 0.0
 
@@ -74,7 +78,7 @@ def wilson(k: float, n: float, confidence: float = CONFIDENCE) -> Interval:
 
 def mcnemar(pairs: Pairs) -> float:
     """Exact two-sided p-value of 'neither is better', that is: a case that changed went either way equally likely."""
-    n = pairs.rescued + pairs.broken
+    n = pairs.n_changed
     tail: int = sum(math.comb(n, i) for i in range(min(pairs.rescued, pairs.broken) + 1))
     ways: int = 2**n
     return min(1.0, 2 * tail / ways)  # whole numbers until the division, so no n is too large
@@ -125,26 +129,49 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def mcnemar_of_several(every: Sequence[Pairs], confidence: float = CONFIDENCE) -> list[float]:
+    """The p-value of each, adjusted for there being several, in the order given.
+
+    Where so few cases changed that no p-value below 1 - `confidence` could come out, whichever way they went, there is
+    no chance of a false alarm: such a pair keeps its own p-value and makes the others' no larger (Tarone 1990).
+    """
+    p_values = [mcnemar(pairs) for pairs in every]
+    tested = [i for i, pairs in enumerate(every) if _smallest_p(pairs) < 1 - confidence]
+    for i, adjusted in zip(tested, holm([p_values[i] for i in tested]), strict=True):
+        p_values[i] = adjusted
+    return p_values
+
+
+def _smallest_p(pairs: Pairs) -> float:
+    """What the test says if all cases that changed went the same way."""
+    return mcnemar(Pairs(pairs.n, 0, pairs.n_changed))
+
+
 def is_not_inferior(pairs: Pairs, margin: float, confidence: float = CONFIDENCE) -> bool:
     """Whether the new is shown to be worse by less than `margin` (a rate, 0.05 for five points)."""
     return pairs.n > 0 and paired_interval(pairs, confidence).low > -margin
 
 
-def cases_to_settle(pairs: Pairs, margin: float, *, confidence: float = CONFIDENCE, power: float = POWER) -> int | None:
+def cases_to_settle(
+    pairs: Pairs, margin: float, *, n_tests: int = 1, confidence: float = CONFIDENCE, power: float = POWER
+) -> int | None:
     """About how many cases would tell 'worse' from 'not worse by more than the margin'.
 
     Supposes that as many cases change, and in the same proportion, as in those seen. Where none did that leaves nothing
     to chance, so no power is asked for: so many cases settle it if none of them changes. None if no case was seen.
+    `n_tests`: over how many a p-value is adjusted, so how many times smaller it has to be to show a loss.
     """
     if margin <= 0:
         raise ValueError("a margin has to be greater than 0")
     if pairs.n == 0:
         return None
-    has_changed = pairs.rescued + pairs.broken > 0
-    z = _z(confidence) + (NormalDist().inv_cdf(power) if has_changed else 0.0)
+    z_power = NormalDist().inv_cdf(power) if pairs.n_changed else 0.0
+    z = _z(confidence) + z_power
     up, down = pairs.rescued / pairs.n, pairs.broken / pairs.n
-    # where enough cases show that there is a loss at all; a loss of the margin or more is never shown to be smaller
-    shows_loss = math.ceil(z * z * (up + down) / (up - down) ** 2) if up < down else math.inf
+    shows_loss = math.inf
+    if up < down:  # enough cases show that there is a loss; one of the margin or more is never shown to be smaller
+        z_loss = _z(1 - (1 - confidence) / n_tests) + z_power
+        shows_loss = math.ceil(z_loss * z_loss * (up + down) / (up - down) ** 2)
     return _smallest(lambda n: n >= shows_loss or _score_interval(up * n, down * n, n, z).low > -margin)
 
 

@@ -114,7 +114,7 @@ def _settings(found: Between, names: tuple[str, str]) -> Iterator[Block]:
 
 def _table(suite: str, changes: Sequence[Change]) -> Table:
     from bench import numbers
-    from bench.report.comparisons import RUNG_COLUMNS, rung_cells, rung_notes
+    from bench.report.comparisons import RUNG_COLUMNS, rung_cells, rung_notes, times_note
     from bench.report.document import Column, Table, cell
     from bench.report.layout import right, tally, times
 
@@ -158,10 +158,8 @@ def _table(suite: str, changes: Sequence[Change]) -> Table:
     if with_gaps:
         notes.append("no verdict now: cases that had a verdict before; what became of them the later run's report says")
     if timed:
-        notes.append(
-            "first call: how many times as long as before, the median over the timed cases with a call both times; two"
-            " runs are not interleaved, so what else the machine did is in it"
-        )
+        note = times_note("as before", "both times", [change.first_call for change in changes])
+        notes.append(f"{note}; two runs are not interleaved, so what else the machine did is in it")
     return Table(columns, tuple(tuple(cells(change)) for change in changes), title, 1, tuple(notes))
 
 

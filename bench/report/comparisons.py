@@ -8,6 +8,7 @@ from bench import numbers
 from bench.report.document import Cell, Column, Table, Tone, cell
 from bench.report.layout import right, tally, times
 from bench.report.values import KvRung, Paired, Row, Rung, Unpaired, Verdict
+from bench.stats import Middle
 
 _VERDICT_TONES: dict[Verdict, Tone] = {"not worse": "good", "cannot tell": "warn", "worse": "bad"}
 _SIGNIFICANT = 0.05
@@ -59,7 +60,7 @@ def paired(pairs: Sequence[Paired], unpaired: Sequence[Unpaired] = ()) -> Table:
         notes=(
             "rescued: wrong when free, right when constrained; p: exact McNemar test",
             *("no verdict: cases that have one when free and none when constrained; not in n" for _ in gaps),
-            *([_timed_note(pairs)] if timed else []),
+            *([times_note("it takes, constrained", "both ways", [pair.first_call for pair in pairs])] if timed else []),
             *_not_paired(unpaired),
         ),
     )
@@ -83,12 +84,13 @@ def _place(found: Row | Unpaired) -> str:
     return f"{found.quant} ({found.setting})" if found.setting else found.quant
 
 
-def _timed_note(pairs: Sequence[Paired]) -> str:
-    counts = [pair.first_call.n for pair in pairs if pair.first_call]
+def times_note(than: str, both: str, found: Sequence[Middle | None]) -> str:
+    """What ratios of times are of; in words `than`, what they are held against, and `both`, where a call has to be."""
+    counts = [each.n for each in found if each]
     low, high = min(counts), max(counts)
     cases = numbers.plural(high, "case") if low == high else f"{low}-{high} cases"
     few = "" if min(counts) >= _FEW else f"; of fewer than {_FEW} there is no interval"
-    return f"first call: how many times as long it takes, constrained; median over {cases} with a call both ways{few}"
+    return f"first call: how many times as long {than}; median over {cases} with a call {both}{few}"
 
 
 def ladder(rungs: Sequence[Rung], rows: Sequence[Row]) -> Table:
@@ -207,11 +209,12 @@ RUNG_COLUMNS = (
 
 def rung_cells(rung: Rung) -> list[Cell]:
     """Under `RUNG_COLUMNS`."""
+    interval = numbers.points_interval(rung.low, rung.high, rung.margin)
     return [
         cell(numbers.count(rung.n)),
         cell(numbers.count(rung.gained)),
         cell(numbers.count(rung.lost)),
-        cell(f"{numbers.points(rung.difference)} ({numbers.points_interval(rung.low, rung.high)})"),
+        cell(f"{numbers.points(rung.difference)} ({interval})"),
         cell(numbers.p_value(rung.p)),
         cell(rung.verdict, _VERDICT_TONES[rung.verdict]),
     ]
@@ -228,7 +231,8 @@ def rung_notes(rungs: Sequence[Rung], gained: str, among: str) -> tuple[str, ...
     points = f"{rungs[0].margin * 100:g} points or more"
     notes = [
         f"gained: {gained}; not worse: a loss of {points} is ruled out; worse: a loss is certain, and may be of"
-        f" {points}; p: exact McNemar test, Holm-adjusted over {among}"
+        f" {points}; p: exact McNemar test, Holm-adjusted over {among}, rows with fewer than six changed cases left"
+        " out"
     ]
     needed = [rung.n_to_settle for rung in rungs if rung.n_to_settle]
     if needed:

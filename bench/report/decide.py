@@ -18,9 +18,8 @@ from bench.stats import (
     Pairs,
     cases_to_settle,
     count_pairs,
-    holm,
     is_not_inferior,
-    mcnemar,
+    mcnemar_of_several,
     paired_interval,
 )
 
@@ -56,7 +55,7 @@ class Comparison:
     gained: tuple[Hashable, ...]  # the cases that are right here and wrong at the reference
     lost: tuple[Hashable, ...]
     interval: Interval
-    p_value: float  # adjusted over all that were compared
+    p_value: float  # adjusted over all that could have shown a difference
     verdict: Verdict
     n_to_settle: int | None  # where nobody can tell: about how many cases would do
     n_without_verdict: int  # as in `Level`; they are not among the pairs
@@ -94,11 +93,13 @@ def decide(levels: Sequence[Level], *, margin: float = MARGIN, confidence: float
 def compare(
     both: Sequence[tuple[Level, Level]], *, margin: float = MARGIN, confidence: float = CONFIDENCE
 ) -> tuple[Comparison, ...]:
-    """Hold the second of each two against the first; the p-values are adjusted over all of them (Holm)."""
+    """Hold the second of each two against the first; p-values are adjusted over all that could show something."""
     pairs = [_pairs(reference, level) for reference, level in both]
-    p_values = holm([mcnemar(pair) for pair in pairs])
+    p_values = mcnemar_of_several(pairs, confidence)
+    # with more cases each of these is a test, and stands in the others' way until it has shown something
+    n_open = sum(p >= 1 - confidence for pair, p in zip(pairs, p_values, strict=True) if pair.n_changed)
     return tuple(
-        _compare(reference, level, pair, p_value, margin, confidence)
+        _compare(reference, level, pair, p_value, n_open, margin, confidence)
         for (reference, level), pair, p_value in zip(both, pairs, p_values, strict=True)
     )
 
@@ -114,15 +115,16 @@ def changed(old: Mapping[Hashable, bool], new: Mapping[Hashable, bool], *, to: b
 
 
 def _compare(
-    reference: Level, level: Level, pairs: Pairs, p_value: float, margin: float, confidence: float
+    reference: Level, level: Level, pairs: Pairs, p_value: float, n_open: int, margin: float, confidence: float
 ) -> Comparison:
+    """`n_open`: how many of all that are compared show no difference yet, and may with more cases."""
     if is_not_inferior(pairs, margin, confidence):
         verdict = Verdict.NOT_WORSE
     elif pairs.difference < 0 and p_value < 1 - confidence:
         verdict = Verdict.WORSE
     else:
         verdict = Verdict.CANNOT_TELL
-    needed = cases_to_settle(pairs, margin, confidence=confidence) if verdict is Verdict.CANNOT_TELL else None
+    is_open = verdict is Verdict.CANNOT_TELL
     return Comparison(
         level=level.name,
         pairs=pairs,
@@ -132,7 +134,6 @@ def _compare(
         interval=paired_interval(pairs, confidence),
         p_value=p_value,
         verdict=verdict,
-        # never fewer than there are: those did not settle it
-        n_to_settle=None if needed is None else max(needed, pairs.n + 1),
+        n_to_settle=cases_to_settle(pairs, margin, n_tests=n_open, confidence=confidence) if is_open else None,
         n_without_verdict=level.n_without_verdict,
     )

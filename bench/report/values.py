@@ -157,7 +157,7 @@ class Rung:
     difference: float
     low: float
     high: float
-    p: float  # exact McNemar, after Holm over the ladder
+    p: float  # exact McNemar, after Holm over those of the ladder of which enough cases changed
     margin: float
     verdict: Verdict
     n_to_settle: int | None  # cases that would settle "cannot tell", where that can be said

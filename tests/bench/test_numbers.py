@@ -146,6 +146,21 @@ def test_points_interval(low: float | None, high: float | None, text: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (-0.0457, 0.1657, "-4.6 to +16.6"),  # not worse by five points, and would read "-5 to +17"
+        (-0.0663, -0.0065, "-6.7 to -0.6"),
+        (0.0036, 0.2, "+0.3 to +20.0"),
+        (-0.1, 0.0496, "-10.00 to +4.96"),
+        (-0.04996, 0.1, "-4.996 to +10.000"),
+        (-0.05, 0.1, "-5 to +10"),
+    ],
+)
+def test_points_that_would_be_rounded_over_a_limit_get_decimals(low: float, high: float, text: str) -> None:
+    assert numbers.points_interval(low, high, 0.05) == text
+
+
+@pytest.mark.parametrize(
     ("p", "text"), [(None, "-"), (0.0, "<0.001"), (0.0314, "0.031"), (0.0996, "0.10"), (0.4531, "0.45"), (1.0, "1.00")]
 )
 def test_p_value(p: float | None, text: str) -> None:

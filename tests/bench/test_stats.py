@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from bench.stats import (
     holm,
     is_not_inferior,
     mcnemar,
+    mcnemar_of_several,
     paired_interval,
     spread,
     wilson,
@@ -74,6 +76,25 @@ def test_holm_keeps_the_order_given() -> None:
     assert holm([]) == []
 
 
+def test_a_pair_that_cannot_show_anything_is_no_test() -> None:
+    """Five changed cases give 0.0625 at best, six 0.03125."""
+    clear, six, five, unchanged = Pairs(175, 3, 24), Pairs(175, 0, 6), Pairs(175, 0, 5), Pairs(175, 0, 0)
+    few = mcnemar_of_several([unchanged, six, clear, five, unchanged])
+    assert few == pytest.approx([1.0, 0.03125, 2 * mcnemar(clear), 0.0625, 1.0])
+    assert mcnemar_of_several([five, five], confidence=0.9) == pytest.approx([0.125, 0.125])
+    assert mcnemar_of_several([]) == []
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=6))
+def test_no_p_value_is_smaller_for_there_being_several(changes: list[tuple[int, int]]) -> None:
+    every = [Pairs(40, up, down) for up, down in changes]
+    alone = [mcnemar(pairs) for pairs in every]
+    together = mcnemar_of_several(every)
+    assert all(p <= q for p, q in zip(alone, together, strict=True))
+    assert all(p <= q * (1 + 1e-9) for p, q in zip(together, holm(alone), strict=True))
+
+
 def score_by_maximum_likelihood(pairs: Pairs, difference: float) -> float:
     """The score statistic from first principles: the other parameter by numerical maximum likelihood."""
     up, down, n = pairs.rescued, pairs.broken, pairs.n
@@ -114,6 +135,12 @@ def test_no_change_in_forty_cases_leaves_nine_points_open() -> None:
     assert paired_interval(Pairs(0, 0, 0)) == Interval(-1, 1)
 
 
+def test_forty_cases_rule_a_loss_out_only_beside_a_gain() -> None:
+    fewer = [Pairs(40, up, down) for up in range(20) for down in range(20) if up - down < 2]
+    assert not any(is_not_inferior(pairs, 0.05) for pairs in fewer)
+    assert [is_not_inferior(Pairs(40, gained, 0), 0.05) for gained in range(4)] == [False, False, True, True]
+
+
 def test_the_paired_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     drawn = np.random.default_rng(1).multinomial(120, [0.06, 0.1, 0.84], size=600)
     intervals = [paired_interval(Pairs(120, int(up), int(down))) for up, down, _ in drawn]
@@ -138,6 +165,28 @@ def test_so_many_cases_do_settle_it(pairs: Pairs, margin: float) -> None:
     scaled = Pairs(n, round(pairs.rescued * scale), round(pairs.broken * scale))
     rounding = 1 / n
     assert is_not_inferior(scaled, margin + rounding) or mcnemar(scaled) < 0.05 or n < 30
+
+
+def share_settled(pairs: Pairs, n: int, n_tests: int) -> float:
+    """How often `n` cases that change at the rates of `pairs` give a verdict, of 2,000 draws."""
+    rates = [pairs.rescued, pairs.broken, pairs.n - pairs.n_changed]
+    drawn = np.random.default_rng(3).multinomial(n, np.asarray(rates) / pairs.n, size=2000)
+    times = Counter(Pairs(n, int(up), int(down)) for up, down, _ in drawn)
+
+    def is_settled(found: Pairs) -> bool:
+        return (found.difference < 0 and n_tests * mcnemar(found) < 0.05) or is_not_inferior(found, 0.05)
+
+    return sum(count for found, count in times.items() if is_settled(found)) / 2000
+
+
+@pytest.mark.parametrize("n_tests", [1, 3, 8])
+@pytest.mark.parametrize(
+    "pairs", [Pairs(175, 0, 6), Pairs(175, 3, 24), Pairs(40, 1, 5), Pairs(40, 0, 4), Pairs(40, 2, 2)]
+)
+def test_so_many_cases_settle_it_about_as_often_as_promised(pairs: Pairs, n_tests: int) -> None:
+    n = cases_to_settle(pairs, 0.05, n_tests=n_tests)
+    assert n is not None
+    assert share_settled(pairs, n, n_tests) > 0.75
 
 
 @pytest.mark.parametrize(("pairs", "n"), [(Pairs(40, 0, 8), 40), (Pairs(40, 0, 1), 314), (Pairs(0, 0, 0), None)])

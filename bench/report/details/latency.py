@@ -5,7 +5,7 @@ From the latency samples alone: one stream, after warm-up. Knows nothing of accu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 from typing import TYPE_CHECKING
@@ -37,7 +37,10 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Warm:
-    """The same answers of the same repetitions, without and with their prompts' shared beginning in the cache."""
+    """The same answers of the same repetitions, without and with their prompts' shared beginning in the cache.
+
+    A time is over the pairs of which both have it: an answer that calls only cold has no time to compare.
+    """
 
     n: int  # pairs
     cached: float  # share of the prompts' tokens
@@ -118,15 +121,22 @@ def _warm(samples: Sequence[LatencySample], warm: Sequence[LatencySample]) -> Wa
     ]
     if not pairs:
         return None
+    cold_ttft_s, warm_ttft_s = _both((first.ttft_s, second.ttft_s) for first, second in pairs)
+    cold_ttfc_s, warm_ttfc_s = _both((first.ttfc_s, second.ttfc_s) for first, second in pairs)
     return Warm(
         n=len(pairs),
         cached=sum(sample.n_cached for _, sample in pairs) / sum(sample.n_prompt for _, sample in pairs),
-        cold_ttft_s=_middle(sample.ttft_s for sample, _ in pairs),
-        warm_ttft_s=_middle(sample.ttft_s for _, sample in pairs),
-        cold_ttfc_s=_middle(sample.ttfc_s for sample, _ in pairs),
-        warm_ttfc_s=_middle(sample.ttfc_s for _, sample in pairs),
+        cold_ttft_s=cold_ttft_s,
+        warm_ttft_s=warm_ttft_s,
+        cold_ttfc_s=cold_ttfc_s,
+        warm_ttfc_s=warm_ttfc_s,
         n_differ=sum(first.text != second.text for first, second in pairs),
     )
+
+
+def _both(times: Iterable[tuple[float | None, float | None]]) -> tuple[Spread | None, Spread | None]:
+    found = [(cold, warm) for cold, warm in times if cold is not None and warm is not None]
+    return spread([cold for cold, _ in found]), spread([warm for _, warm in found])
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:
@@ -201,8 +211,17 @@ def _warmth(rows: Sequence[Row]) -> Table | None:
         "warm: system message and tools are in the cache, as for every later request of the same agent; cached: of the"
         " prompts' tokens; medians over the same n answers; other texts: the shape of the batches alone has led to"
         " another answer",
+        *_called_note([row.latency.warm for row in rows if row.latency and row.latency.warm]),
     )
     return per_row(rows, "With a cold and with a warm prefix", headers, cells, notes=notes)
+
+
+def _called_note(found: Sequence[Warm]) -> Iterator[str]:
+    counts = [warm.cold_ttfc_s.n for warm in found if warm.cold_ttfc_s]
+    if counts:
+        low, high = min(counts), max(counts)
+        answers = numbers.plural(high, "answer") if low == high else f"{low}-{high} answers"
+        yield f"first call: over the {answers} of a row with a call both times"
 
 
 def _once(rows: Sequence[Row]) -> Table | None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.report.decide import Level, Verdict, decide
+from bench.stats import cases_to_settle
 
 
 def level(name: str, size: int, n: int, right: int, *, swapped: int = 0) -> Level:
@@ -70,17 +71,42 @@ def test_the_smallest_by_size_and_not_by_place() -> None:
 def test_several_levels_are_judged_more_strictly() -> None:
     reference, loser = level("F16", 100, 200, 180), level("Q4", 30, 200, 173)
     (alone,) = decide([reference, loser], margin=0.01).comparisons
-    crowd = decide([reference, *[level(f"Q{i}", 50, 200, 180) for i in range(5)], loser], margin=0.01).comparisons
+    others = [level(f"Q{i}", 50, 200, 180, swapped=3) for i in range(5)]
+    crowd = decide([reference, *others, loser], margin=0.01).comparisons
     assert alone.p_value == pytest.approx(2 * 0.5**7)
     assert crowd[-1].p_value == pytest.approx(min(1, 6 * alone.p_value))
     assert (alone.verdict, crowd[-1].verdict) == (Verdict.WORSE, Verdict.CANNOT_TELL)
 
 
+@pytest.mark.parametrize("n_unchanged", [1, 4])
+def test_a_level_that_answers_all_alike_hides_no_other_s_loss(n_unchanged: int) -> None:
+    """With Q8_0 beside it, which cannot be worse, a level that had lost six of 175 cases could not be told."""
+    reference = level("F16", 100, 175, 160)
+    losers = [level("Q4_K_M", 30, 175, 154), level("Q2_K", 20, 175, 139, swapped=3)]
+    unchanged = [level(f"Q8_{i}", 50, 175, 160) for i in range(n_unchanged)]
+    without = decide([reference, *losers]).comparisons
+    beside = decide([reference, *unchanged, *losers]).comparisons
+    assert beside[n_unchanged:] == without
+    assert (without[0].p_value, without[0].verdict) == (pytest.approx(2 * 0.5**6), Verdict.WORSE)
+
+
 def test_more_cases_are_asked_for_than_there_were() -> None:
     """With twenty levels a loss has to be clearer than with one; these two hundred did not do."""
-    crowd = [level(f"Q{i}", 50, 200, 180) for i in range(19)]
+    crowd = [level(f"Q{i}", 50, 200, 180, swapped=3) for i in range(19)]
     result = decide([level("F16", 100, 200, 180), *crowd, level("Q4", 30, 200, 171)], margin=0.01)
-    assert (result.comparisons[-1].verdict, result.comparisons[-1].n_to_settle) == (Verdict.CANNOT_TELL, 201)
+    last = result.comparisons[-1]
+    assert last.p_value == pytest.approx(20 * 2 * 0.5**9)
+    assert last.verdict is Verdict.CANNOT_TELL
+    assert last.n_to_settle == cases_to_settle(last.pairs, 0.01, n_tests=20) == 332
+
+
+@settings(max_examples=50)
+@given(st.integers(30, 200), st.lists(st.tuples(st.integers(0, 10), st.integers(0, 14)), min_size=1, max_size=8))
+def test_cases_that_did_not_settle_it_are_never_enough(n: int, changes: list[tuple[int, int]]) -> None:
+    reference = level("F16", 100, n, n - 10)
+    others = [level("Q", 50, n, n - 10 + up - down, swapped=min(up, down)) for up, down in changes]
+    for found in decide([reference, *others]).comparisons:
+        assert found.n_to_settle is None or found.n_to_settle > n
 
 
 def test_a_loss_of_exactly_the_margin_cannot_be_told_from_forty_cases() -> None:

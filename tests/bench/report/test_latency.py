@@ -138,6 +138,23 @@ def test_cold_and_warm_are_the_same_answers_of_the_same_repetition(blank: Judged
     assert found.warm_ttft_s and found.warm_ttft_s.median == pytest.approx(0.2)
 
 
+def test_first_calls_cold_and_warm_are_of_the_same_answers(blank: Judged) -> None:
+    """One that called only cold, and one that called only warm, had moved a median each."""
+    first_calls = {"a": (8.0, 6.0), "b": (10.0, 7.0), "c": (90.0, None), "d": (None, 1.0)}
+    cold = [sample(case_id=case, ttfc_s=before) for case, (before, _) in first_calls.items()]
+    warm = tuple(
+        sample(case_id=case, ttfc_s=after, ttft_s=0.1, n_cached=80, warm=True)
+        for case, (_, after) in first_calls.items()
+    )
+    whole = measured(blank, *cold, warm=warm)
+    assert whole.warm
+    assert whole.warm.cold_ttfc_s == Spread(9.0, 1.0, 2)
+    assert whole.warm.warm_ttfc_s == Spread(6.5, 0.5, 2)
+    assert whole.warm.cold_ttft_s == Spread(pytest.approx(1.1), 0.0, 4)
+    table = latency.tables([replace(samples.row("F16", "native.free", 9), latency=whole)])[2]
+    assert table.notes[-1] == "first call: over the 2 answers of a row with a call both times"
+
+
 def test_noise_is_how_far_repetitions_of_an_answer_lie_apart(blank: Judged) -> None:
     repeated = [sample(repetition=n, total_s=t) for n, t in enumerate((10.0, 11.0, 9.0))]
     steady = [sample(case_id="b", repetition=n, total_s=5.0) for n in range(2)]

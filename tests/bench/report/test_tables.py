@@ -11,11 +11,11 @@ from rich.console import Console
 
 from bench import numbers
 from bench.rates import Rate
-from bench.report import markdown, tables, terminal
+from bench.report import comparisons, markdown, tables, terminal
 from bench.report.document import Document, Fold, Heading, Table, Text
 from bench.report.headline import in_short
 from bench.report.values import Choice, Memory, Report, Section, Speed, Verdict
-from bench.stats import Spread
+from bench.stats import Pairs, Spread, is_not_inferior, paired_interval
 from tests.bench import samples
 
 
@@ -53,6 +53,19 @@ def test_no_name_is_broken_on_a_narrow_terminal(width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
     assert set(re.findall(r"(?:native|json)\.\w*", text)) == set(samples.MODES)
     assert set(re.findall(r"Q\d\w*", text)) == {"Q8_0", "Q4_K_M", "Q2_K"}
+
+
+@pytest.mark.parametrize("n", [40, 175])
+def test_an_interval_never_contradicts_the_verdict_beside_it(n: int) -> None:
+    """Two gained of forty were "+5.0 (-5 to +17)" and not worse by five points."""
+    (rung, *_) = samples.report().sections[0].ladder
+    for pairs in (Pairs(n, up, down) for up in range(7) for down in range(7)):
+        true = paired_interval(pairs)
+        found = replace(rung, difference=pairs.difference, low=true.low, high=true.high, margin=0.05)
+        low, high = map(float, re.findall(r"[-+][\d.]+(?= to|\))", comparisons.rung_cells(found)[3].text))
+        assert (low > -5) == is_not_inferior(pairs, 0.05)
+        assert (low > 0, low < 0, high > 0, high < 0) == (true.low > 0, true.low < 0, true.high > 0, true.high < 0)
+        assert low <= 100 * true.low and 100 * true.high <= high
 
 
 def test_the_main_table_says_what_a_person_decides_by() -> None:
