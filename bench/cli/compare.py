@@ -21,6 +21,8 @@ EXAMPLES = examples(
     "toolgauge compare 3:Qwen3-8B 3:xLAM-2-8b",
 )
 
+_RATIOS = (("first call", "first_call"), ("prefill", "prefill"), ("decode", "decode"))  # header, field of a change
+
 
 class FailIf(StrEnum):
     WORSE = "worse"
@@ -114,14 +116,14 @@ def _settings(found: Between, names: tuple[str, str]) -> Iterator[Block]:
 
 def _table(suite: str, changes: Sequence[Change]) -> Table:
     from bench import numbers
-    from bench.report.comparisons import RUNG_COLUMNS, rung_cells, rung_notes, times_note
+    from bench.report.comparisons import RUNG_COLUMNS, rung_cells, rung_notes
     from bench.report.document import Column, Table, cell
     from bench.report.layout import right, tally, times
 
     models = dict.fromkeys(_arrow(change.before.model, change.after.model) for change in changes)
     with_quant = any(change.before.quant or change.after.quant for change in changes)
     with_setting = any(change.before.setting or change.after.setting for change in changes)
-    timed = any(change.first_call for change in changes)
+    ratios = [(header, name) for header, name in _RATIOS if any(getattr(change, name) for change in changes)]
     differing = any(change.differs for change in changes)
     with_gaps = any(change.n_without_verdict for change in changes)
 
@@ -137,8 +139,7 @@ def _table(suite: str, changes: Sequence[Change]) -> Table:
         yield from rung_cells(change.rung)
         if with_gaps:
             yield tally(change.n_without_verdict, "bad")
-        if timed:
-            yield times(change.first_call)
+        yield from (times(getattr(change, name)) for _, name in ratios)
         if differing:
             yield cell(", ".join(change.differs))
 
@@ -150,17 +151,28 @@ def _table(suite: str, changes: Sequence[Change]) -> Table:
         *(right(name, "counts") for name in ("before", "after")),
         *RUNG_COLUMNS,
         *([right("no verdict\nnow", "counts")] if with_gaps else []),
-        *([right("first call", "time")] if timed else []),
+        *(right(header, "time") for header, _ in ratios),
         *([Column("differs in", part="time")] if differing else []),
     )
     title = f"{suite}: {next(iter(models))}" if len(models) == 1 else suite
     notes = list(rung_notes([change.rung for change in changes], "wrong before, right now", "all rows"))
     if with_gaps:
         notes.append("no verdict now: cases that had a verdict before; what became of them the later run's report says")
-    if timed:
-        note = times_note("as before", "both times", [change.first_call for change in changes])
-        notes.append(f"{note}; two runs are not interleaved, so what else the machine did is in it")
+    notes += _ratio_notes(changes)
     return Table(columns, tuple(tuple(cells(change)) for change in changes), title, 1, tuple(notes))
+
+
+def _ratio_notes(changes: Sequence[Change]) -> Iterator[str]:
+    from bench.report.comparisons import times_note
+
+    first_calls = [change.first_call for change in changes if change.first_call]
+    is_rated = any(change.prefill or change.decode for change in changes)
+    if first_calls:
+        yield times_note("as before", "both times", first_calls)
+    if is_rated:
+        yield "prefill, decode: how many times as many tokens a second as before; median over the timed cases"
+    if first_calls or is_rated:
+        yield "two runs are not interleaved, so what else the machine did is in these ratios"
 
 
 def _arrow(before: str, after: str) -> str:

@@ -19,6 +19,7 @@ from bench.report.counterparts import matched
 from bench.report.decide import MARGIN, Level
 from bench.report.decide import compare as held_against
 from bench.report.judged import Judged, judged, suites_of
+from bench.report.machine import decode_tok_per_s, prefill_tok_per_s
 from bench.report.values import Rung
 from bench.results.place import command
 from bench.results.rows import Run
@@ -48,7 +49,8 @@ class Side:
 class Change:
     """What became of a row. `rung` compares the two as levels are compared; its reference is the earlier run's level.
 
-    `differs`: what else is not the same about the two rows. `first_call`: how many times as long it takes as before.
+    `differs`: what else is not the same about the two rows. `first_call`: how many times as long it takes as before;
+    `prefill`, `decode`: how many times as many tokens a second.
     `n_without_verdict`: cases that had a verdict before, with their fault or without it, and have none now.
     """
 
@@ -58,6 +60,8 @@ class Change:
     rung: Rung
     differs: tuple[str, ...] = ()
     first_call: Middle | None = None
+    prefill: Middle | None = None
+    decode: Middle | None = None
     n_without_verdict: int = 0
 
 
@@ -137,7 +141,9 @@ def between(
                 after=_side(second, first),
                 rung=compare.rung(found, second, second.level, first.level, margin),
                 differs=tuple(_differs(first, second)),
-                first_call=compare.times_as_long(first, second),
+                first_call=compare.times_as_much(first, second),
+                prefill=compare.times_as_much(first, second, prefill_tok_per_s),
+                decode=compare.times_as_much(first, second, decode_tok_per_s),
                 n_without_verdict=found.n_without_verdict,
             )
             for (first, second), found in zip(both, compared, strict=True)

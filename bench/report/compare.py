@@ -6,7 +6,7 @@ its twin without the fault, or on both. A row without verdicts is compared with 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
 from bench import stats
@@ -16,6 +16,7 @@ from bench.report.decide import MARGIN, Comparison, Decision, Level, changed, de
 from bench.report.decide import Verdict as Decided
 from bench.report.judged import Judged
 from bench.report.values import Cost, KvRung, Paired, Row, Rung, Unpaired, Verdict
+from bench.results.rows import LatencySample
 from bench.run.axes import kv_name
 from engine.memory.cache import row_bytes
 from engine.quantize import imprecision
@@ -47,7 +48,7 @@ def paired(group: Sequence[Judged]) -> Iterator[Paired]:
             difference=pairs.difference,
             p=stats.mcnemar(pairs),
             setting=row.cell.model.setting,
-            first_call=times_as_long(base, row),
+            first_call=times_as_much(base, row),
             rescued_cases=_named(changed(old, new, to=True)),
             broken_cases=_named(changed(old, new, to=False)),
             n_without_verdict=len(without_verdict(base, row)),
@@ -77,22 +78,28 @@ def _named(cases: Iterable[Hashable]) -> tuple[str, ...]:
     return tuple(map(str, cases))
 
 
-def times_as_long(reference: Judged, row: Judged) -> stats.Middle | None:
-    """Until the first call. One ratio a case, of the medians of its repetitions: those say the same once more.
+def first_call(sample: LatencySample) -> float | None:
+    """Seconds until the first complete call."""
+    return sample.ttfc_s
+
+
+def times_as_much(
+    reference: Judged, row: Judged, of: Callable[[LatencySample], float | None] = first_call
+) -> stats.Middle | None:
+    """One ratio a case, of the medians of its repetitions: those say the same once more.
 
     So does its twin, whose prompt is the same.
     """
-    before, after = _first_calls(reference), _first_calls(row)
+    before, after = _by_case(reference, of), _by_case(row, of)
     return stats.middle([after[case_id] / before[case_id] for case_id in before if case_id in after])
 
 
-def _first_calls(judged: Judged) -> dict[str, float]:
-    """Seconds until the first complete call, by case."""
-    by_case: dict[str, list[float]] = {}
+def _by_case(judged: Judged, of: Callable[[LatencySample], float | None]) -> dict[str, float]:
+    found: dict[str, list[float]] = {}
     for sample in judged.samples:
-        if sample.ttfc_s:
-            by_case.setdefault(case_of(sample.case_id), []).append(sample.ttfc_s)
-    return {case_id: median(times) for case_id, times in by_case.items()}
+        if value := of(sample):
+            found.setdefault(case_of(sample.case_id), []).append(value)
+    return {case_id: median(values) for case_id, values in found.items()}
 
 
 def comparable(row: Judged, other: Judged) -> Right:

@@ -33,15 +33,19 @@ def speed(samples: Sequence[LatencySample], drafted: Sequence[LatencySample] = (
     return Speed(
         ttfc_s=middle(lambda sample: sample.ttfc_s),
         ttft_s=middle(lambda sample: sample.ttft_s),
-        prefill_tok_per_s=middle(lambda sample: _per_s(sample.n_prompt, sample.prefill_s)),
-        decode_tok_per_s=middle(_decoded_per_s),
+        prefill_tok_per_s=middle(prefill_tok_per_s),
+        decode_tok_per_s=middle(decode_tok_per_s),
         compile_s=middle(lambda sample: sample.compile_s or None),
-        drafted_tok_per_s=middle(_decoded_per_s, drafted),
+        drafted_tok_per_s=middle(decode_tok_per_s, drafted),
         drafts_accepted=sum(sample.n_accepted for sample in drafted) / n_drafted if n_drafted else None,
     )
 
 
-def _decoded_per_s(sample: LatencySample) -> float | None:
+def prefill_tok_per_s(sample: LatencySample) -> float | None:
+    return _per_s(sample.n_prompt, sample.prefill_s)
+
+
+def decode_tok_per_s(sample: LatencySample) -> float | None:
     """From the first token to the last one, without those that the first decode brought all at once."""
     return None if sample.n_first is None else _per_s(sample.n_tokens - sample.n_first, sample.decode_s)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from bench.cli import compare
 from bench.cli.main import main
 from bench.report import markdown
-from bench.report.between import between
+from bench.report.between import Between, Change, between
 from bench.results.store import Store
 from bench.shell import Exit
 from bench.stats import Middle
@@ -61,15 +62,24 @@ def test_a_loss_is_a_code_of_its_own(db: Path, capsys: Captured) -> None:
     assert main(["compare", "3", "1", "--db", str(db), "--fail-if", "worse"]) == Exit.OK
 
 
+def compare_page(found: Between, changes: Sequence[Change]) -> str:
+    return markdown.render(compare.document(replace(found, changes=tuple(changes))))
+
+
 def test_a_ratio_of_times_says_of_how_many_cases_it_is(db: Path) -> None:
     """Of three cases it has no interval, and nothing said why."""
     with Store.read(db) as store:
         found = between(store, store.run("1"), store.run("2"))
     few, many = (Middle(1.5, 1.25, 2.0, n, confidence) for n, confidence in ((3, 0.75), (10, 0.979)))
     changes = [replace(change, first_call=time) for change, time in zip(found.changes, (few, many), strict=True)]
-    text = markdown.render(compare.document(replace(found, changes=tuple(changes))))
+    assert "prefill" not in compare_page(found, changes)
+    changes[1] = replace(changes[1], prefill=many, decode=few)
+    text = compare_page(found, changes)
     assert "| 1.50x " in text and "| 1.50x (1.25-2.00) " in text
-    assert "median over 3-10 cases with a call both times; of fewer than 6 there is no interval; two runs" in text
+    assert (
+        "median over 3-10 cases with a call both times; of fewer than 6 there is no interval\n- two runs are not interleaved"
+        in text
+    )
 
 
 def test_forty_cases_cannot_show_that_nothing_was_lost(db: Path, capsys: Captured) -> None:

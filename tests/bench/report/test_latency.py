@@ -15,7 +15,7 @@ from bench.report.build import build
 from bench.report.details import latency
 from bench.report.details.latency import Latency, measure
 from bench.report.judged import Judged, judged
-from bench.report.machine import speed
+from bench.report.machine import decode_tok_per_s, prefill_tok_per_s, speed
 from bench.report.values import Report
 from bench.results.rows import LatencySample
 from bench.results.store import Store
@@ -249,6 +249,18 @@ def test_free_and_constrained_first_calls_are_compared_within_each_case(blank: J
     assert pair.first_call == Middle(pytest.approx(0.7), 0.5, 0.9, 2, 0.5)
     (pair,) = compare.paired([replace(free, samples=()), constrained])
     assert pair.first_call is None
+
+
+def test_another_setting_can_read_faster_and_write_slower(blank: Judged) -> None:
+    """Flash attention on a CPU: the first call alone hid that one rate had doubled and the other halved."""
+    before = replace(blank, samples=tuple(sample(case_id=case_id) for case_id in "abcdefg"))
+    quicker = {"prefill_s": PLAIN.prefill_s / 2, "decode_s": PLAIN.decode_s * 2}
+    after = replace(blank, samples=tuple(sample(case_id=case_id, **quicker) for case_id in "abcdefg"))
+    prefill = compare.times_as_much(before, after, prefill_tok_per_s)
+    decode = compare.times_as_much(before, after, decode_tok_per_s)
+    assert prefill and (prefill.median, prefill.n) == (pytest.approx(2.0), 7)
+    assert decode and (decode.median, decode.n) == (pytest.approx(0.5), 7)
+    assert compare.times_as_much(before, replace(after, samples=()), decode_tok_per_s) is None
 
 
 def test_the_time_that_a_constraint_takes_or_saves_stands_beside_what_it_rescued() -> None:
