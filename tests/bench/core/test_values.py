@@ -57,3 +57,16 @@ def test_a_text_in_capitals_leads_to_the_same_end_where_it_is_right(case: Case) 
     """Otherwise a call is right and the state that follows from it wrong, as where an id is made of the text."""
     result = score(case, play(case, [step or "Done." for step in changed(case, in_capitals)]))
     assert result.correct, result.explanation
+
+
+SPELLINGS = [
+    ("core/recovery-2~no-fault", [[Call("create_login", {"login": "mika", "team": "team Aurora"})]]),
+    ("core/recovery-25~no-fault", [[Call("get_sensor_log", {"sensor": "attic sensor", "days": 30})]]),
+]
+
+
+@pytest.mark.parametrize(("name", "steps"), SPELLINGS)
+def test_a_twin_takes_the_spellings_of_its_case(name: str, steps: list[Sequence[Call]]) -> None:
+    case = next(case for case in CASES if case.id == name)
+    result = score(case, play(case, [*steps, "Done."]))
+    assert result.correct, result.explanation
