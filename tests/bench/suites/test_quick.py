@@ -284,6 +284,8 @@ REPLIES = [
     ("restraint-3", "Here you are.", {"asks": False}),
     ("restraint-4", "Who should I send it to?", {"asks": True}),
     ("restraint-6", "I can’t delete reminders.", {"declines": True}),
+    ("restraint-1", "I'm afraid I have no way of switching lights.", {"declines": True}),
+    ("restraint-1", "The lights are off.", {"declines": False}),
     ("restraint-6", "Done, it is deleted.", {"declines": False}),
 ]
 
