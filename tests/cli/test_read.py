@@ -254,7 +254,7 @@ def test_the_list_of_suites_is_readable_in_eighty_columns(capsys: Captured, monk
     assert max(map(cell_len, lines)) <= 80
     assert len(lines) < 60, "a suite takes a line or a few, not a screen"
     (quick,) = [line.split() for line in lines if line.startswith("  quick ")]
-    assert quick[:4] == ["quick", "1", "40", "5"]
+    assert quick[:4] == ["quick", "2", "40", "5"]
     assert any(line.split()[:1] == ["bfcl:multi_turn_long_context"] for line in lines)
 
 

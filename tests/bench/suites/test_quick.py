@@ -124,6 +124,7 @@ MAIL = {"subject": "Lunch", "body": "Does Friday at noon suit you?"}
 EVENT = {"title": "Roadmap", "date": "2026-03-06", "start_time": "11:00", "duration_minutes": 60}
 BANK = {"text": "Call the bank", "date": "2026-03-03"}
 PHYSIO = {"date": "2026-03-05"}
+AUSTRIAN = {"max_results": 3, "recency": "month", "site": "derstandard.at"}
 POUNDS = {"amount": 60, "from_currency": "GBP", "to_currency": "NOK"}
 
 NEAR_MISSES: list[tuple[str, list[Answer], Outcome]] = [
@@ -167,6 +168,9 @@ NEAR_MISSES: list[tuple[str, list[Answer], Outcome]] = [
         [[call("create_reminder", text="Water the plants", date="2026-03-05", time="6 pm")]],
         Outcome.WRONG_ARGUMENTS,
     ),
+    ("arguments-7", [[call("search_web", query="heat-pump subsidy", **AUSTRIAN)]], Outcome.CORRECT),
+    ("arguments-7", [[call("search_web", query="Wärmepumpe Förderung", **AUSTRIAN)]], Outcome.CORRECT),
+    ("arguments-7", [[call("search_web", query="heat pumps", **AUSTRIAN)]], Outcome.WRONG_ARGUMENTS),
     (
         "restraint-3",
         [[call("convert_currency", amount=300, from_currency="EUR", to_currency="USD")]],
@@ -190,6 +194,15 @@ NEAR_MISSES: list[tuple[str, list[Answer], Outcome]] = [
         Outcome.WRONG_ORDER,
     ),
     ("multi_tool-5", [[call("find_contact", name="Marta Lindqvist")], "Here it is."], Outcome.WRONG_COUNT),
+    (
+        "multi_tool-5",
+        [
+            [call("find_contact", name="Marta Lindqvist")],
+            [call("send_email", to=["m.lindqvist@example.com"], subject="Lunch", body="Is Friday at 12:00 all right?")],
+            "Sent.",
+        ],
+        Outcome.CORRECT,
+    ),
     # independent lookups one after the other are slow, not wrong
     (
         "multi_tool-6",
@@ -271,6 +284,8 @@ REPLIES = [
     ("restraint-3", "Here you are.", {"asks": False}),
     ("restraint-4", "Who should I send it to?", {"asks": True}),
     ("restraint-6", "I can’t delete reminders.", {"declines": True}),
+    ("restraint-1", "I'm afraid I have no way of switching lights.", {"declines": True}),
+    ("restraint-1", "The lights are off.", {"declines": False}),
     ("restraint-6", "Done, it is deleted.", {"declines": False}),
 ]
 
