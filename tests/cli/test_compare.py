@@ -74,7 +74,7 @@ def test_a_ratio_of_times_says_of_how_many_cases_it_is(db: Path) -> None:
     changes = [replace(change, first_call=time) for change, time in zip(found.changes, (few, many), strict=True)]
     changes[1] = replace(changes[1], prefill=many, decode=few)
     text = compare_page(found, changes)
-    assert "| 1.50x " in text and "| **1.50x (1.25-2.00)** " in text
+    assert " 1.50x | " in text and " **1.50x (1.25-2.00)** | " in text
     assert "median over 3-10 cases with a call both times; of fewer than 6 there is no interval\n" in text
     assert "prefill, decode: how many times as many tokens a second" in text
 
