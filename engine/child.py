@@ -3,6 +3,8 @@
     with child("engine.quantize_child", job) as (process, messages, last_words):
         for message in messages: ...
 
+    end_with_parent()    # in a child that may be silent for long
+
 Knows no job and no message.
 """
 
@@ -13,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +40,7 @@ def child(
         process = subprocess.Popen(
             # -P keeps the current folder off the module path: what lies there is a stranger's, and may bear any name.
             [sys.executable, "-P", "-m", module, json.dumps(job)],
+            stdin=subprocess.PIPE,  # nothing is written: it ends when this process does, however that goes
             stdout=subprocess.PIPE,
             stderr=errors,
             encoding="utf-8",
@@ -44,7 +48,7 @@ def child(
             env={**os.environ, "PYTHONPATH": search, **(environment or {})},
             start_new_session=True,  # an interrupt goes to the parent alone, which ends the child in good order
         )
-        assert process.stdout is not None
+        assert process.stdin is not None and process.stdout is not None
 
         def last_words() -> str:
             errors.seek(0)
@@ -56,7 +60,18 @@ def child(
         finally:
             process.kill()
             process.wait()
+            process.stdin.close()
             process.stdout.close()
+
+
+def end_with_parent() -> None:
+    """In the child: end when its parent is gone, however it went; nobody would read what comes after."""
+
+    def watch() -> None:
+        os.read(0, 1)  # not through `sys.stdin`, whose lock would be held when this process ends by itself
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
 def _message(module: str, line: str) -> dict[str, Any]:

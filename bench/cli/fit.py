@@ -186,7 +186,8 @@ def _notes(found: Sequence[Candidate], predicted: Sequence[Row]) -> Iterator[str
         )
     longest = max(row.settings.n_ctx for row in predicted)
     if longest > layout.n_ctx_train:
-        yield f"{found[0].name} {beyond_training(longest, layout.n_ctx_train)}."
+        source = "public configuration" if found[0].origin == "shape" else "file"
+        yield f"{found[0].name} {beyond_training(longest, layout.n_ctx_train, source)}."
     yield "Weights, KV cache and state are exact; the scratch is a rule of thumb (docs/memory.md)."
 
 

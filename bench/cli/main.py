@@ -17,6 +17,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.asked_to_end import like_ctrl_c
 from bench.cli.verbs import Verbs
 from bench.shell import Exit, examples, say
 from grammars.errors import ToolgaugeError
@@ -64,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A new Python process would import from the current folder, where a download may lie that calls itself psutil.py.
     os.environ.setdefault(SAFE_PATH_ENVIRONMENT, "1")
     try:
-        app(arguments, prog_name="toolgauge")
+        with like_ctrl_c():
+            app(arguments, prog_name="toolgauge")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else Exit.OK
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ The arithmetic is `engine.memory`; here a MODEL argument becomes what that needs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, cast
 
@@ -36,7 +36,7 @@ from engine.gguf_header import Tensor
 from engine.llama import devices
 from engine.llama.context import MAX_SEQUENCES
 from engine.llama.params import ContextParams, Device
-from engine.memory import CannotPredict, Estimate, Layout, Predictor, Settings, largest, read_layout
+from engine.memory import CannotPredict, Estimate, Layout, Predictor, Settings, largest, largest_of_any, read_layout
 from engine.meter import gpus
 from engine.shapes import Shape, Weight
 from engine.shapes.mix import LEVELS, is_quantized, level, same_level, tensors
@@ -156,7 +156,6 @@ def rows(candidate: Candidate, wanted: Iterable[Settings], budget: Budget) -> It
         def fits_layers(n_layers: int, settings: Settings = settings) -> bool:
             return budget.holds(predict(replace(settings, n_gpu_layers=n_layers)))
 
-        n_layers = candidate.predictor.layout.n_blocks + 1
         yield Row(
             candidate,
             settings,
@@ -164,8 +163,14 @@ def rows(candidate: Candidate, wanted: Iterable[Settings], budget: Budget) -> It
             fits=budget.holds(estimate),
             longest_ctx=largest(fits_ctx, n_ctx_train),
             most_slots=largest(fits_slots, MOST_SLOTS),
-            most_layers=largest(fits_layers, n_layers) if budget.cards else None,
+            most_layers=_most_layers(fits_layers, candidate.predictor.layout.n_blocks + 1, len(budget.cards)),
         )
+
+
+def _most_layers(fits: Callable[[int], bool], most: int, n_cards: int) -> int | None:
+    if n_cards > 1:  # another layer may move one to the card that has more room
+        return largest_of_any(fits, most) or 0
+    return largest(fits, most) if n_cards else None
 
 
 def settings_of(context: ContextParams) -> Settings:

@@ -8,10 +8,13 @@ from typing import Any
 
 from bench.profile.measure import profile
 from bench.profile.values import Job
+from engine.child import end_with_parent
 from engine.errors import ToolgaugeError
 
 
 def main(text: str) -> None:
+    end_with_parent()
+
     def say(**message: Any) -> None:
         sys.stdout.write(json.dumps(message) + "\n")
         sys.stdout.flush()

@@ -43,9 +43,10 @@ def _blocks(asked: Asked, job: Job, found: Profiled, source: str) -> Iterator[Bl
             "warn",
         )
     n_threads = numbers.plural(found.n_threads, "thread")
+    flash = "with" if found.flash_attention else "without"
     yield Text(
         f"{found.description}, {numbers.size(asked.n_bytes)}, {asked.cut.n_params / 1e9:.2f} billion parameters; "
-        f"loaded in {numbers.duration(found.load_s)} by {found.build} with {n_threads}. "
+        f"loaded in {numbers.duration(found.load_s)} by {found.build} with {n_threads}; {flash} flash attention. "
         f"Sizes: {source}."
     )
     yield _speed(job, found.rates)

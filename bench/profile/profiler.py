@@ -5,11 +5,15 @@ found = profile_shape(Asked("qwen3-8b", shape, "Q4_K_M", ...), job, terminal.pro
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+import psutil
 
 from bench.perf.random_model import workload_tokens
 from bench.profile.values import Job, Profiled
@@ -24,6 +28,7 @@ Bars = Callable[[str], AbstractContextManager[Callable[[float], None]]]  # as `b
 
 ASK_ABOVE_BYTES: Final = 4_000_000_000
 _WRITE_BYTES_PER_S: Final = 400e6  # of a solid-state disk; a promise would need to know the disk
+_OWN_FOLDER: Final = ".toolgauge-profile-"  # and the number of the process
 _RECIPE: Final = 1  # in the names of kept files; raise it when the same shape comes to mean another file
 
 
@@ -53,6 +58,7 @@ class Asked:
 
     @property
     def path(self) -> Path:
+        """Where it is kept."""
         layers = "" if self.n_layers is None else f"-{self.n_layers}layers"
         return self.folder / f"random-{self.name}{layers}-{level(self.level)}-s{self.seed}-r{_RECIPE}.gguf"
 
@@ -63,32 +69,46 @@ def default_folder() -> Path:
 
 
 def profile_shape(asked: Asked, job: Job, bars: Bars) -> Profiled:
-    """Raises `ToolgaugeError` when the disk or the memory is too small, or llama.cpp fails."""
-    with _model_file(asked, bars), bars("Measuring") as show:
-        return _measured(job, show)
+    """Of the file of `asked`, wherever it lies meanwhile.
+
+    Raises `ToolgaugeError` when the disk or the memory is too small, or llama.cpp fails.
+    """
+    with _model_file(asked, bars) as path, bars("Measuring") as show:
+        return _measured(replace(job, path=str(path)), show)
 
 
 @contextmanager
-def _model_file(asked: Asked, bars: Bars) -> Iterator[None]:
-    """The file, written unless an earlier profile kept it, and gone afterwards unless this one keeps it."""
-    path = asked.path
-    was_there = path.exists()
+def _model_file(asked: Asked, bars: Bars) -> Iterator[Path]:
+    """The file that an earlier profile kept, or one written now that is gone afterwards unless this one keeps it."""
+    with _own_folder(asked.folder) as own:
+        if asked.path.exists():
+            yield asked.path
+            return
+        with bars("Writing random weights") as show:
+            path = write(
+                own / asked.path.name,
+                asked.cut,
+                asked.level,
+                workload_tokens(asked.cut.vocab_size),
+                seed=asked.seed,
+                name=f"random weights in the shape of {asked.name}",
+                progress=lambda done, total: show(done / total),
+            )
+        yield path.rename(asked.path) if asked.keep else path
+
+
+@contextmanager
+def _own_folder(folder: Path) -> Iterator[Path]:
+    """A place that is gone afterwards, with all that lies there; those of profiles that were killed go first."""
+    for left in folder.glob(f"{_OWN_FOLDER}*"):
+        owner = left.name.removeprefix(_OWN_FOLDER)
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    own = folder / f"{_OWN_FOLDER}{os.getpid()}"
     try:
-        if not was_there:
-            with bars("Writing random weights") as show:
-                write(
-                    path,
-                    asked.cut,
-                    asked.level,
-                    workload_tokens(asked.cut.vocab_size),
-                    seed=asked.seed,
-                    name=f"random weights in the shape of {asked.name}",
-                    progress=lambda done, total: show(done / total),
-                )
-        yield
+        yield own
     finally:
-        if not (asked.keep or was_there):
-            path.unlink(missing_ok=True)
+        shutil.rmtree(own, ignore_errors=True)
 
 
 def _measured(job: Job, show: Callable[[float], None]) -> Profiled:

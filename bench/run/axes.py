@@ -72,7 +72,9 @@ def stored(context: Mapping[str, Any]) -> dict[str, Any]:
     return {name: settings.get(name) for name in STORED}
 
 
-def beyond_training(n_ctx: int, n_ctx_train: int) -> str:
-    """The end of a sentence about a model in a longer context than its file names."""
+def beyond_training(n_ctx: int, n_ctx_train: int, source: str = "file") -> str:
+    """The end of a sentence about a model in a longer context than its `source` names."""
     learned, asked = numbers.count(n_ctx_train), numbers.count(n_ctx)
-    return f"was trained on contexts of up to {learned} tokens, its file says, and may be lost in one of {asked} (-c)"
+    return (
+        f"was trained on contexts of up to {learned} tokens, its {source} says, and may be lost in one of {asked} (-c)"
+    )

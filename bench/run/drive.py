@@ -106,6 +106,8 @@ class Driver:
             try:
                 self._converse(worker)
             except WorkerDied as death:
+                if self._desk.stop_wanted():  # whoever asked the run to end may have ended its worker, too
+                    raise Stopped from death
                 return death
         return None
 

@@ -30,7 +30,7 @@ from engine.fake import PREFIX
 from engine.gguf_file import read_gguf
 from engine.llama import supports_gpu
 from engine.llama.params import ContextParams, LoadParams, default_threads
-from engine.memory import CannotPredict, Estimate, Predictor, Settings, largest
+from engine.memory import CannotPredict, Estimate, Predictor, Settings, largest, largest_of_any
 from engine.memory.cache import CELL_STEP, padded
 from engine.prompt import native_tools
 from grammars.errors import ToolgaugeError
@@ -216,8 +216,9 @@ def _helps(way: _Way, here: Machine) -> Iterator[str]:
     if way.context.type_k == way.context.type_v == "f16" and fits(type_k="q8_0", type_v="q8_0"):
         yield "--kv-type q8_0"
     if here.cards:
-        n_layers = largest(lambda count: fits(n_gpu_layers=count), way.predictor.layout.n_blocks)
-        if n_layers or fits(n_gpu_layers=0):
+        # With few layers there the rest may be too much for the computer's memory.
+        n_layers = largest_of_any(lambda count: fits(n_gpu_layers=count), way.predictor.layout.n_blocks + 1)
+        if n_layers is not None:
             yield f"-ngl {n_layers}"
 
 

@@ -6,7 +6,17 @@ The rules are those of the installed llama.cpp (`docs/memory.md`); the tests hol
 nothing and knows no card.
 """
 
-from engine.memory.estimate import Estimate, Place, Predictor, Settings, largest
+from engine.memory.estimate import Estimate, Place, Predictor, Settings, largest, largest_of_any
 from engine.memory.layout import CannotPredict, Layout, read_layout
 
-__all__ = ["CannotPredict", "Estimate", "Layout", "Place", "Predictor", "Settings", "largest", "read_layout"]
+__all__ = [
+    "CannotPredict",
+    "Estimate",
+    "Layout",
+    "Place",
+    "Predictor",
+    "Settings",
+    "largest",
+    "largest_of_any",
+    "read_layout",
+]

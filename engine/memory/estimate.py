@@ -146,3 +146,8 @@ def largest(fits: Callable[[int], bool], most: int) -> int:
         else:
             high = middle - 1
     return low
+
+
+def largest_of_any(fits: Callable[[int], bool], most: int) -> int | None:
+    """The largest number up to `most` for which `fits` holds, whether or not smaller ones fit; None: not even 0."""
+    return next(filter(fits, range(most, -1, -1)), None)

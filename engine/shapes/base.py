@@ -77,10 +77,13 @@ class Shape(BaseModel):
         return self.changed(self._tiny())
 
     def first(self, n_layers: int) -> Self:
-        """Only the first layers."""
+        """Only the first layers; raises `ValueError` where llama.cpp cannot run so few."""
         if not 1 <= n_layers <= self.num_hidden_layers:
             raise ValueError(f"the model has {self.num_hidden_layers} layers")
-        return self.changed({"num_hidden_layers": n_layers})
+        least, why = self._least_layers()
+        if n_layers < least:
+            raise ValueError(f"{why}; take at least {least}")
+        return self.changed(self._cut(n_layers))
 
     def with_vocabulary(self, n_tokens: int) -> Self:
         return self.changed({"vocab_size": n_tokens})
@@ -108,6 +111,14 @@ class Shape(BaseModel):
     def _block(self, layer: int) -> Iterator[Weight]:
         """The tensors of one block, without its prefix."""
         raise NotImplementedError
+
+    def _least_layers(self) -> tuple[int, str]:
+        """So many of the first ones are a model that llama.cpp runs, and why fewer are not."""
+        return 1, ""
+
+    def _cut(self, n_layers: int) -> dict[str, Any]:
+        """What changes where only the first layers are left."""
+        return {"num_hidden_layers": n_layers}
 
     def _tiny(self) -> dict[str, Any]:
         return {

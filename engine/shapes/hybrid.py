@@ -101,6 +101,10 @@ class DeltaNet(Grouped):
         yield norm("ssm_norm", self.linear_value_head_dim)
         yield matrix("ssm_out", values, hidden)
 
+    def _least_layers(self) -> tuple[int, str]:
+        least = self.full_attention_interval
+        return least, f"up to layer {least - 1} all are recurrent"
+
     def _tiny(self) -> dict[str, Any]:
         sizes: dict[str, Any] = {
             "linear_num_key_heads": 2,
@@ -152,14 +156,6 @@ class NemotronH(Grouped):
     @property
     def inner(self) -> int:
         return self.mamba_num_heads * self.mamba_head_dim
-
-    def first(self, n_layers: int) -> Self:
-        if not 1 <= n_layers <= self.num_hidden_layers:
-            raise ValueError(f"the model has {self.num_hidden_layers} layers")
-        pattern = self.hybrid_override_pattern[:n_layers]
-        if self.arch == "nemotron_h_moe" and "E" not in pattern:
-            raise ValueError(f"the first {n_layers} layers have no experts; take more")
-        return self.changed({"num_hidden_layers": n_layers, "hybrid_override_pattern": pattern})
 
     def _keys(self) -> dict[str, Value]:
         pattern = self.hybrid_override_pattern
@@ -217,6 +213,16 @@ class NemotronH(Grouped):
         yield Weight("ssm_d", (1, self.mamba_num_heads), "ones")
         yield norm("ssm_norm", self.inner // self.n_groups, self.n_groups)
         yield matrix("ssm_out", self.inner, self.hidden_size)
+
+    def _least_layers(self) -> tuple[int, str]:
+        needed = {"*": "is no attention"}
+        if self.arch == "nemotron_h_moe":
+            needed["E"] = "are no experts"
+        before, what = max((self.hybrid_override_pattern.find(kind), what) for kind, what in needed.items())
+        return before + 1, f"up to layer {before} there {what}"
+
+    def _cut(self, n_layers: int) -> dict[str, Any]:
+        return super()._cut(n_layers) | {"hybrid_override_pattern": self.hybrid_override_pattern[:n_layers]}
 
     def _tiny(self) -> dict[str, Any]:
         sizes: dict[str, Any] = {

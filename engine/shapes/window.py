@@ -98,7 +98,8 @@ class Gemma4(Grouped):
         return self.global_head_dim, self.num_global_key_value_heads
 
     def _extra(self) -> Iterator[Weight]:
-        yield norm("rope_freqs", self.global_head_dim // 2)
+        if not all(map(self.is_sliding, range(self.num_hidden_layers))):  # llama.cpp refuses what no layer uses
+            yield norm("rope_freqs", self.global_head_dim // 2)
 
     def _block(self, layer: int) -> Iterator[Weight]:
         hidden = self.hidden_size
@@ -114,6 +115,9 @@ class Gemma4(Grouped):
         yield matrix("attn_output", self.num_attention_heads * head, hidden)
         yield norm("layer_output_scale", 1)
         yield from feed_forward(hidden, self.intermediate_size)
+
+    def _least_layers(self) -> tuple[int, str]:
+        return 2, "llama.cpp runs no Gemma 4 of a single layer"
 
     def _tiny(self) -> dict[str, Any]:
         return super()._tiny() | {

@@ -67,6 +67,13 @@ def test_contexts_that_nobody_named_stay_within_what_was_trained(tmp_path: Path,
     assert "trained on" not in capsys.readouterr().out
 
 
+def test_a_model_without_a_file_is_not_said_to_have_one(capsys: Captured) -> None:
+    assert main(["fit", "qwen3-8b", "--vram", "16GiB", "-c", "1000000"]) == Exit.OK
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "its public configuration says, and may be lost in one of 1,000,000 (-c)" in printed
+    assert "its file says" not in printed
+
+
 def test_without_a_card_it_is_said_that_memory_counts(capsys: Captured) -> None:
     assert main(["fit", "nano"]) == Exit.OK
     text = capsys.readouterr().out

@@ -222,24 +222,33 @@ def test_modules_in_the_current_folder_are_not_run(tmp_path: Path, suite: Path) 
     assert not (downloads / "poisoned").exists()
 
 
-def test_ctrl_c_is_code_130_and_says_how_to_go_on(tmp_path: Path, suite: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_is_code_130_and_says_how_to_go_on(how: signal.Signals, tmp_path: Path, suite: Path) -> None:
+    """And so is being asked to end, which a supervisor may ask of the worker, too."""
     command = [sys.executable, "-m", "bench.cli.main", "run", "fake:slow", "--modes", "native.free", "--no-latency"]
     flags = ["--suite", str(suite), "--db", str(tmp_path / "results.db"), "--parallel", "1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        [*command, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
+        [*command, *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        start_new_session=True,
     ) as process:
         assert process.stderr is not None
         seen = ""
         while "loaded in" not in seen:
             seen += process.stderr.readline()
         time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, how)
         output, errors = process.communicate(timeout=60)
     assert process.returncode == Exit.INTERRUPTED
     assert output == ""
     assert "toolgauge run --resume 1 --db" in errors
     assert "Traceback" not in errors
+    assert "runtime errors" not in errors
 
     assert main(["run", "--resume", "1", "--db", str(tmp_path / "results.db"), "--no-report"]) == Exit.OK
     with Store.read(tmp_path / "results.db") as store:

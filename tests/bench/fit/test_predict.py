@@ -255,6 +255,19 @@ def test_each_of_several_cards_has_to_hold_its_part() -> None:
     assert row.estimate.devices[0].weights_bytes > 3 * row.estimate.devices[1].weights_bytes
 
 
+@pytest.mark.parametrize("sizes", [(8, 24), (24, 8), (4, 6, 20)])
+def test_the_most_layers_for_unlike_cards_are_the_largest_number_that_fits(sizes: tuple[int, ...]) -> None:
+    """`fits: yes` stood beside 44 of 48 layers: on unlike cards fewer layers may not fit where more of them do."""
+    (candidate,) = candidates("glm-4.7-flash:Q8_0")
+    cards = card(*sizes, reserve=512 * MIB)
+    wanted = Settings(8192, devices=cards.shares)
+    (row,) = rows(candidate, [wanted], cards)
+    every = range(candidate.predictor.layout.n_blocks + 2)
+    fitting = [n for n in every if cards.holds(candidate.predictor.estimate(replace(wanted, n_gpu_layers=n)))]
+    assert row.most_layers == max(fitting)
+    assert row.fits == (row.most_layers == every[-1])
+
+
 @pytest.mark.parametrize("n_slots", [1, 4, 16])
 def test_answers_with_a_cache_each_have_no_more_caches_than_answers(n_slots: int) -> None:
     """--no-kv-unified: four answers of 8,192 tokens were given six caches of 5,632."""

@@ -101,8 +101,11 @@ def test_the_page_says_what_was_measured_and_that_accuracy_was_not(profiled: tup
     assert "| 3 answers at a time, constrained (llguidance)" in text
     assert "| 1 x 1,024        | host " in text
     assert "nothing is extrapolated" not in text
-    cut = markdown.render(page.document(replace(wanted, n_layers=1), job, found, SOURCE))
-    assert "Only the first 1 of 2 layers" in cut
+    for is_on, words in ((True, "; with flash attention. "), (False, "; without flash attention. ")):
+        assert words in markdown.render(page.document(wanted, job, replace(found, flash_attention=is_on), SOURCE))
+    deeper = wanted.shape.changed({"num_hidden_layers": 3})
+    cut = markdown.render(page.document(replace(wanted, shape=deeper, n_layers=2), job, found, SOURCE))
+    assert "Only the first 2 of 3 layers" in cut
     document = page.to_json(wanted, job, found, SOURCE)
     json.dumps(document, allow_nan=False)
     assert document["accuracy"] is None

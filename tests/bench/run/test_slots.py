@@ -218,6 +218,27 @@ def test_what_would_fit_is_said_and_does_fit(here: Machine, tmp_path: Path, monk
         assert "-ngl" not in told
 
 
+def test_layers_for_the_card_are_named_where_fewer_would_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card of 12 GiB and 7 GiB of memory hold this model with 41 to 45 layers on the card, and no other number."""
+    here, asked = machine(12, ram=7), {"context": ContextParams(n_ctx=8192)}
+
+    def fits(n_layers: int) -> bool:
+        load = LoadParams(n_gpu_layers=n_layers)
+        try:
+            return bool(chosen(monkeypatch, tmp_path, here, "qwen3.6-27b", load=load, **asked)[1].slots.n_slots)
+        except ToolgaugeError:
+            return False
+
+    with pytest.raises(ToolgaugeError, match=r"what would fit: -ngl \d+\.") as error:
+        chosen(monkeypatch, tmp_path, here, "qwen3.6-27b", **asked)
+    told = int(re.findall(r"-ngl (\d+)", str(error.value))[0])
+    assert fits(told)
+    assert not fits(told + 1)
+    assert not fits(32), "here the search by halves began, and gave up"
+
+
 def test_a_smaller_cache_is_offered_where_it_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = machine(7)
     with pytest.raises(ToolgaugeError, match="--kv-type q8_0"):
