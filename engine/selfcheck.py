@@ -19,7 +19,7 @@ from typing import Final
 
 from engine import formats
 from engine.errors import TemplateError
-from engine.formats.detect import marker_tokens
+from engine.formats.detect import end_texts, marker_tokens
 from engine.formats.protocol import ToolFormat
 from engine.prompt import PromptBuilder, Tokenizer, ends_in_reasoning, n_common
 from engine.template import ChatTemplate
@@ -99,11 +99,9 @@ class _Talk:
 
     def __init__(self, builder: PromptBuilder, fmt: ToolFormat) -> None:
         self._builder, self._fmt = builder, fmt
-        vocabulary = builder.tokenizer.vocabulary()
-        stops = (token for text in fmt.stop_texts if (token := vocabulary.token_of(text)) is not None)
-        self._stops = vocabulary.eog | frozenset(stops)
-        self._ends = {text for text in (vocabulary.text([token]) for token in self._stops) if text}
-        self._ends = (self._ends | {*fmt.stop_texts}) - {*fmt.markers}
+        ends = end_texts(fmt, builder.tokenizer.vocabulary())
+        self._stops = frozenset(ends)
+        self._ends = {*filter(None, ends.values()), *fmt.stop_texts} - {*fmt.markers}
 
     def findings(self) -> Iterator[Finding]:
         yield from self._refused(self._question, "a question with tools")
