@@ -174,7 +174,8 @@ def test_who_the_model_is_said_to_be_may_be_replaced() -> None:
     """As Qwen3-Coder's template says it where there are tools, and others say it always."""
     persona = "{% if not system %}You are a keen helper.{% endif %}"
     assert found(changed(HOW, f"{persona} {HOW}")) == {}
-    assert found(persona + TEMPLATE.source) == {}
+    always = persona.replace("not system", "messages[0].role != 'system'")
+    assert found(always + TEMPLATE.source) == {}
 
 
 def test_a_template_that_takes_no_system_message_says_so() -> None:
