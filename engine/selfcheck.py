@@ -5,8 +5,9 @@
 
 A format that was chosen wrongly, a template that leaves out the tools, a marker that is no token: each would look like
 a weak model. The template renders a call, two calls and a result; what it writes is held against what the format
-writes, and read back. A system message must be shown, and must not cost the model what it is told of its tools. What
-cannot be shown of its past turns is said, too. Knows no run and no report; never raises, whatever the template does.
+writes, and read back. A system message must be shown, and must not cost the model what it is told of its tools, or
+that it is to reason. What cannot be shown of its past turns is said, too. Knows no run and no report; never raises,
+whatever the template does.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Final
 
 from engine import formats
 from engine.errors import TemplateError
-from engine.formats.detect import marker_tokens
+from engine.formats.detect import end_texts, marker_tokens
 from engine.formats.protocol import ToolFormat
 from engine.prompt import PromptBuilder, Tokenizer, ends_in_reasoning, n_common
 from engine.template import ChatTemplate
@@ -99,11 +100,9 @@ class _Talk:
 
     def __init__(self, builder: PromptBuilder, fmt: ToolFormat) -> None:
         self._builder, self._fmt = builder, fmt
-        vocabulary = builder.tokenizer.vocabulary()
-        stops = (token for text in fmt.stop_texts if (token := vocabulary.token_of(text)) is not None)
-        self._stops = vocabulary.eog | frozenset(stops)
-        self._ends = {text for text in (vocabulary.text([token]) for token in self._stops) if text}
-        self._ends = (self._ends | {*fmt.stop_texts}) - {*fmt.markers}
+        ends = end_texts(fmt, builder.tokenizer.vocabulary())
+        self._stops = frozenset(ends)
+        self._ends = {*filter(None, ends.values()), *fmt.stop_texts} - {*fmt.markers}
 
     def findings(self) -> Iterator[Finding]:
         yield from self._refused(self._question, "a question with tools")
@@ -149,16 +148,23 @@ class _Talk:
                 if _SYSTEM.content not in later:
                     message = "the chat template leaves the system message out once a tool has answered"
                     yield Finding("system-not-shown", message, rendered=later)
-        if lost := self._lost_to(prompt):
+        usual = self._text(_USER, generation=True)
+        if lost := self._lost_to(prompt, usual):
             message = f"with a system message the chat template leaves out what it says of tools without one: {lost}"
             yield Finding("system-replaces-instructions", message, rendered=prompt)
+        mark = self._fmt.frame.open.strip()
+        if mark in usual and mark not in prompt:
+            message = (
+                f"the chat template asks the model to reason behind {mark} only where there is no system message: not "
+                "in cases that have one, and in none of the json.* modes"
+            )
+            yield Finding("system-replaces-reasoning", message, rendered=prompt, expected=usual)
 
-    def _lost_to(self, prompt: str) -> str:
-        """What is said of tools without a system message and not in this prompt, which has one, as far as it is short.
+    def _lost_to(self, prompt: str, usual: str) -> str:
+        """What `usual`, without a system message, says of tools and this prompt does not, as far as it is short.
 
         Who the model is said to be where nobody says it (Qwen3-Coder's, with tools only) is meant to be replaced.
         """
-        usual = self._text(_USER, generation=True)
         without_tools = self._builder.text((_USER,), ())
         lost = _words(usual) - _words(prompt) - _words(without_tools)
         sentences = (part for part in _SENTENCE_END.split(usual) if lost & _words(part) and _OF_TOOLS.search(part))

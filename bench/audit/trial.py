@@ -9,8 +9,8 @@ tree, the same tokens, the same parser. Prints nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -21,6 +21,7 @@ from bench.modes import MODES
 from bench.score.adherence import violations
 from engine import formats
 from engine.constraint.protocol import Constraint, ConstraintSpec
+from engine.formats.detect import end_texts
 from engine.formats.protocol import ToolFormat
 from engine.formats.reasoning import split_reasoning
 from engine.types import Parsed, Tool
@@ -71,6 +72,7 @@ class Tried:
     verdict: Verdict | None = None
     reading: Parsed | None = None
     violations: tuple[frozenset[str], ...] = ()
+    stopped_in_call: bool = False  # what the grammar refused stands in a call, not before, between or behind calls
 
 
 def tried(trial: Trial) -> Tried:
@@ -94,15 +96,7 @@ def _try(trial: Trial, log: Path) -> Tried:
         engine = backend(trial.backend, model)
         compiled = engine.compile(spec.root)
         kinds = TokenKinds(model.vocabulary())
-        verdict = reading = None
-        wrong: tuple[frozenset[str], ...] = ()
-        if trial.answer is not None:
-            answer, opened = _without_end(trial.answer, kinds), _reasoning_was_opened(fmt, trial.tools, trial.answer)
-            verdict = _verdict(compiled.start(), kinds, spec, answer, fmt, opened=opened)
-            reading = fmt.parse(answer, trial.tools, reasoning_opened=opened)
-            by_name = {tool.name: tool for tool in trial.tools}
-            wrong = tuple(violations(call, by_name) for call in reading.calls)
-        return Tried(
+        found = Tried(
             format_id=fmt.id,
             backend=engine.name,
             backend_version=engine.version,
@@ -110,15 +104,39 @@ def _try(trial: Trial, log: Path) -> Tried:
             triggers=spec.triggers,
             at_start=spec.at_start,
             markers={text: kinds.vocabulary.token_of(text) for text in fmt.markers},
-            verdict=verdict,
-            reading=reading,
-            violations=wrong,
         )
+        if trial.answer is None:
+            return found
+        answer = _without_end(trial.answer, end_texts(fmt, kinds.vocabulary).values())
+        return _judged(found, answer, compiled.start(), kinds, spec, fmt, trial.tools)
 
 
-def _without_end(answer: str, kinds: TokenKinds) -> str:
+def _judged(
+    found: Tried,
+    answer: str,
+    constraint: Constraint,
+    kinds: TokenKinds,
+    spec: ConstraintSpec,
+    fmt: ToolFormat,
+    tools: Sequence[Tool],
+) -> Tried:
+    """What was tried, with what the grammar and the parser say of the answer."""
+    opened = _reasoning_was_opened(fmt, tools, answer)
+    verdict = _verdict(constraint, kinds, spec, answer, fmt, opened=opened)
+    reading = fmt.parse(answer, tools, reasoning_opened=opened)
+    before = fmt.parse(answer[: verdict.stopped], tools, reasoning_opened=opened)
+    by_name = {tool.name: tool for tool in tools}
+    return replace(
+        found,
+        verdict=verdict,
+        reading=reading,
+        violations=tuple(violations(call, by_name) for call in reading.calls),
+        stopped_in_call=verdict.stopped is not None and before.open_block,
+    )
+
+
+def _without_end(answer: str, ends: Iterable[str]) -> str:
     """The answer without the token that ends it, which is no part of any grammar."""
-    ends = (kinds.vocabulary.text([token]) for token in kinds.vocabulary.eog)
     return next((answer.removesuffix(end) for end in ends if end and answer.endswith(end)), answer)
 
 

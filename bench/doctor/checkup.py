@@ -23,7 +23,8 @@ from bench.models.resolve import ModelNotFound, at_hand, path_of
 from bench.run.prepare import native_format, read_template
 from engine import formats
 from engine.errors import TemplateError
-from engine.formats.detect import Detection
+from engine.formats.detect import Detection, end_texts
+from engine.formats.protocol import ToolFormat
 from engine.gguf_file import GgufFile, read_gguf
 from engine.prompt import PromptBuilder
 from engine.selfcheck import check
@@ -56,7 +57,7 @@ class Tokens:
     bos: Token | None
     adds_bos: bool
     eos: Token | None
-    ends: tuple[Token, ...]  # end a generation
+    ends: tuple[Token, ...]  # end a generation, or an answer in this format
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +203,14 @@ def _examine(path: Path, template: str | None, format_id: str | None, log: Path)
     from engine.llama import LoadParams, load_model
 
     with load_model(path, LoadParams(n_gpu_layers=0, vocab_only=True)) as model:
-        tokens, reasons = _tokens(model.vocabulary()), tuple(_reasons(model, template, format_id))
+        native = formats.NATIVE.get(format_id or "")
+        tokens = _tokens(model.vocabulary(), native or formats.ENVELOPE)
+        reasons = tuple(_reasons(model, template, format_id))
         source = None if template is None else ChatTemplate(template)
-        return Examined(tokens, reasons, check(source, formats.NATIVE.get(format_id or ""), model))
+        return Examined(tokens, reasons, check(source, native, model))
 
 
-def _tokens(vocabulary: Vocabulary) -> Tokens:
+def _tokens(vocabulary: Vocabulary, fmt: ToolFormat) -> Tokens:
     def token(id_: int | None) -> Token | None:
         return None if id_ is None else Token(id_, vocabulary.text([id_]))
 
@@ -218,7 +221,7 @@ def _tokens(vocabulary: Vocabulary) -> Tokens:
         bos=token(vocabulary.bos),
         adds_bos=vocabulary.add_bos,
         eos=token(vocabulary.eos),
-        ends=tuple(Token(id_, vocabulary.text([id_])) for id_ in sorted(vocabulary.eog)),
+        ends=tuple(Token(id_, text) for id_, text in end_texts(fmt, vocabulary).items()),
     )
 
 

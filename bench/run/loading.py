@@ -19,6 +19,7 @@ from bench.suites.reference import reference_steps
 from engine import formats
 from engine.card import DeviceGrowth
 from engine.constraint.protocol import Backend, Constraint
+from engine.formats.detect import stop_tokens
 from engine.formats.hermes import HermesFormat
 from engine.formats.protocol import ToolFormat
 from engine.llama.log import BufferSize
@@ -106,8 +107,7 @@ class LoadedModel:
         return self._backends[name]
 
     def stop_tokens(self, fmt: ToolFormat) -> frozenset[int]:
-        vocabulary = self._tokenizer.vocabulary()
-        return frozenset(token for text in fmt.stop_texts if (token := vocabulary.token_of(text)) is not None)
+        return stop_tokens(fmt, self._tokenizer.vocabulary())
 
 
 def open_model(spec: ModelSpec, work: Work) -> LoadedModel:

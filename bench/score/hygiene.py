@@ -31,6 +31,7 @@ Mend = Callable[[str, int], str]
 _OPENING = re.compile(r"\{(?=\s*[\"'“‘}])|\[(?=\s*[{\[\]])")  # a bracket that looks like the beginning of JSON
 _STRING = re.compile(r'"(?:\\.|[^"\\])*+(")?', re.DOTALL)  # to the end of the text if nothing closes it
 _STRING_OR_BRACKET = re.compile(rf"{_STRING.pattern}|[{{\[\]}}]", re.DOTALL)
+_ANOTHER_CALL = re.compile(r"(?:\[\s*)?\{\s*[\"'“‘](?:name|type|function|tool_calls)[\"'”’]\s*:")
 _CALL_BEGINS = re.compile(rf"{_OPENING.pattern}|<")
 _FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _THINK_OPENS = re.compile(r"\s*<think(?:ing)?>")
@@ -227,16 +228,39 @@ def _without_fence(text: str, stop: int) -> str:
 
 
 def _without_prose(text: str, stop: int) -> str:
-    """From the first bracket to the one that closes it, or to the end."""
-    start = _OPENING.search(text)
-    if start is None:
+    """From the first bracket to the one that closes it, or the last call behind it; or to the end."""
+    values = _values(text)
+    return text[values[0].start : values[-1].stop] if values else text
+
+
+def _as_list(text: str, stop: int) -> str:
+    """Several calls, whatever stands between them, as one list, which is no more closed than the last of them."""
+    values = _values(text)
+    if len(values) < 2:
         return text
-    text, depth = text[start.start() :], 0
-    for match in _STRING_OR_BRACKET.finditer(text):
+    end = values[-1].stop
+    return "[" + ",".join(text[each] for each in values) + ("" if end is None else f"]{text[end:]}")
+
+
+def _values(text: str) -> list[slice]:
+    """The first JSON, up to the bracket that closes it, and everything behind it that begins as calls do."""
+    found: list[slice] = []
+    begins = _OPENING.search(text)
+    while begins:
+        end = _closing(text, begins.start())
+        found.append(slice(begins.start(), end))
+        begins = None if end is None else _ANOTHER_CALL.search(text, end)
+    return found
+
+
+def _closing(text: str, start: int) -> int | None:
+    """The place behind the bracket that closes the one at `start`; None: nothing does."""
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text, start):
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(match.group(), 0)
         if depth == 0:
-            return text[: match.end()]
-    return text
+            return match.end()
+    return None
 
 
 def _straight(quotes: str) -> Mend:
@@ -282,6 +306,7 @@ LEDGER: tuple[tuple[str, Mend], ...] = (
     ("think_block", _without_thinking),
     (FENCE, _without_fence),
     ("prose", _without_prose),
+    ("several", _as_list),
     ("smart_quotes", _straight(SMART_QUOTES)),
     ("single_quotes", _straight("'")),
     ("python_literals", _without_python),

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from engine.errors import ConstraintError
+from engine.formats.calls import ARGUMENTS
 from engine.formats.reasoning import Frame, split_reasoning
-from engine.formats.strict import WHITE_SPACE, Value, read
+from engine.formats.strict import WHITE_SPACE, Broken, read
 from engine.types import Call, Fragment, Parsed, Tool
 from engine.watch import BufferWatcher
 from grammars.nodes import Literal, Node, Repeat, Seq
@@ -22,7 +24,7 @@ CallOf = Callable[[Any], Call | str]  # the call that a JSON value is, or the re
 Blocks = Callable[[str, int], Iterator["Block"]]  # (text, where the answer starts) -> its blocks, in order
 Strays = Callable[[str, int, int], Iterable[Fragment]]  # (text, start, end of a stretch of prose) -> what is no prose
 
-_OBJECT_WITH_NAME = re.compile(r'\{\s*"name"\s*:')
+_OBJECT_WITH_NAME = re.compile(r"\{\s*(?P<quote>[\"'])name(?P=quote)\s*:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +137,31 @@ def stray_markers(text: str, start: int, end: int, markers: re.Pattern[str], ope
         yield Fragment(text[first.start() : stop], f"{first[0]} without {opening}", first.start())
 
 
-def stray_calls(text: str, start: int, end: int, call_of: CallOf, reason: str) -> Iterator[Fragment]:
-    """Objects that would be calls, were they where calls stand; looked for up to the first that is broken."""
+def stray_calls(
+    text: str, start: int, end: int, call_of: CallOf, reason: str, *, key: str = ARGUMENTS
+) -> Iterator[Fragment]:
+    """Objects that would be calls, were they where calls stand; `key` is what the format calls the arguments.
+
+    Behind the first that is broken nothing can be told apart: what begins there as a call does goes on to the end.
+    """
     prose = text[start:end]
     position = 0
     while match := _OBJECT_WITH_NAME.search(prose, position):
         found = read(prose, match.start())
-        if not isinstance(found, Value):  # what is inside of it and what behind cannot be told apart
+        if isinstance(found, Broken):
+            if begun := _beginning_of_call(key).search(prose, match.start()):
+                why = f"a call that cannot be read: {found.reason}"
+                yield Fragment(prose[begun.start() :], why, start + begun.start())
             return
         if isinstance(call_of(found.value), Call):
             yield Fragment(prose[match.start() : found.end], reason, start + match.start())
         position = found.end
+
+
+@cache
+def _beginning_of_call(key: str) -> re.Pattern[str]:
+    """A call up to its arguments, in JSON's quotes or in Python's."""
+    return re.compile(rf"""{_OBJECT_WITH_NAME.pattern}\s*["'][^"']+["']\s*,\s*(?P=quote){key}(?P=quote)\s*:""")
 
 
 def check_tools(tools: Sequence[Tool]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from engine.formats.protocol import ToolFormat
-from engine.vocabulary import TokenKind
+from engine.vocabulary import TokenKind, Vocabulary
 
 KindOf = Callable[[str], TokenKind | None]  # how a vocabulary holds a text as one special token, if it does
 
@@ -82,6 +82,16 @@ def detect(formats: Mapping[str, ToolFormat], template: str, kind_of: KindOf) ->
     if chosen is None:
         return Detection(None, others=others)
     return Detection(chosen.format, chosen.found, marker_tokens(chosen.format, kind_of), others)
+
+
+def stop_tokens(fmt: ToolFormat, vocabulary: Vocabulary) -> frozenset[int]:
+    """The tokens at which an answer in this format ends, whether or not the vocabulary says that they end one."""
+    return frozenset(token for text in fmt.stop_texts if (token := vocabulary.token_of(text)) is not None)
+
+
+def end_texts(fmt: ToolFormat, vocabulary: Vocabulary) -> dict[int, str]:
+    """Every token at which an answer in this format ends, the vocabulary's own among them, by its id."""
+    return {token: vocabulary.text([token]) for token in sorted(vocabulary.eog | stop_tokens(fmt, vocabulary))}
 
 
 def marker_tokens(fmt: ToolFormat, kind_of: KindOf) -> tuple[MarkerToken, ...]:

@@ -3,9 +3,10 @@
     [{"name": "N", "arguments": {...}}, ...]
 
 What stands elsewhere than at the answer's start is prose. `[]` is how these models say that no tool is needed; the
-grammar has it unless a call is required. Hammer's prompt shows the list in a fence, and xLAM's makers also take bare
-objects, with `;` between them. Both are read, so the grammar has both; neither is written. Built from the published
-prompts; no maker's template was at hand.
+grammar has it unless a call is required. Hammer's prompt shows the list in a fence, each call on a line of its own, and
+xLAM's makers also take bare objects, with `;` between them. All of it is read, so the grammar has all of it; none is
+written. Built from the published prompts, and held against Hammer 2.1's template as BFCL's handler quotes it; xLAM-2's
+was not at hand.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import Block, check_tools, failed, parse_blocks, stray_calls, watch_blocks
 from engine.formats.calls import call_from, call_nodes, write_call
-from engine.formats.lists import list_node, names_first, read_list, read_objects, write_list
+from engine.formats.lists import names_first, printed_list_node, read_list, read_objects, write_list
 from engine.formats.protocol import Closing, Signature
 from engine.formats.reasoning import THINK
 from engine.formats.strict import WHITE_SPACE, Broken, skip
@@ -43,7 +44,7 @@ class JsonListFormat:
 
     id = "json_list"
     version = "3"
-    title = "xLAM-2, Hammer 2.1 (not checked against the makers' templates)"
+    title = "xLAM-2 (not checked against its makers' template), Hammer 2.1"
     markers: tuple[str, ...] = ()
     stop_texts: tuple[str, ...] = ()
     frame = THINK
@@ -70,7 +71,7 @@ class JsonListFormat:
         """
         check_tools(tools)
         calls = call_nodes(tools)
-        listed = list_node(calls, several=several, minimum=1 if required else 0)
+        listed = printed_list_node(calls, several=several, minimum=1 if required else 0)
         objects = Repeat(Choice(calls), Literal("; "), maximum=None if several else 1)
         root = Choice((in_a_row(optional(_FENCED, is_required=False), listed), objects))
         return ConstraintSpec(root) if required else ConstraintSpec(root, triggers=_TRIGGERS, at_start=True)

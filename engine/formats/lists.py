@@ -17,6 +17,8 @@ from engine.types import Call, Fragment
 from grammars.nodes import Choice, Literal, Node, Repeat, Seq
 
 _MOST_FRAGMENTS: Final = 100  # of one list; nobody reads more
+_INDENT: Final = Repeat(Choice((Literal(" "), Literal("\t"))), Literal(""), 0, 20)  # no more, or a model may not stop
+_SPACE: Final = Repeat(Choice((Literal(" "), Seq((Literal("\n"), _INDENT)))), Literal(""), 0, 1)
 
 
 def read_list(text: str, start: int, call_of: CallOf) -> Block | Broken:
@@ -78,6 +80,14 @@ def write_list(calls: Sequence[str]) -> str:
         case Broken(reason):
             raise CannotCarry(f"a list of calls: {reason}")
     return text
+
+
+def printed_list_node(calls: tuple[Node, ...], *, several: bool, minimum: int = 1) -> Node:
+    """The list with white space around its elements, as where each is printed on a line of its own."""
+    elements = Repeat(
+        Seq((Choice(calls), _SPACE)), Seq((Literal(","), _SPACE)), minimum, maximum=None if several else 1
+    )
+    return Seq((Literal("["), _SPACE, elements, Literal("]")))
 
 
 def list_node(calls: tuple[Node, ...], *, several: bool, minimum: int = 1) -> Node:

@@ -91,4 +91,4 @@ def _list(text: str, start: int, position: int) -> Block:
 
 
 def _strays(text: str, start: int, end: int) -> Iterable[Fragment]:
-    return stray_calls(text, start, end, _call_of, "a call that is not at the answer's start")
+    return stray_calls(text, start, end, _call_of, "a call that is not at the answer's start", key=KEY)

@@ -2,7 +2,8 @@
 
     [TOOL_CALLS]N[ARGS]{...}[TOOL_CALLS]N[ARGS]{...}
 
-A call ends with its arguments. The reasoning variants think between `[THINK]` and `[/THINK]`.
+A call ends with its arguments. An id behind the name, as in `mistral_args_id`, is read and dropped, and never written.
+The reasoning variants think between `[THINK]` and `[/THINK]`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 
 from engine.constraint.protocol import ConstraintSpec
 from engine.formats.blocks import check_tools, parse_blocks, watch_blocks
+from engine.formats.mistral_args_id import ARGS, CALL_ID, OPEN
 from engine.formats.named import NAME_LIMIT, NamedCall
 from engine.formats.protocol import Closing, Signature
 from engine.formats.reasoning import Frame
@@ -19,9 +21,7 @@ from engine.types import Call, Parsed, Tool
 from engine.watch import BufferWatcher
 from grammars.nodes import Literal, Repeat
 
-OPEN: Final = "[TOOL_CALLS]"
-ARGS: Final = "[ARGS]"
-_CALL: Final = NamedCall(OPEN, ARGS)
+_CALL: Final = NamedCall(OPEN, ARGS, identity=CALL_ID)
 
 
 class MistralArgsFormat:
@@ -33,7 +33,7 @@ class MistralArgsFormat:
     markers: tuple[str, ...] = (OPEN, ARGS)
     stop_texts: tuple[str, ...] = ()
     frame = Frame(open="[THINK]", close="[/THINK]", calls=(OPEN,))
-    signature = Signature(all_of=(OPEN, ARGS), none_of=("[CALL_ID]",))
+    signature = Signature(all_of=(OPEN, ARGS), none_of=(CALL_ID,))
     closing = Closing()
     max_calls: int | None = None
     limits: tuple[str, ...] = (NAME_LIMIT,)

@@ -31,7 +31,7 @@ class NamedCall:
 
     open: str
     arguments: str  # between the name and the arguments
-    identity: str = ""  # between the name and an id that may follow it; "": the format has no ids
+    identity: str = ""  # between the name and an id that may follow it, which is read and dropped
     close: str = ""  # "": the call ends with its arguments
     others: tuple[str, ...] = ()
     any_marker: re.Pattern[str] = field(init=False, repr=False)
@@ -48,7 +48,7 @@ class NamedCall:
         """Raises `CannotCarry`."""
         if not self.carries(call.name):
             raise CannotCarry(f"{call.name!r}: {NAME_LIMIT}")
-        name = call.name + (self.identity + identity if self.identity else "")
+        name = call.name + (self.identity + identity if identity else "")
         return f"{self.open}{name}{self.arguments}{write_arguments(call, tools)}{self.close}"
 
     def node(self, tools: Sequence[Tool], identity: Node | None = None) -> Node:

@@ -74,7 +74,7 @@ TEMPLATES: Final[Mapping[str, MakersTemplate]] = MappingProxyType(
         ),
     }
 )
-_UNVERIFIED: Final = "no maker's template; built from published descriptions"
+_UNVERIFIED: Final = "Hammer 2.1, as BFCL's handler quotes it; no file of a maker's"
 
 _WEATHER: Final = Tool(
     "get_weather",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gguf import TokenType
 
 from bench.cli.doctor import model_document
 from bench.cli.main import main
@@ -58,6 +59,12 @@ def test_a_model_in_which_everything_fits(model: Path) -> None:
     assert "<|im_end|>" in checks["answers end at"].detail
     assert checks["reasoning"].detail == "none"
     assert checks["self-check"].state == "ok"
+
+
+def test_the_tokens_at_which_only_the_format_ends_an_answer_are_listed(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "tiny-F16.gguf", more={"<|observation|>": TokenType.CONTROL})
+    assert "<|observation|>" in checks_of(path, format_id="glm_xml")["answers end at"].detail
+    assert "<|observation|>" not in checks_of(path)["answers end at"].detail
 
 
 def test_how_a_model_reasons_is_found_out_by_rendering(model: Path) -> None:

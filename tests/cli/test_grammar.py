@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from gguf import TokenType
 
 from bench.audit import trial
 from bench.audit.trial import Trial, Tried, Verdict
@@ -15,6 +16,7 @@ from bench.cli.main import main
 from bench.report import markdown
 from bench.shell import Exit
 from engine.types import Tool
+from tests.tiny_gguf import write_tiny_vocab
 
 Captured = pytest.CaptureFixture[str]
 WEATHER = Tool(
@@ -170,6 +172,17 @@ def test_the_end_of_a_message_closes_no_reasoning(tiny_vocab: Path) -> None:
     assert not found.verdict.accepted
 
 
+def test_an_answer_may_end_with_a_token_that_only_its_format_ends_at(tmp_path: Path) -> None:
+    """GLM's, where the file does not say that generation ends there."""
+    vocab = write_tiny_vocab(tmp_path / "vocab.gguf", more={"<|observation|>": TokenType.CONTROL})
+    call = "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Oslo</arg_value></tool_call>"
+    for end in ("<|observation|>", "<|im_end|>", ""):
+        asked = Trial(vocab, "glm_xml", (WEATHER,), "native.schema", "gbnf", answer=call + end)
+        found = trial._try(asked, Path())
+        assert found.verdict is not None
+        assert found.verdict.accepted, end
+
+
 def test_text_behind_the_end_is_refused_where_it_begins(tiny_vocab: Path) -> None:
     found = verdict(tiny_vocab, '{"a": 1} and more', "json.syntax")
     assert (found.stopped, found.may_end, found.allowed) == (8, True, ())
@@ -196,7 +209,8 @@ def test_the_page_says_that_another_spelling_is_valid_all_the_same(tiny_vocab: P
     answer = GOOD.replace('"city": ', '"city":')
     text = markdown.render(document(judged(tiny_vocab, answer), answer))
     assert "Valid all the same" in text
-    assert "Valid all the same" not in markdown.render(document(judged(tiny_vocab, GOOD), GOOD))
+    for other in (GOOD, f"{GOOD}\nDone.", f"{GOOD}  {GOOD}"):  # accepted, or refused for what is no value
+        assert "Valid all the same" not in markdown.render(document(judged(tiny_vocab, other), other))
 
 
 # The command

@@ -159,11 +159,23 @@ def test_a_system_message_that_costs_the_model_how_tools_are_called_is_a_finding
     assert f"without one: {HOW}" in findings["system-replaces-instructions"].message
 
 
+@pytest.mark.parametrize(("replaces", "names"), [(True, {"system-replaces-reasoning"}), (False, set())])
+def test_a_system_message_that_costs_the_model_how_it_reasons_is_a_finding(replaces: bool, names: set[str]) -> None:
+    """As Ministral 3 Reasoning's template, whose own system message asks for it."""
+    how = "First draft your thoughts: <think>Your draft.</think>"
+    findings = found(
+        (f"{{% if messages[0].role != 'system' %}}{how}{{% endif %}}" if replaces else how) + TEMPLATE.source
+    )
+    assert findings.keys() == names
+    assert not names or "json.* modes" in findings["system-replaces-reasoning"].message
+
+
 def test_who_the_model_is_said_to_be_may_be_replaced() -> None:
     """As Qwen3-Coder's template says it where there are tools, and others say it always."""
     persona = "{% if not system %}You are a keen helper.{% endif %}"
     assert found(changed(HOW, f"{persona} {HOW}")) == {}
-    assert found(persona + TEMPLATE.source) == {}
+    always = persona.replace("not system", "messages[0].role != 'system'")
+    assert found(always + TEMPLATE.source) == {}
 
 
 def test_a_template_that_takes_no_system_message_says_so() -> None:
@@ -208,7 +220,10 @@ def test_no_template_makes_it_raise(source: str) -> None:
 
 @pytest.mark.real
 def test_the_makers_templates_agree_with_their_formats(real_data: Path) -> None:
-    """Beside tokens, which the fake vocabulary lacks: tools, words and a system message that some leave out."""
+    """Beside tokens, which the fake vocabulary lacks: tools, words and a system message that some leave out.
+
+    One asks for reasoning where there is no system message.
+    """
     checked, disagreeing = 0, {}
     for path in sorted((real_data / "templates").glob("*.jinja")):
         template = ChatTemplate(path.read_text(encoding="utf-8"))
@@ -224,5 +239,6 @@ def test_the_makers_templates_agree_with_their_formats(real_data: Path) -> None:
         "Mistral-Small-3.2-24B-Instruct-2506.jinja": {"words-not-shown"},
         "google-gemma-4-31B-it.jinja": {"words-not-shown"},
         "meta-llama-Llama-3.1-8B-Instruct.jinja": {"words-not-shown"},
+        "mistralai-Ministral-3-14B-Reasoning-2512.jinja": {"system-replaces-reasoning"},
         "mistralai-Mistral-Nemo-Instruct-2407.jinja": {"words-not-shown", "system-not-kept"},
     }

@@ -41,6 +41,8 @@ MENDED: list[tuple[str, tuple[str, ...]]] = [
     (f"Sure!\n```\n{RIGHT}\n```\nDone.", ("fence",)),
     (f"I will add them: {RIGHT} There you go.", ("prose",)),
     (RIGHT + "}", ("prose",)),
+    (RIGHT + "}}}", ("prose",)),
+    (RIGHT + "\n[1] A source, {or two}.", ("prose",)),
     (RIGHT.replace('"', "“", 1).replace('"', "”", 1), ("smart_quotes",)),
     ("{“name”: “add”, “arguments”: {“a”: 1, “b”: 2}}", ("smart_quotes",)),
     ("{'name': 'add', 'arguments': {'a': 1, 'b': 2}}", ("single_quotes",)),
@@ -103,6 +105,34 @@ def test_repairs_leave_values_alone(text: str, names: tuple[str, ...], arguments
     mended = repair(broken(text))
     assert mended is not None
     assert (mended.names, mended.calls[0].arguments) == (names, arguments)
+
+
+OTHER = '{"name": "add", "arguments": {"a": 3, "b": "{"}}'
+
+
+@pytest.mark.parametrize(
+    ("fmt", "text", "names"),
+    [
+        ("hermes", f"<tool_call>\n{RIGHT}\n{OTHER}\n</tool_call>", ("several",)),
+        ("hermes", f"<tool_call>\n{RIGHT}, {OTHER}\n</tool_call>", ("several",)),
+        ("hermes", f"<tool_call>\n{RIGHT}}}\n{OTHER}\n</tool_call>", ("several",)),
+        ("hermes", f"<tool_call>\n{RIGHT}\nand\n[{OTHER}]\n</tool_call>", ("several",)),
+        ("hermes", f"<tool_call>\n{RIGHT.replace('2}', '2,}')}\n{OTHER}\n</tool_call>", ("several", "trailing_comma")),
+        ("hermes", f"<tool_call>\n{RIGHT}\n{OTHER[:-1]}", ("several", "unclosed")),
+        ("nemotron_json", f"<TOOLCALL>{RIGHT}, {OTHER}</TOOLCALL>", ("several",)),
+        ("mistral_json", f"[TOOL_CALLS]{RIGHT}; {OTHER}", ("several",)),
+        ("json_list", f"```\n{RIGHT},\n{OTHER}\n```", ("fence", "several")),
+        ("llama3_json", f"<|python_tag|>Both:\n{RIGHT}\n{OTHER}\nDone.", ("prose", "several")),
+    ],
+)
+def test_a_repair_drops_no_call(fmt: str, text: str, names: tuple[str, ...]) -> None:
+    mended = repair(formats.get(fmt).parse(text, ()))
+    assert mended is not None
+    assert (mended.names, mended.calls) == (names, (SUM, Call("add", {"a": 3, "b": "{"})))
+
+
+def test_where_one_of_several_calls_stays_unreadable_none_is_made_of_the_others() -> None:
+    assert repair(broken(f'{RIGHT}\n{{"name": "add"}}')) is None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from engine.formats import get
 from engine.template import ChatTemplate
 from engine.turns import native_messages
-from engine.types import Message
+from engine.types import Message, Parsed
 from tests.engine.formats.prefixes import ADDED, ODD, PINGED, TOOLS
 
 MAKERS = {
@@ -74,11 +74,47 @@ def test_what_is_written_is_byte_for_byte_what_the_template_renders(family: str,
         assert after.strip() in ("</s>", "<SPECIAL_12>", "<｜end▁of▁sentence｜>", "<|eot_id|>")
 
 
+@pytest.mark.parametrize("family", (*FAMILIES, "hermes"))
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '{"name": "f", "KEY": {"city": "Oslo",}}',
+        '{"name": "f", "KEY": {"city": "Oslo"}',
+        "{'name': 'f', 'KEY': {'city': 'Oslo'}}",
+        '{"name": "f", "KEY": {"city": "Oslo",}}\n{"name": "f", "KEY": {"city": "Rome"}}',
+    ],
+)
+def test_a_broken_call_in_prose_is_reported(family: str, broken: str) -> None:
+    key = "parameters" if family == "llama3_json" else "arguments"
+    broken = broken.replace("KEY", key)
+    person = '{"name": "Bob", "age": 3,}'
+    for before in ("Sure:\n", f"Of {person}: "):
+        parsed = get(family).parse(f"{before}{broken}\nDone.", TOOLS)
+        assert [(each.text, each.position) for each in parsed.fragments] == [(f"{broken}\nDone.", len(before))]
+        assert parsed.fragments[0].reason.startswith("a call that cannot be read: ")
+        assert parsed.calls == ()
+
+
+@pytest.mark.parametrize("family", (*FAMILIES, "hermes"))
+@pytest.mark.parametrize("text", ['{"name": "Bob", "age": 3,}', "{'name': 'Bob', 'age': 3}", '{"name": "f", '])
+def test_a_broken_object_in_prose_that_is_no_call_is_prose(family: str, text: str) -> None:
+    assert get(family).parse(f"So: {text}", TOOLS) == Parsed(content=f"So: {text}".strip())
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_many_beginnings_of_calls_take_linear_time(family: str) -> None:
     fmt = get(family)
     call = fmt.write([ADDED], TOOLS)
-    pieces = {*fmt.markers, '[{"name": "a", ', '{"name": "a", "arguments": {}} ', '{"', "[1] ", "[]"}
+    pieces = {
+        *fmt.markers,
+        '[{"name": "a", ',
+        "{'name': 'a', ",
+        '{"name": {',
+        '{"name": "a", "arguments": {}} ',
+        '{"',
+        "[1] ",
+        "[]",
+    }
     pieces |= {f"{first}{middle}{last}" for first in fmt.markers for middle in ("", "a") for last in ('{"', '["', "{}")}
     pieces |= {call, call[:-1], call[: len(call) // 2]}
     begin = time.process_time()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from engine.constraint import BACKENDS, backend
+from engine.constraint.walk import accepts
 from engine.errors import ConstraintError
 from engine.formats.json_list import JsonListFormat
+from engine.llama import Model
 from engine.types import Call, Parsed
 from grammars.nodes import Choice, Json, Literal, Node, Repeat, Seq
 from tests.engine.formats.prefixes import ADD, ADDED, ODD, PING, PINGED, TOOLS, check_every_prefix, moments
@@ -114,10 +117,13 @@ def test_the_grammar_has_the_empty_list_unless_a_call_is_required() -> None:
     white_space = map(Literal, (" ", "\t", "\n", "\r"))
     fence = maybe(Seq((Literal("```"), maybe(Literal("json")), maybe(*white_space))))
 
+    indent = Repeat(Choice((Literal(" "), Literal("\t"))), Literal(""), 0, 20)
+    space = maybe(Literal(" "), Seq((Literal("\n"), indent)))
+
     def root(minimum: int, maximum: int | None) -> Choice:
-        elements = Repeat(Choice(calls), Literal(", "), minimum, maximum)
+        elements = Repeat(Seq((Choice(calls), space)), Seq((Literal(","), space)), minimum, maximum)
         objects = Repeat(Choice(calls), Literal("; "), 1, maximum)
-        return Choice((Seq((fence, Literal("["), elements, Literal("]"))), objects))
+        return Choice((Seq((fence, Literal("["), space, elements, Literal("]"))), objects))
 
     spec = FORMAT.constraint(TOOLS, required=False)
     assert (spec.root, spec.at_start) == (root(0, None), True)
@@ -127,6 +133,27 @@ def test_the_grammar_has_the_empty_list_unless_a_call_is_required() -> None:
     assert (required.root, required.triggers, required.at_start) == (root(1, None), (), False)
     with pytest.raises(ConstraintError, match="without tools"):
         FORMAT.constraint((), required=False)
+
+
+@pytest.mark.parametrize("engine", BACKENDS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[\n    CALL,\n    CALL\n]",  # as Hammer's template shows it
+        "```\n[\n    CALL,\n    CALL\n]",
+        "```json\n[\n\tCALL\n,\n\tCALL\n]",
+        "[ CALL, CALL ]",
+        "[CALL,CALL]",
+    ],
+)
+def test_the_grammar_has_the_list_as_models_print_it(text: str, engine: str, tiny_model: Model) -> None:
+    text = text.replace("CALL", PING_TEXT)
+    assert FORMAT.parse(text, TOOLS).calls == (PINGED, PINGED)
+    made = backend(engine, tiny_model)
+    for required in (False, True):
+        compiled = made.compile(FORMAT.constraint((PING,), required=required).root)
+        assert accepts(compiled.start(), made.kinds, text)  # type: ignore[attr-defined]
+        assert accepts(compiled.start(), made.kinds, "[\n]") is not required  # type: ignore[attr-defined]
 
 
 def test_the_watcher_names_the_moments() -> None:

@@ -27,6 +27,9 @@ PING_TEXT = "[TOOL_CALLS]ping[ARGS]{}"
          [Call("math.f-1", {"x": "[ARGS]{}[TOOL_CALLS]g"})], ""),
         ("[TOOL_CALLS] ping [ARGS]{}", [Call(" ping ", {})], ""),
         (f"{PING_TEXT}}}", [PINGED], "}"),
+        # Mistral Small 3.2's ids
+        ("[TOOL_CALLS]ping[CALL_ID]abcdef123[ARGS]{}", [PINGED], ""),
+        ("[TOOL_CALLS]ping[CALL_ID][ARGS]{}", [PINGED], ""),
         ("Just words [1], and [TOOL_CALLS", [], "Just words [1], and [TOOL_CALLS"),
         ("", [], ""),
     ],
@@ -114,7 +117,7 @@ def test_what_is_odd_comes_back() -> None:
     assert FORMAT.parse(FORMAT.write([ODD, ODD], TOOLS), TOOLS) == Parsed((ODD, ODD))
 
 
-@pytest.mark.parametrize("name", ["", "[x]", " {", "a[ARGS]", "[TOOL_CALLS]", "a[TOOL_CALLS]b"])
+@pytest.mark.parametrize("name", ["", "[x]", " {", "a[ARGS]", "[TOOL_CALLS]", "a[TOOL_CALLS]b", "a[CALL_ID]b"])
 def test_names_that_cannot_be_read_back_are_refused(name: str) -> None:
     with pytest.raises(CannotCarry, match="A tool's name can neither be empty"):
         FORMAT.write([Call(name, {})], ())
