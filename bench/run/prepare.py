@@ -182,12 +182,15 @@ def _check_kv_types(found: Found, config: RunConfig) -> None:
 def read_template(path: Path) -> str:
     """A chat template that a person gives in place of a model's own."""
     try:
-        return path_of(path).read_text(encoding="utf-8")
+        template = path_of(path).read_text(encoding="utf-8")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ToolgaugeError(f"cannot read the chat template {path}: {reason}") from error
     except UnicodeDecodeError as error:
         raise ToolgaugeError(f"the chat template {path} is not UTF-8 text; save it as such") from error
+    if not template.strip():
+        raise ToolgaugeError(f"the chat template {path} is empty; name another file, or leave it out")
+    return template
 
 
 def native_format(format_id: str | None) -> str | None:
@@ -201,7 +204,7 @@ def native_format(format_id: str | None) -> str | None:
 
 def _planned(found: Found, template: str | None, format_id: str | None, person: Person) -> PlannedModel:
     file = found.file
-    template = template or file.template(tools=True)
+    template = file.template(tools=True) if template is None else template
     return PlannedModel(
         name=found.name,
         quant=found.quant or file.quant,
