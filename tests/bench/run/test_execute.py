@@ -12,7 +12,7 @@ import pytest
 
 from bench.records import ErrorKind, ItemRecord
 from bench.results.rows import Item, Run
-from bench.results.store import Store
+from bench.results.store import Store, StoreError
 from bench.run import events
 from bench.run.config import LatencySettings
 from bench.run.drive import MAX_DEATHS
@@ -241,6 +241,20 @@ def test_a_worker_that_always_dies_is_given_up(store: Store, tmp_path: Path) -> 
 
 
 @here
+def test_a_run_whose_file_is_deleted_ends_at_once_and_says_so(store: Store, tmp_path: Path) -> None:
+    """It went on to the end, printed its report, and there was nothing of it."""
+    heard = Heard()
+
+    def delete(event: events.Event) -> None:
+        heard(event)
+        if isinstance(event, events.ItemDone):
+            store.path.unlink()
+
+    with pytest.raises(StoreError, match=r"results\.db was deleted, moved or replaced"):
+        run(store, plan_of(tmp_path), listener=delete)
+    assert len(heard.of(events.ItemDone)) == 1
+
+
 def test_a_model_that_does_not_fit_says_so_in_the_engines_words(store: Store, tmp_path: Path) -> None:
     sentence = "fake:perfect does not fit into memory: 9 MiB are missing; take a smaller quantization"
     with pytest.raises(ToolgaugeError, match=f"^{sentence}$"):
