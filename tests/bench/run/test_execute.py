@@ -19,8 +19,8 @@ from bench.run.drive import MAX_DEATHS
 from bench.run.execute import Which, execute
 from bench.run.judge import verdict
 from bench.run.loading import open_model
-from bench.run.plan import Plan
-from bench.run.writer import NewScore
+from bench.run.plan import Plan, versions
+from bench.run.writer import NewScore, Provenance, begin_run
 from bench.suites.case import Case
 from engine.formats.hermes import HermesFormat
 from grammars.errors import ToolgaugeError
@@ -175,8 +175,31 @@ def test_a_finished_run_is_not_touched_again_unless_it_is_named(store: Store, tm
     assert again.id == first.id
     assert heard.of(events.ItemDone) == heard.of(events.ModelLoading) == []
     other = plan_of(tmp_path, n_cases=2)
-    with pytest.raises(ToolgaugeError, match="run 1 was made with other settings, files or versions than now"):
+    with pytest.raises(ToolgaugeError, match="and another suite mine than now; use the same, or start anew with --new"):
         run(store, other, which=first.id)
+
+
+NOW = replace(PROVENANCE, versions=versions())
+
+
+@pytest.mark.parametrize(
+    ("provenance", "model", "settings", "told"),
+    [
+        (NOW, {"gguf_sha256": "0" * 64}, {}, "another file fake:perfect"),
+        (NOW, {"template": "another {{ template }}"}, {}, "another chat template of fake:perfect"),
+        (NOW, {"format_id": "qwen_xml"}, {}, r"another format of fake:perfect \(hermes\)"),
+        (NOW, {}, {"n_cases": 4}, "another suite mine"),
+        (NOW, {}, {"modes": ["json.free"], "parallel": 1}, r"other settings \(modes\)"),
+        (PROVENANCE, {"gguf_sha256": "0" * 64}, {}, r"another toolgauge \(0\) and .* and another file fake:perfect"),
+    ],
+)
+def test_what_keeps_a_run_from_being_gone_on_with_is_named(
+    provenance: Provenance, model: dict[str, str], settings: dict[str, Any], told: str, store: Store, tmp_path: Path
+) -> None:
+    begin_run(store, plan_of(tmp_path), provenance)
+    other = plan_of(tmp_path, [replace(fake(), **model)], **settings)
+    with pytest.raises(ToolgaugeError, match=f"^run 1 was made with {told} than now; use the same, or start anew"):
+        run(store, other, which=1)
 
 
 def test_a_worker_that_dies_costs_what_was_in_flight_and_the_run_goes_on(store: Store, tmp_path: Path) -> None:
