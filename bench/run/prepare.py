@@ -120,6 +120,9 @@ def models_for(config: RunConfig, person: Person, then: str = MEASURED_APART) ->
         if not name.startswith(PREFIX)
         for each in _resolve(name, config.quants, hub)
     ]
+    if template is None:
+        for _, each in found:
+            _check_template(each.file)
     ladder = in_ladders([each for _, each in found], person.say, then)
     files: dict[Path, tuple[int, Found]] = {}
     for (place, _), each in zip(found, ladder, strict=True):
@@ -161,6 +164,12 @@ def _at_level(found: Found, ladder: Sequence[Found], person: Person) -> Found:
         with person.progress(f"Making {found.name} {level}") as progress:
             there = replace(there, file=read_gguf(quantize(there.file.path, level, progress=progress)))
     return replace(found, file=there.file, quant=level, doubt=there.doubt)
+
+
+def _check_template(file: GgufFile) -> None:
+    """Raises `ToolgaugeError` for a file whose every prompt would be an error, native or not."""
+    if not (file.template(tools=True) or "").strip():
+        raise ToolgaugeError(f"{file.path.name} has no chat template; give one with --chat-template FILE")
 
 
 def _check_kv_types(found: Found, config: RunConfig) -> None:

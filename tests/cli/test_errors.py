@@ -149,6 +149,15 @@ def test_a_number_that_no_answer_can_be_made_with(
     assert stored(folder / "toolgauge.db") == before
 
 
+@pytest.mark.parametrize("template", [None, "", " \n"], ids=["none", "empty", "white space"])
+@pytest.mark.parametrize("command", ["run", "try", "drift"])
+def test_a_model_without_a_chat_template(command: str, template: str | None, folder: Path, fails: Fails) -> None:
+    """Its format was asked for, and then the whole run was answers that could not be scored."""
+    write_tiny_model(folder / "bare-F16.gguf", chat_template=template)
+    said = fails(command, "bare-F16.gguf", *(("hello",) if command == "try" else ()))
+    assert "bare-F16.gguf has no chat template; give one with --chat-template FILE" in said
+
+
 @pytest.mark.parametrize("text", ["", " \n\t\n"], ids=["nothing", "white space"])
 @pytest.mark.parametrize("command", ["run", "try", "drift", "doctor", "formats"])
 def test_an_empty_chat_template(command: str, text: str, gguf: bytes, folder: Path, fails: Fails) -> None:

@@ -194,7 +194,7 @@ NOW = replace(PROVENANCE, versions=versions())
     ],
 )
 def test_what_keeps_a_run_from_being_gone_on_with_is_named(
-    provenance: Provenance, model: dict[str, str], settings: dict[str, Any], told: str, store: Store, tmp_path: Path
+    provenance: Provenance, model: dict[str, Any], settings: dict[str, Any], told: str, store: Store, tmp_path: Path
 ) -> None:
     begin_run(store, plan_of(tmp_path), provenance)
     other = plan_of(tmp_path, [replace(fake(), **model)], **settings)
