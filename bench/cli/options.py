@@ -9,7 +9,7 @@ import typer
 
 from bench.shell import HOW, MEASURING, OUTPUT, WHAT
 
-_MOST_THREADS = 512  # GGML_MAX_N_THREADS; with more the process ends within llama.cpp
+_MOST_THREADS = 512  # GGML_MAX_N_THREADS; of very many its process dies
 _MOST_TEMPERATURE = 100  # far above what anybody means: every token is about as likely as any other there
 
 # What to measure

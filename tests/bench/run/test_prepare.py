@@ -153,7 +153,8 @@ def test_a_fine_tune_is_no_level_of_its_base(
     tuned = shutil.copy(made, tmp_path / "hammer-Q8_0.gguf")
     (tmp_path / "mine.jinja").write_text(OTHER_TEMPLATE)
     # without any template a file cannot be measured
-    settings = {"chat_template": str(tmp_path / "mine.jinja")} if difference.get("chat_template", "") is None else {}
+    is_bare = difference.get("chat_template", "") is None
+    settings: dict[str, Any] = {"chat_template": str(tmp_path / "mine.jinja")} if is_bare else {}
     heard = Heard()
     found = models(files, "tiny-F16.gguf", str(tuned), heard=heard, **settings)
     assert labels(found) == [("tiny", "F16"), ("hammer", "Q8_0")]
