@@ -13,7 +13,7 @@ whatever the template does.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -45,6 +45,7 @@ _ANSWERED: Final = (
     Message("assistant", calls=CALLS[:1]),
     Message("tool", f'{{"sky": "{_RESULT_WORD}"}}', name=CALLS[0].name),
 )
+_REFUSES: Final = "template-refuses"
 _MOST_CHARS: Final = 4000
 _MOST_QUOTED_CHARS: Final = 200
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
@@ -71,8 +72,25 @@ def check(
     found += _switches(template, fmt or formats.ENVELOPE, tokenizer, thinking, reasoning_effort)
     return tuple(
         replace(each, rendered=_shortened(each.rendered), expected=_shortened(each.expected))
-        for each in dict.fromkeys(found)
+        for each in _told_once(dict.fromkeys(found))
     )
+
+
+def _refusal(what: str, reason: TemplateError) -> Finding:
+    return Finding(_REFUSES, f"{what}: {reason}")
+
+
+def _told_once(found: Iterable[Finding]) -> Iterator[Finding]:
+    """Whatever the template refuses for one and the same reason is one finding; they come last."""
+    refused: dict[str, list[str]] = {}
+    for each in found:
+        if each.name == _REFUSES:
+            what, _, reason = each.message.partition(": ")
+            refused.setdefault(reason, []).append(what)
+        else:
+            yield each
+    for reason, parts in refused.items():
+        yield Finding(_REFUSES, f"{', '.join(parts)}: {reason}")
 
 
 def _choice(template: ChatTemplate, fmt: ToolFormat | None) -> Iterator[Finding]:
@@ -119,7 +137,7 @@ class _Talk:
         try:
             yield from part()
         except TemplateError as error:
-            yield Finding("template-refuses", f"{what}: {error}")
+            yield _refusal(what, error)
 
     def _question(self) -> Iterator[Finding]:
         prompt = self._text(_USER, generation=True)
@@ -247,7 +265,7 @@ def _switches(
             message = f"--reasoning-effort {effort} has no effect: the chat template does not read it"
             yield Finding("reasoning-effort-ignored", message)
     except TemplateError as error:
-        yield Finding("template-refuses", f"a question with tools: {error}")
+        yield _refusal("a question with tools", error)
 
 
 def _shortened(text: str) -> str:

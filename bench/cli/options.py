@@ -9,6 +9,9 @@ import typer
 
 from bench.shell import HOW, MEASURING, OUTPUT, WHAT
 
+_MOST_THREADS = 512  # GGML_MAX_N_THREADS; of very many its process dies
+_MOST_TEMPERATURE = 100  # far above what anybody means: every token is about as likely as any other there
+
 # What to measure
 
 ModelFile = Annotated[
@@ -126,7 +129,10 @@ MicroBatchSizes = Annotated[
     ),
 ]
 Threads = Annotated[
-    int, typer.Option("-t", "--threads", min=0, metavar="N", help="0: the physical cores.", rich_help_panel=HOW)
+    int,
+    typer.Option(
+        "-t", "--threads", min=0, max=_MOST_THREADS, metavar="N", help="0: the physical cores.", rich_help_panel=HOW
+    ),
 ]
 KvType = Annotated[
     str,
@@ -189,7 +195,10 @@ ReasoningEffort = Annotated[
 Seed = Annotated[
     int, typer.Option("-s", "--seed", metavar="N", help="Has no effect on greedy answers.", rich_help_panel=MEASURING)
 ]
-Temperature = Annotated[float, typer.Option("--temp", min=0, metavar="T", help="0: greedy.", rich_help_panel=MEASURING)]
+Temperature = Annotated[
+    float,
+    typer.Option("--temp", min=0, max=_MOST_TEMPERATURE, metavar="T", help="0: greedy.", rich_help_panel=MEASURING),
+]
 TopP = Annotated[float, typer.Option(min=0, max=1, metavar="P", help="Of sampled answers.", rich_help_panel=MEASURING)]
 Trials = Annotated[
     int, typer.Option(min=1, metavar="N", help="Answers to each case; needs a --temp.", rich_help_panel=MEASURING)

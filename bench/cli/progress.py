@@ -147,11 +147,8 @@ class RunProgress(AbstractContextManager["RunProgress"]):
             self._line_at = self._clock()
 
     def _died(self, model: PlannedModel, n_in_flight: int, reason: str, log: tuple[str, ...]) -> None:
-        lost = numbers.plural(n_in_flight, "answer")
-        say(
-            f"warning: the process of {model.label} ended ({reason}); {lost} in flight counted as runtime errors",
-            "yellow",
-        )
+        lost = f"; {numbers.plural(n_in_flight, 'answer')} in flight counted as runtime errors" if n_in_flight else ""
+        say(f"warning: the process of {model.label} ended ({reason}){lost}", "yellow")
         for line in log[-5:]:
             say(f"  {line}", "dim")
 

@@ -65,7 +65,8 @@ def disagreements(cells: Sequence[Judged]) -> Iterator[Disagreement]:
 
 
 def in_words(found: Disagreement) -> str:
-    return f"Self-check of {found.model}, {found.name}: {found.message}."
+    stop = "" if found.message.endswith(".") else "."  # a template may end its own words with one
+    return f"Self-check of {found.model}, {found.name}: {found.message}{stop}"
 
 
 def warnings(run: Run, cells: Sequence[Judged], path: Path, *, with_looks: bool = True) -> Iterable[str]:

@@ -22,13 +22,14 @@ def render(document: Document) -> str:
 
 def _block(block: Block) -> str:
     if isinstance(block, Heading):
-        return f"{'#' * (block.level + 1)} {_inline(block.text)}"
+        return f"{'#' * (block.level + 1)} {_one_line(block.text)}"
     if isinstance(block, Text):
-        text = _inline(block.text).replace("\n", "  \n")  # two spaces keep the line break
-        return f"> **{text}**" if block.tone in ("warn", "bad") else text
+        if block.tone in ("warn", "bad"):
+            return f"> **{_one_line(block.text)}**"
+        return _inline(block.text).replace("\n", "  \n")  # two spaces keep the line break
     if isinstance(block, Code):
         fenced = _fenced(visible(block.text))
-        return f"**{_inline(block.title)}**\n\n{fenced}" if block.title else fenced
+        return f"**{_one_line(block.title)}**\n\n{fenced}" if block.title else fenced
     if isinstance(block, Fold):
         return "\n\n".join(map(_table, block.tables))
     return _table(block)
@@ -44,10 +45,10 @@ def _table(table: Table) -> str:
     ]
     aligned = [_line(cells[0], widths, table), f"| {' | '.join(rule)} |"]
     aligned += [_line(row, widths, table) for row in cells[1:]]
-    parts = [f"**{_inline(table.title)}**"] if table.title else []
+    parts = [f"**{_one_line(table.title)}**"] if table.title else []
     parts.append("\n".join(aligned))
     if table.notes:
-        parts.append("\n".join(f"- {_inline(note)}" for note in table.notes))
+        parts.append("\n".join(f"- {_one_line(note)}" for note in table.notes))
     return "\n\n".join(parts)
 
 
@@ -67,7 +68,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _table_cell(text: str) -> str:
-    return _inline(text).replace("|", "\\|").replace("\n", " ")
+    return _one_line(text).replace("|", "\\|")
 
 
 def _code_span(text: str) -> str:
@@ -76,6 +77,11 @@ def _code_span(text: str) -> str:
     fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)
     space = " " if shown.startswith("`") or shown.endswith("`") else ""
     return f"{fence}{space}{shown}{space}{fence}" if shown else ""
+
+
+def _one_line(text: str) -> str:
+    """For a place that a line break would end, such as a heading: names and a template's words may have some."""
+    return _inline(text).replace("\n", " ")
 
 
 def _inline(text: str) -> str:

@@ -48,13 +48,15 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         connection.row_factory = sqlite3.Row
         self._sql, self.path = connection, path
+        self._file = _file_at(path)
 
     @classmethod
     def open(cls, path: Path | None = None, *, timeout_s: float = 10.0) -> Self:
         """Open for writing; the file is made when missing and brought to the newest schema."""
         path = database_path(path)
         with _explained(path):
-            connection = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
+            # absolute: SQLite keeps what is called `:memory:` or `file:...` in memory, and nothing of it stays
+            connection = sqlite3.connect(path.absolute(), timeout=timeout_s, isolation_level=None)
             with _closed_on_error(connection):
                 _prepare(connection, path)
         return cls(connection, path)
@@ -93,6 +95,11 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing; for `bench.run.writer`."""
+        if _file_at(self.path) != self._file:  # SQLite would go on writing into what has no name any more
+            raise StoreError(
+                f"{self.path} was deleted, moved or replaced while it was written to, and what was stored is lost; "
+                "leave it where it is, and run the same command again"
+            )
         with _explained(self.path):
             self._sql.execute("BEGIN IMMEDIATE")
             try:
@@ -222,6 +229,15 @@ class Store:
         return self._rows(dict, sql, *values)
 
 
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Which file it is; None: there is none."""
+    try:
+        found = path.absolute().stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     if _schema_version(connection, path) == len(MIGRATIONS):
@@ -274,7 +290,9 @@ _ELSEWHERE = "or name another file with --db"
 _LOCKED = f"{{path}} is locked by another process; wait until it has finished, {_ELSEWHERE}"
 _FOREIGN = f"{{path}} is damaged or from another toolgauge ({{error}}); restore a copy, {_ELSEWHERE}"
 _MOST_SAID = 200  # characters of what a row holds
-_OTHER_SCHEMA = re.compile("no such (table|column)|already exists|duplicate column|Could not decode to UTF-8")
+_OTHER_SCHEMA = re.compile(
+    "no such (table|column)|has no column|already exists|duplicate column|Could not decode to UTF-8"
+)
 _READ_ONLY = f"{{path}} or its folder is read-only; make it writable, {_ELSEWHERE}"
 _REASONS = {
     sqlite3.SQLITE_BUSY: _LOCKED,
@@ -294,6 +312,8 @@ def _explained(path: Path) -> Iterator[None]:
     """SQLite's own errors as one sentence that says what to do; mistakes of ours stay visible as they are."""
     try:
         yield
+    except UnicodeDecodeError as error:  # what Python makes of SQLite's own words about a damaged schema
+        raise StoreError(_FOREIGN.format(path=path, error="its text is not UTF-8")) from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", None)
         reason = _REASONS.get(code & 0xFF) if code is not None else None

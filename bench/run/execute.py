@@ -28,7 +28,7 @@ from bench.run.estimate import Pace, from_history
 from bench.run.messages import ModelSpec
 from bench.run.offload import idle_cards
 from bench.run.plan import Plan, PlannedModel
-from bench.run.resume import of_other_versions
+from bench.run.resume import differences, of_other_versions
 from bench.run.slots import choose, with_slots
 from bench.run.todo import n_items_done, n_samples_done, todo
 from bench.run.writer import Provenance
@@ -120,7 +120,7 @@ def find_run(store: Store, plan: Plan, which: Which) -> int | None:
     run = store.run(str(which))
     if run.plan_key != plan.key:
         raise ToolgaugeError(
-            f"run {run.id} was made with other settings, files or versions than now; "
+            f"run {run.id} was made with {differences(store, run, plan)} than now; "
             "use the same, or start anew with --new"
         )
     return run.id

@@ -120,6 +120,9 @@ def models_for(config: RunConfig, person: Person, then: str = MEASURED_APART) ->
         if not name.startswith(PREFIX)
         for each in _resolve(name, config.quants, hub)
     ]
+    if template is None:
+        for _, each in found:
+            _check_template(each.file)
     ladder = in_ladders([each for _, each in found], person.say, then)
     files: dict[Path, tuple[int, Found]] = {}
     for (place, _), each in zip(found, ladder, strict=True):
@@ -163,6 +166,12 @@ def _at_level(found: Found, ladder: Sequence[Found], person: Person) -> Found:
     return replace(found, file=there.file, quant=level, doubt=there.doubt)
 
 
+def _check_template(file: GgufFile) -> None:
+    """Raises `ToolgaugeError` for a file whose every prompt would be an error, native or not."""
+    if not (file.template(tools=True) or "").strip():
+        raise ToolgaugeError(f"{file.path.name} has no chat template; give one with --chat-template FILE")
+
+
 def _check_kv_types(found: Found, config: RunConfig) -> None:
     """Raises `ToolgaugeError` for a KV cache that llama.cpp would refuse, after its weights were read."""
     own_choice = [context for context in config.contexts if (context.type_k, context.type_v) != _USUAL_KV]
@@ -182,12 +191,15 @@ def _check_kv_types(found: Found, config: RunConfig) -> None:
 def read_template(path: Path) -> str:
     """A chat template that a person gives in place of a model's own."""
     try:
-        return path_of(path).read_text(encoding="utf-8")
+        template = path_of(path).read_text(encoding="utf-8")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ToolgaugeError(f"cannot read the chat template {path}: {reason}") from error
     except UnicodeDecodeError as error:
         raise ToolgaugeError(f"the chat template {path} is not UTF-8 text; save it as such") from error
+    if not template.strip():
+        raise ToolgaugeError(f"the chat template {path} is empty; name another file, or leave it out")
+    return template
 
 
 def native_format(format_id: str | None) -> str | None:
@@ -201,7 +213,7 @@ def native_format(format_id: str | None) -> str | None:
 
 def _planned(found: Found, template: str | None, format_id: str | None, person: Person) -> PlannedModel:
     file = found.file
-    template = template or file.template(tools=True)
+    template = file.template(tools=True) if template is None else template
     return PlannedModel(
         name=found.name,
         quant=found.quant or file.quant,

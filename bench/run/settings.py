@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Literal
 
+from bench.fit.predict import MOST_SLOTS
 from bench.run.config import AUTO
 from engine.llama.params import FLASH_ATTENTION, KV_TYPES, ContextParams, FlashAttention
 from grammars.errors import ToolgaugeError
@@ -125,6 +126,6 @@ def parallel(text: str) -> int | Literal["auto"]:
     if text == AUTO:
         return AUTO
     number = _number(text)
-    if not number:
-        raise ToolgaugeError(f"--parallel is a number of answers, 1 or more, or {AUTO}; not '{text}'")
+    if not number or number > MOST_SLOTS:
+        raise ToolgaugeError(f"--parallel is a number of answers from 1 to {MOST_SLOTS}, or {AUTO}; not '{text}'")
     return number

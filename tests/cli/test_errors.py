@@ -125,6 +125,51 @@ def test_a_seed_that_no_result_file_can_keep(seed: int, fails: Fails) -> None:
     )
 
 
+def test_more_answers_at_a_time_than_llama_decodes(fails: Fails) -> None:
+    """It failed when its run was stored already, and so did the command that was right."""
+    said = fails("run", "fake:perfect", "--parallel", "255")
+    assert "--parallel is a number of answers from 1 to 254, or auto; not '255'" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "most"),
+    [("-t", "513", 512), ("-t", "100000", 512), *(("--temp", value, 100) for value in ("101", "inf", "1e400", "nan"))],
+)
+@pytest.mark.parametrize("command", ["run", "try"])
+def test_a_number_that_no_answer_can_be_made_with(
+    command: str, option: str, value: str, most: int, folder: Path, capsys: Captured
+) -> None:
+    """A process that died within llama.cpp, or answers drawn from noise; a run was stored in either case."""
+    before = stored(folder / "toolgauge.db")
+    sentence = ("hello",) if command == "try" else ()
+    assert main([command, "fake:perfect", *sentence, option, value]) == Exit.USAGE
+    told = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert f"Invalid value for '{option}'" in told
+    assert f"less than or equal to {most}" in told
+    assert stored(folder / "toolgauge.db") == before
+
+
+@pytest.mark.parametrize("template", [None, "", " \n"], ids=["none", "empty", "white space"])
+@pytest.mark.parametrize("command", ["run", "try", "drift"])
+def test_a_model_without_a_chat_template(command: str, template: str | None, folder: Path, fails: Fails) -> None:
+    """Its format was asked for, and then the whole run was answers that could not be scored."""
+    write_tiny_model(folder / "bare-F16.gguf", chat_template=template)
+    said = fails(command, "bare-F16.gguf", *(("hello",) if command == "try" else ()))
+    assert "bare-F16.gguf has no chat template; give one with --chat-template FILE" in said
+
+
+@pytest.mark.parametrize("text", ["", " \n\t\n"], ids=["nothing", "white space"])
+@pytest.mark.parametrize("command", ["run", "try", "drift", "doctor", "formats"])
+def test_an_empty_chat_template(command: str, text: str, gguf: bytes, folder: Path, fails: Fails) -> None:
+    """The model's own was taken in its place without a word."""
+    (folder / "tiny-F16.gguf").write_bytes(gguf)
+    (folder / "mine.jinja").write_text(text)
+    given = ("tiny-F16.gguf", "--chat-template", "mine.jinja")
+    arguments = {"try": (*given, "hello"), "formats": ("detect", "mine.jinja")}.get(command, given)
+    said = fails(command, *arguments)
+    assert "the chat template mine.jinja is empty; name another file, or leave it out" in said
+
+
 @pytest.mark.parametrize(
     "arguments", [("run", "tiny-F16.gguf", "--quants", "Q4_XXL"), ("quantize", "tiny-F16.gguf", "Q4_XXL")]
 )

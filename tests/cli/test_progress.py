@@ -110,6 +110,12 @@ def test_a_dead_worker_is_told_with_its_last_words(plan: Plan, capsys: Captured)
     assert "line 3" not in text
 
 
+def test_a_worker_that_dies_before_its_first_answer_has_lost_none(plan: Plan, capsys: Captured) -> None:
+    with RunProgress() as progress:
+        progress(events.WorkerDied(plan.models[0], 0, "it was ended by SIGKILL", ()))
+    assert capsys.readouterr().err.endswith("the process of fake:perfect ended (it was ended by SIGKILL)\n")
+
+
 def test_a_script_gets_the_download_that_it_named(capsys: Captured) -> None:
     assert Terminal().may_download("m.gguf (4.00 GiB) from org/repo")
     assert "Downloading m.gguf (4.00 GiB) from org/repo" in capsys.readouterr().err

@@ -87,6 +87,26 @@ def test_a_broken_template_is_a_finding_never_an_error(source: str) -> None:
     assert "template-refuses" in {finding.name for finding in check(ChatTemplate(source), HERMES, MODEL)}
 
 
+def test_one_reason_for_refusing_everything_is_one_finding() -> None:
+    """It was said five times, in the same words."""
+    template = ChatTemplate("{{ messages | nofilter }} <tool_call> arguments")
+    (finding,) = check(template, HERMES, MODEL, thinking=True)
+    assert finding.message == (
+        "a question with tools, a system message, an answer, a call, a tool's result: "
+        "the chat template failed: line 1: No filter named 'nofilter'."
+    )
+
+
+def test_two_reasons_for_refusing_are_two_findings() -> None:
+    no_system = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+    no_result = "{% if messages[-1].role == 'tool' %}{{ raise_exception('never') }}{% endif %}"
+    refused = check(ChatTemplate(no_system + no_result + TEMPLATE.source), HERMES, MODEL)
+    assert [finding.message for finding in refused if finding.name == "template-refuses"] == [
+        "a system message: the chat template failed: no",
+        "a tool's result: the chat template failed: never",
+    ]
+
+
 def test_a_template_without_tools_or_results_says_so() -> None:
     plain = (
         "{% for m in messages if m.role != 'tool' %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

@@ -163,10 +163,12 @@ def checked(path: Path, *findings: Finding) -> Path:
 
 def test_what_the_self_check_found_is_a_named_warning_in_every_rendering(tmp_path: Path) -> None:
     unread = Finding("thinking-ignored", "--thinking on has no effect")
-    report = report_of(checked(stored_run(tmp_path, LADDER), FINDING, unread))
-    assert report.warnings[:2] == (
+    refused = Finding("template-refuses", "a call: the chat template failed: No filter named 'x'.")
+    report = report_of(checked(stored_run(tmp_path, LADDER), FINDING, unread, refused))
+    assert report.warnings[:3] == (
         "Self-check of tiny, call-text-differs: the chat template writes a call otherwise.",
         "Self-check of tiny, thinking-ignored: --thinking on has no effect.",
+        "Self-check of tiny, template-refuses: a call: the chat template failed: No filter named 'x'.",
     )
     document = tables.document(report)
     text = markdown.render(document)
@@ -179,7 +181,7 @@ def test_what_the_self_check_found_is_a_named_warning_in_every_rendering(tmp_pat
     assert text.index("call-text-differs") < text.index("| quant")
     assert "<call>add</call>" in text
     assert "&lt;call&gt;add" in page
-    (first, second) = report.to_json()["disagreements"]
+    (first, second, _) = report.to_json()["disagreements"]
     assert (first["quants"], first["rendered"], first["expected"]) == (("F16",), "<call>add</call>", "[add]")
     assert second["name"] == "thinking-ignored"
 

@@ -112,6 +112,20 @@ def test_a_markdown_cell_cannot_break_its_table(text: str, expected: str) -> Non
     assert len(rendered.strip().splitlines()) == 3
 
 
+def test_a_line_break_cannot_end_what_has_one_line() -> None:
+    """As the name of a file may have, or what a chat template says of itself."""
+    text = "a\n\n# b"
+    table = Table((Column("x"),), ((cell("1"),),), title=text, notes=(text,))
+    lines = markdown.render([Heading(text), Text(text, "warn"), Code("code", title=text), table]).splitlines()
+    assert [line for line in lines if "b" in line] == [
+        "## a  # b",
+        "> **a  # b**",
+        "**a  # b**",
+        "**a  # b**",
+        "- a  # b",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

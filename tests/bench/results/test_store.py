@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
+import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from bench.run.plan import Plan
 from bench.run.writer import NewLoad, NewScore
 from engine.types import Call, ConstraintStats, Finding, Fragment, Generation, Parsed, StopReason, Timings
 from tests.bench.scripted import PROVENANCE, plan_of
+from tests.bench.stored import RIGHT, WRONG, stored_run
 from tests.privileges import unprivileged
 
 
@@ -283,6 +286,42 @@ def test_a_locked_file_is_one_sentence(store: Store, plan: Plan) -> None:
     other.close()
 
 
+@pytest.mark.parametrize("name", [":memory:", "file:x?mode=memory", "file::memory:?cache=shared"])
+def test_whatever_it_is_called_it_is_a_file(
+    name: str, tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite keeps what has such a name in memory, so that the answers of a whole run were nowhere."""
+    monkeypatch.chdir(tmp_path)
+    with Store.open(Path(name)) as store:
+        begun(store, plan)
+    assert (tmp_path / name).is_file()
+    with Store.read(Path(name)) as store:
+        assert store.run().n_items == 6
+
+
+def _move(path: Path) -> None:
+    path.rename(path.with_name("elsewhere.db"))
+
+
+def _replace(path: Path) -> None:
+    shutil.copy(path, path.with_name("copy.db"))
+    path.with_name("copy.db").replace(path)
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, _move, _replace])
+def test_a_file_that_is_taken_away_is_not_written_to(
+    lose: Callable[[Path], None], tmp_path: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite goes on without a word, and closing the file loses everything."""
+    monkeypatch.chdir(tmp_path)
+    with Store.open(Path("results.db")) as store:
+        run_id, cell_id = begun(store, plan)
+        writer.put_item(store, run_id, cell_id, plan.cells[0].items[0], FULL_RECORD)
+        lose(store.path)
+        with pytest.raises(StoreError, match=r"results\.db was deleted, moved or replaced while it was written to"):
+            writer.release(store, run_id, finished=True)
+
+
 def test_a_folder_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be opened; check that its folder exists"):
         Store.open(tmp_path / "nowhere" / "results.db")
@@ -314,6 +353,23 @@ def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path, content: byt
         with pytest.raises(StoreError, match=r"not a SQLite database|is damaged"):
             opened(path)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("n_flipped", [5, 40, 300])
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_a_file_with_flipped_bytes_is_read_or_one_sentence(tmp_path: Path, seed: int, n_flipped: int) -> None:
+    path = stored_run(tmp_path, {("F16", "native.free"): [RIGHT, WRONG] * 5})
+    content = bytearray(path.read_bytes())
+    chosen = random.Random(seed)
+    for _ in range(n_flipped):
+        content[chosen.randrange(100, len(content))] ^= 255
+    path.write_bytes(content)
+    for opened in (Store.read, Store.open):
+        with suppress(StoreError), opened(path) as store:
+            run = store.run()
+            for cell in store.cells(run.id):
+                store.items(cell.id), store.steps_of(cell.id), store.verdicts(cell.id)
+            writer.release(store, run.id, finished=False)
 
 
 def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:

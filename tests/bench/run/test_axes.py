@@ -213,6 +213,14 @@ def test_a_number_of_five_thousand_digits_is_a_sentence() -> None:
         parallel("9" * 5000)
 
 
+@pytest.mark.parametrize("text", ["0", "255", "300"])
+def test_no_more_answers_at_a_time_than_llama_decodes(text: str) -> None:
+    """Two of its 256 sequences keep prefixes; 255 failed when the run was stored already."""
+    assert parallel("254") == 254
+    with pytest.raises(ToolgaugeError, match=f"from 1 to 254, or auto; not '{text}'"):
+        parallel(text)
+
+
 def test_where_one_type_is_wanted_two_are_written_with_a_colon() -> None:
     found = context_params(kv_type="q8_0:q4_0", flash_attn="auto")
     assert (found.type_k, found.type_v) == ("q8_0", "q4_0")

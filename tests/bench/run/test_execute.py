@@ -12,15 +12,15 @@ import pytest
 
 from bench.records import ErrorKind, ItemRecord
 from bench.results.rows import Item, Run
-from bench.results.store import Store
+from bench.results.store import Store, StoreError
 from bench.run import events
 from bench.run.config import LatencySettings
 from bench.run.drive import MAX_DEATHS
 from bench.run.execute import Which, execute
 from bench.run.judge import verdict
 from bench.run.loading import open_model
-from bench.run.plan import Plan
-from bench.run.writer import NewScore
+from bench.run.plan import Plan, versions
+from bench.run.writer import NewScore, Provenance, begin_run
 from bench.suites.case import Case
 from engine.formats.hermes import HermesFormat
 from grammars.errors import ToolgaugeError
@@ -175,8 +175,31 @@ def test_a_finished_run_is_not_touched_again_unless_it_is_named(store: Store, tm
     assert again.id == first.id
     assert heard.of(events.ItemDone) == heard.of(events.ModelLoading) == []
     other = plan_of(tmp_path, n_cases=2)
-    with pytest.raises(ToolgaugeError, match="run 1 was made with other settings, files or versions than now"):
+    with pytest.raises(ToolgaugeError, match="and another suite mine than now; use the same, or start anew with --new"):
         run(store, other, which=first.id)
+
+
+NOW = replace(PROVENANCE, versions=versions())
+
+
+@pytest.mark.parametrize(
+    ("provenance", "model", "settings", "told"),
+    [
+        (NOW, {"gguf_sha256": "0" * 64}, {}, "another file fake:perfect"),
+        (NOW, {"template": "another {{ template }}"}, {}, "another chat template of fake:perfect"),
+        (NOW, {"format_id": "qwen_xml"}, {}, r"another format of fake:perfect \(hermes\)"),
+        (NOW, {}, {"n_cases": 4}, "another suite mine"),
+        (NOW, {}, {"modes": ["json.free"], "parallel": 1}, r"other settings \(modes\)"),
+        (PROVENANCE, {"gguf_sha256": "0" * 64}, {}, r"another toolgauge \(0\) and .* and another file fake:perfect"),
+    ],
+)
+def test_what_keeps_a_run_from_being_gone_on_with_is_named(
+    provenance: Provenance, model: dict[str, Any], settings: dict[str, Any], told: str, store: Store, tmp_path: Path
+) -> None:
+    begin_run(store, plan_of(tmp_path), provenance)
+    other = plan_of(tmp_path, [replace(fake(), **model)], **settings)
+    with pytest.raises(ToolgaugeError, match=f"^run 1 was made with {told} than now; use the same, or start anew"):
+        run(store, other, which=1)
 
 
 def test_a_worker_that_dies_costs_what_was_in_flight_and_the_run_goes_on(store: Store, tmp_path: Path) -> None:
@@ -241,6 +264,20 @@ def test_a_worker_that_always_dies_is_given_up(store: Store, tmp_path: Path) -> 
 
 
 @here
+def test_a_run_whose_file_is_deleted_ends_at_once_and_says_so(store: Store, tmp_path: Path) -> None:
+    """It went on to the end, printed its report, and there was nothing of it."""
+    heard = Heard()
+
+    def delete(event: events.Event) -> None:
+        heard(event)
+        if isinstance(event, events.ItemDone):
+            store.path.unlink()
+
+    with pytest.raises(StoreError, match=r"results\.db was deleted, moved or replaced"):
+        run(store, plan_of(tmp_path), listener=delete)
+    assert len(heard.of(events.ItemDone)) == 1
+
+
 def test_a_model_that_does_not_fit_says_so_in_the_engines_words(store: Store, tmp_path: Path) -> None:
     sentence = "fake:perfect does not fit into memory: 9 MiB are missing; take a smaller quantization"
     with pytest.raises(ToolgaugeError, match=f"^{sentence}$"):

@@ -60,9 +60,11 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def models(folder: Path, *names: str, quants: str = "", heard: Heard | None = None) -> tuple[PlannedModel, ...]:
+def models(
+    folder: Path, *names: str, quants: str = "", heard: Heard | None = None, **settings: Any
+) -> tuple[PlannedModel, ...]:
     paths = tuple(str(folder / name) if name.endswith(".gguf") else name for name in names)
-    config = RunConfig(models=paths, quants=tuple(quants.split()))
+    config = RunConfig(models=paths, quants=tuple(quants.split()), **settings)
     return models_for(config, heard or Heard())
 
 
@@ -149,14 +151,18 @@ def test_a_fine_tune_is_no_level_of_its_base(
     """It has the base's shapes and vocabulary: its row stood in the base's ladder, and its name nowhere."""
     made = quantize(model_at(tmp_path / "hammer-F16.gguf", seed=1, **difference), "Q8_0", tmp_path / "made")
     tuned = shutil.copy(made, tmp_path / "hammer-Q8_0.gguf")
+    (tmp_path / "mine.jinja").write_text(OTHER_TEMPLATE)
+    # without any template a file cannot be measured
+    is_bare = difference.get("chat_template", "") is None
+    settings: dict[str, Any] = {"chat_template": str(tmp_path / "mine.jinja")} if is_bare else {}
     heard = Heard()
-    found = models(files, "tiny-F16.gguf", str(tuned), heard=heard)
+    found = models(files, "tiny-F16.gguf", str(tuned), heard=heard, **settings)
     assert labels(found) == [("tiny", "F16"), ("hammer", "Q8_0")]
     assert heard.said[0].startswith("tiny-F16.gguf and hammer-Q8_0.gguf are taken for different models, so they")
     assert reason in heard.said[0]
     assert heard.said[1] == "If they are one model, give their files one name, in which the level alone differs."
     assert [model.doubt for model in found] == ["", ""]
-    made_levels = models(files, "tiny-F16.gguf", str(tuned), quants="Q8_0")
+    made_levels = models(files, "tiny-F16.gguf", str(tuned), quants="Q8_0", **settings)
     assert [model.path == str(tuned) for model in made_levels] == [False, True], "the base's level is made of the base"
 
 
