@@ -27,7 +27,8 @@ from bench.results.store import Store
 from bench.stats import Middle
 from grammars.errors import ToolgaugeError
 
-SCHEMA = "toolgauge.compare/1"
+SCHEMA = "toolgauge.compare/2"
+"""2: `p` and `n_to_settle` as in `toolgauge.report/4`."""
 
 _MACHINE = ("cpu", "cores", "memory_bytes", "os", "gpu", "gpu_memory_bytes", "driver")
 # What names the files and suites themselves; the rows say which of them were held against each other.

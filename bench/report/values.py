@@ -26,12 +26,15 @@ from bench.report.details.truncation import Truncation
 from bench.stats import Middle, Spread
 from engine.types import Finding
 
-SCHEMA = "toolgauge.report/3"
+SCHEMA = "toolgauge.report/4"
 """2: categories name what was not scored and why; the closer looks are in each row.
 
 3: `further_s` of a recovery is gone, and `extra_calls` are those of whole episodes; an abstention is a rate over the
 answers with a verdict; `n_repairable` is null where a format has no repairs; `mask_s_per_token` of a push is over the
 tokens that were chosen under a mask; a choice is the smallest level on all cases of the reference.
+
+4: `honest_stop` is over the answers in which stopping is right; `p` of a rung is adjusted over those that could have
+shown a difference, and `n_to_settle` counts such an adjusted test; times of `warm` are over pairs that both have them.
 """
 
 Verdict = Literal["not worse", "worse", "cannot tell"]

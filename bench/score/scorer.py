@@ -29,8 +29,8 @@ from bench.suites.simulate import offered
 from engine.types import Call, StopReason, Tool
 
 SCORER = "toolgauge"
-VERSION = "5"
-"""Changes when a verdict could; stored with each score."""
+VERSION = "6"
+"""Changes when a verdict or what explains it could; stored with each score."""
 
 _ERRORS = {
     ErrorKind.CONSTRAINT: Outcome.CONSTRAINT_ERROR,

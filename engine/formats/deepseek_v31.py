@@ -34,7 +34,7 @@ class DeepseekV31Format:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "deepseek_v31"
-    version = "2"
+    version = "3"
     title = "DeepSeek V3.1"
     markers: tuple[str, ...] = (OPEN, CALL_OPEN, SEPARATOR, CALL_CLOSE, CLOSE)
     stop_texts: tuple[str, ...] = ()

@@ -46,7 +46,7 @@ class HermesFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "hermes"
-    version = "4"
+    version = "5"
     title = "Qwen2.5, Qwen3, Hermes, the bundled model"
     markers: tuple[str, ...] = (OPEN, CLOSE)
     stop_texts: tuple[str, ...] = ()

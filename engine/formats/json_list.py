@@ -43,7 +43,7 @@ class JsonListFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "json_list"
-    version = "3"
+    version = "4"
     title = "xLAM-2 (not checked against its makers' template), Hammer 2.1"
     markers: tuple[str, ...] = ()
     stop_texts: tuple[str, ...] = ()

@@ -32,7 +32,7 @@ class Llama3JsonFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "llama3_json"
-    version = "3"
+    version = "4"
     title = "Llama 3.1, 3.2, 3.3"
     markers: tuple[str, ...] = (TAG,)
     stop_texts: tuple[str, ...] = ("<|eom_id|>",)  # instead of <|eot_id|> where the model waits for a result

@@ -28,7 +28,7 @@ class MistralArgsFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "mistral_args"
-    version = "2"
+    version = "3"
     title = "Ministral 3, Devstral Small 1.1"
     markers: tuple[str, ...] = (OPEN, ARGS)
     stop_texts: tuple[str, ...] = ()

@@ -32,7 +32,7 @@ class MistralArgsIdFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "mistral_args_id"
-    version = "2"
+    version = "3"
     title = "Mistral Small 3.2"
     markers: tuple[str, ...] = (OPEN, CALL_ID, ARGS)
     stop_texts: tuple[str, ...] = ()

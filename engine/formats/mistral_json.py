@@ -34,7 +34,7 @@ class MistralJsonFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "mistral_json"
-    version = "3"
+    version = "4"
     title = "Mistral Nemo"
     markers: tuple[str, ...] = (OPEN,)
     stop_texts: tuple[str, ...] = ()

@@ -43,7 +43,7 @@ class NemotronJsonFormat:
     """Implements `engine.formats.protocol.ToolFormat`."""
 
     id = "nemotron_json"
-    version = "2"
+    version = "3"
     title = "Nemotron Nano v2, Llama-3.1-Nemotron (the latter not checked)"
     markers: tuple[str, ...] = (OPEN, CLOSE)
     stop_texts: tuple[str, ...] = ("<SPECIAL_12>",)  # ends a turn of Nemotron Nano v2

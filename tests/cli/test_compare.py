@@ -82,7 +82,7 @@ def test_a_ratio_of_times_says_of_how_many_cases_it_is(db: Path) -> None:
 def test_forty_cases_cannot_show_that_nothing_was_lost(db: Path, capsys: Captured) -> None:
     assert main(["compare", "1", "2", "--db", str(db), "--fail-if", "not-shown", "--json"]) == Exit.REGRESSION
     document = json.loads(capsys.readouterr().out)
-    assert document["schema"] == "toolgauge.compare/1"
+    assert document["schema"] == "toolgauge.compare/2"
     assert {change["rung"]["verdict"] for change in document["changes"]} == {"cannot tell"}
     assert main(["compare", "1", "2", "--db", str(db), "--fail-if", "not-shown", "--margin", "20"]) == Exit.OK
 

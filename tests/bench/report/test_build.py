@@ -275,7 +275,7 @@ def test_one_level_alone_has_no_ladder_and_one_mode_alone_no_pairs(tmp_path: Pat
 
 def test_json_is_the_values_without_texts(report: Report) -> None:
     values = report.to_json()
-    assert values["schema"] == "toolgauge.report/3"
+    assert values["schema"] == "toolgauge.report/4"
     assert "failures" not in values
     assert values["sections"][0]["rows"][0]["memory"]["vram_peak_bytes"] is None
     assert values["sections"][0]["rows"][0]["accuracy"]["hits"] == 8
