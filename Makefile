@@ -18,7 +18,7 @@ demo: .venv/.app ## Measure the bundled model at four quantization levels and pr
 	@$(BIN)/toolgauge report --html $(REPORT)
 
 test: check ## Check style and types, then run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: .venv/.dev ## Lint, formatting and types
 	@$(BIN)/ruff check --quiet .

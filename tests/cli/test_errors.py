@@ -382,13 +382,11 @@ def test_a_locked_database(folder: Path, fails: Fails, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("command", [RUN, ("score",)], ids=["run", "score"])
 def test_a_database_that_is_read_only(command: Sequence[str], folder: Path, fails: Fails) -> None:
-    for parent in (folder.parent, folder.parent.parent):
-        parent.chmod(0o755)
     for path in folder.iterdir():
         path.chmod(0o444)
     folder.chmod(0o555)
     try:
-        with unprivileged():
+        with unprivileged(folder):
             assert "read-only; make it writable, or name another file with --db" in fails(*command)
     finally:
         folder.chmod(0o755)
@@ -396,12 +394,10 @@ def test_a_database_that_is_read_only(command: Sequence[str], folder: Path, fail
 
 def test_a_read_only_database_can_be_read(folder: Path, capsys: Captured) -> None:
     assert main(["report"]) == Exit.OK  # so that everything is imported while that is permitted
-    for parent in (folder.parent, folder.parent.parent):
-        parent.chmod(0o755)
     (folder / "toolgauge.db").chmod(0o444)
     folder.chmod(0o555)
     try:
-        with unprivileged():
+        with unprivileged(folder):
             assert main(["report"]) == Exit.OK
     finally:
         folder.chmod(0o755)

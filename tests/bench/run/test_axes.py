@@ -123,11 +123,11 @@ def test_keys_of_runs_with_one_setting_are_what_they_were(tmp_path: Path, monkey
     monkeypatch.setattr(plan, "version_of", lambda distribution: "1")
     one = plan_of(tmp_path, n_cases=1, latency=LatencySettings(n_cases=1, repetitions=1))
     assert [cell.items[0].key for cell in one.cells] == [
-        "e1335c69a0298495389b32f53d1e6a99",
+        "77570ad4e1727bef23430bf6d4475409",
         "5112b391b8c35a05355a79d940e9cb0d",
     ]
     assert [cell.samples[0].key for cell in one.cells] == [
-        "75369567f008b1f78e239818f56272d2",
+        "b0bda443f54aa50b260ebfd07f3cfaf8",
         "31c00f41c06ef5cd43e27448b6540af8",
     ]
 
