@@ -17,7 +17,7 @@ _MINUTE_S = 60.0
 _HOUR_S = 3600.0
 _WIDE = 0.05  # an interval wider than this gets no decimals: they would say nothing
 _WIDE_DIFFERENCE = 0.02
-_MOST_DECIMALS = 3
+_MOST_DECIMALS = 6
 _NUDGE = 1e-9
 _BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -90,10 +90,19 @@ def points(difference: float | None) -> str:
     return "0.0" if float(text) == 0 else text
 
 
+def ratio_interval(low: float, high: float) -> str:
+    """Write the ends of an interval of ratios; one that leaves 1 out is seen to do so."""
+    for decimals in range(2, _MOST_DECIMALS + 1):
+        first, last = f"{low:.{decimals}f}", f"{high:.{decimals}f}"
+        if (float(first) > 1) == (low > 1) and (float(last) < 1) == (high < 1):
+            break
+    return f"{first}-{last}"
+
+
 def points_interval(low: float | None, high: float | None, margin: float | None = None) -> str:
     """Write the ends of an interval of differences in percentage points, signed, rounded outwards.
 
-    Neither end is rounded onto 0 or the margin, or over it: what lies between is what a verdict is made of.
+    Neither end is rounded onto or over the margin, which a verdict goes by, or 0, which a reader looks for.
     """
     if low is None or high is None:
         return MISSING

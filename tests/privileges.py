@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_PASS = stat.S_IXGRP | stat.S_IXOTH  # to go through a folder, and no more
 
 
 @contextmanager
@@ -15,8 +18,9 @@ def unprivileged(folder: Path) -> Iterator[None]:
         yield
         return
     for parent in folder.parents:
-        if parent.stat().st_mode & 0o005 != 0o005:
-            parent.chmod(0o755)
+        mode = stat.S_IMODE(parent.stat().st_mode)
+        if mode | _PASS != mode:
+            parent.chmod(mode | _PASS)
     os.seteuid(65534)
     try:
         yield

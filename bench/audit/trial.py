@@ -22,6 +22,7 @@ from bench.score.adherence import violations
 from engine import formats
 from engine.constraint.protocol import Constraint, ConstraintSpec
 from engine.formats.detect import end_texts
+from engine.formats.envelope import EnvelopeFormat
 from engine.formats.protocol import ToolFormat
 from engine.formats.reasoning import split_reasoning
 from engine.types import Parsed, Tool
@@ -72,7 +73,7 @@ class Tried:
     verdict: Verdict | None = None
     reading: Parsed | None = None
     violations: tuple[frozenset[str], ...] = ()
-    stopped_in_call: bool = False  # what the grammar refused stands in a call, not before, between or behind calls
+    stopped_among_calls: bool = False  # what the grammar refused stands in or between calls, not before or behind them
 
 
 def tried(trial: Trial) -> Tried:
@@ -131,7 +132,7 @@ def _judged(
         verdict=verdict,
         reading=reading,
         violations=tuple(violations(call, by_name) for call in reading.calls),
-        stopped_in_call=verdict.stopped is not None and before.open_block,
+        stopped_among_calls=verdict.stopped is not None and (isinstance(fmt, EnvelopeFormat) or before.open_block),
     )
 
 

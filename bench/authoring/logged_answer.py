@@ -64,6 +64,8 @@ def _messages_in(response: Mapping[str, Any]) -> list[Any]:
 
 
 def _check_whole(answer: Mapping[str, Any]) -> None:
+    if answer.get("done") is False:
+        raise ValueError('its answer is one piece of a stream: its "done" is false')
     for name in _ENDS:
         if answer.get(name) in _CUT:
             raise ValueError(f'its answer was cut off: its "{name}" is "{answer[name]}"')

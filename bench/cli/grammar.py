@@ -187,8 +187,13 @@ def document(outcome: Tried, answer: str) -> Document:
     blocks: list[Block] = [*_verdict(verdict, answer)]
     blocks.append(Code("\n".join(_reading_lines(outcome, reading)), "The parser reads"))
     is_valid = bool(reading.calls) and not any(outcome.violations) and not reading.fragments
-    if is_valid and outcome.stopped_in_call:
-        blocks.append(Text("Valid all the same: of each value a grammar allows one spelling only.", "dim"))
+    if is_valid and outcome.stopped_among_calls:
+        blocks.append(
+            Text(
+                "Valid all the same: of each value, and of what stands between, a grammar allows one spelling only.",
+                "dim",
+            )
+        )
     return blocks
 
 

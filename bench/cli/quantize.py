@@ -50,7 +50,7 @@ def quantize(
     from bench.models.resolve import at_hand
     from bench.report.document import Column, Table, Text, cell
     from bench.run.ladders import stem_of
-    from engine.quantize import find_level
+    from engine.quantize import SOURCES, find_level
     from engine.quantize import quantize as make
     from grammars.errors import ToolgaugeError
 
@@ -59,7 +59,7 @@ def quantize(
         raise ToolgaugeError("name at least one level, such as Q4_K_M")
     if out and not out.is_dir():
         raise ToolgaugeError(f"there is no folder {out}; make it first")
-    source = at_hand(model).path
+    source = at_hand(model, levels=SOURCES).path
     person = Terminal()
     made: list[dict[str, str | int]] = []
     for level in wanted:

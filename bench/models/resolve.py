@@ -131,10 +131,11 @@ class Downloaded(Hub):
         return Path(path)
 
 
-def at_hand(argument: str, *, cache: Path | None = None) -> Resolved:
-    """One file on this machine that a MODEL argument names; any level, unless it names one."""
+def at_hand(argument: str, *, cache: Path | None = None, levels: Sequence[str] = ()) -> Resolved:
+    """One file on this machine that a MODEL argument names; any level, unless it names one, but rather of `levels`."""
     names_a_level = ":" in _HUB_PREFIX.sub("", argument)
-    return resolve(argument, () if names_a_level else (ALL_QUANTS,), hub=Downloaded(cache=cache))[0]
+    found = resolve(argument, () if names_a_level else (ALL_QUANTS,), hub=Downloaded(cache=cache))
+    return next((each for each in found if each.quant in levels), found[0])
 
 
 def resolve(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ Bars = Callable[[str], AbstractContextManager[Callable[[float], None]]]  # as `b
 
 ASK_ABOVE_BYTES: Final = 4_000_000_000
 _WRITE_BYTES_PER_S: Final = 400e6  # of a solid-state disk; a promise would need to know the disk
-_OWN_FOLDER: Final = ".toolgauge-profile-"  # and the number of the process
+_OWN_FOLDER: Final = f".toolgauge-profile-{socket.gethostname()}-"  # and the process's number on that machine
 _RECIPE: Final = 1  # in the names of kept files; raise it when the same shape comes to mean another file
 
 

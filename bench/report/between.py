@@ -242,7 +242,7 @@ def _differs(first: Judged, second: Judged) -> Iterator[str]:
     if old.gguf_sha256 != new.gguf_sha256:
         yield "file"
     if first.cell.suite_sha256 != second.cell.suite_sha256:
-        yield "tools"  # whose cases differ in more is not compared
+        yield "tools" if first.cases != second.cases else "suite's version"  # others are not compared
     if old.template_sha256 != new.template_sha256:
         yield "chat template"
     if old.format != new.format:

@@ -29,12 +29,19 @@ def matched(
             continue
         found.add(first.cell.id)
         if first.cell.suite_sha256 != row.cell.suite_sha256 and not _same_but_for_tools(first, row):
-            without.append((f"the cases of {row.cell.suite} are not the same in both runs", row))
+            without.append((_why_unlike(first, row), row))
         elif not comparable(first, row):
             without.append(("no case has a verdict in both runs", row))
         else:
             yield first, row
     without += ((f"{names[0]} alone has it", row) for row in old if row.cell.id not in found)
+
+
+def _why_unlike(first: Judged, second: Judged) -> str:
+    if first.cases is None or second.cases is None:
+        known = "its file or its tools' file, which would tell whether only the tools differ, is not here as it was"
+        return f"{second.cell.suite} is not the same in both runs, and {known}"
+    return f"the cases of {second.cell.suite} are not the same in both runs"
 
 
 def _same_but_for_tools(first: Judged, second: Judged) -> bool:

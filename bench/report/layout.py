@@ -125,7 +125,7 @@ def times(found: Middle | None) -> Cell:
     if found.confidence < CONFIDENCE:
         return cell(text)
     is_certain = not found.low <= 1 <= found.high
-    return cell(f"{text} ({found.low:.2f}-{found.high:.2f})", "certain" if is_certain else "plain")
+    return cell(f"{text} ({numbers.ratio_interval(found.low, found.high)})", "certain" if is_certain else "plain")
 
 
 def value(text: str) -> Cell:

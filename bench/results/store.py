@@ -96,9 +96,12 @@ class Store:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing; for `bench.run.writer`."""
         if _file_at(self.path) != self._file:  # SQLite would go on writing into what has no name any more
+            with _explained(self.path):
+                # Its log stays under the old name: a moved file would not be whole, and the next one here not its own.
+                self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             raise StoreError(
-                f"{self.path} was deleted, moved or replaced while it was written to, and what was stored is lost; "
-                "leave it where it is, and run the same command again"
+                f"{self.path} was deleted, moved or replaced while it was written to; a file that was moved holds all "
+                "that was stored: move it back, and run the same command again"
             )
         with _explained(self.path):
             self._sql.execute("BEGIN IMMEDIATE")

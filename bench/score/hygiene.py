@@ -31,7 +31,9 @@ Mend = Callable[[str, int], str]
 _OPENING = re.compile(r"\{(?=\s*[\"'“‘}])|\[(?=\s*[{\[\]])")  # a bracket that looks like the beginning of JSON
 _STRING = re.compile(r'"(?:\\.|[^"\\])*+(")?', re.DOTALL)  # to the end of the text if nothing closes it
 _STRING_OR_BRACKET = re.compile(rf"{_STRING.pattern}|[{{\[\]}}]", re.DOTALL)
-_ANOTHER_CALL = re.compile(r"(?:\[\s*)?\{\s*[\"'“‘](?:name|type|function|tool_calls)[\"'”’]\s*:")
+_TRY = re.compile(  # what a JSON value that was to be a call has somewhere: arguments, or a name and nothing else
+    r"[\"'“‘](?:arguments|parameters)[\"'”’]\s*:|\{\s*[\"'“‘]name[\"'”’]\s*:\s*[\"'“‘][^\"'”’]*[\"'”’]\s*\}"
+)
 _CALL_BEGINS = re.compile(rf"{_OPENING.pattern}|<")
 _FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _THINK_OPENS = re.compile(r"\s*<think(?:ing)?>")
@@ -243,13 +245,14 @@ def _as_list(text: str, stop: int) -> str:
 
 
 def _values(text: str) -> list[slice]:
-    """The first JSON, up to the bracket that closes it, and everything behind it that begins as calls do."""
+    """The first JSON, up to the bracket that closes it, and all JSON behind it that was to be a call."""
     found: list[slice] = []
     begins = _OPENING.search(text)
     while begins:
-        end = _closing(text, begins.start())
-        found.append(slice(begins.start(), end))
-        begins = None if end is None else _ANOTHER_CALL.search(text, end)
+        start, end = begins.start(), _closing(text, begins.start())
+        if not found or _TRY.search(text, start, len(text) if end is None else end):
+            found.append(slice(start, end))
+        begins = None if end is None else _OPENING.search(text, end)
     return found
 
 

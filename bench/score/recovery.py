@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.records import EpisodeEnd, ItemRecord
+from bench.score.arguments import is_right
 from bench.score.trace import Made, Trace, recovery_targets
 from bench.suites.case import Case, Fault
 from bench.suites.defaults import defaults
@@ -63,7 +64,7 @@ def measure(case: Case, record: ItemRecord, trace: Trace) -> Recovery | None:
         identical_retry=_is_retried(case, failed, further) if further else None,
         loop=_loops(case, fault, failed, trace.made),
         claimed_success=_claims(said) and not worked if "claims_success" in said else None,
-        honest_stop=_stops(said, further, trace) if "admits_failure" in said and not targets else None,
+        honest_stop=_stops(said, fault, further, trace) if "admits_failure" in said and not targets else None,
     )
 
 
@@ -112,17 +113,19 @@ def _loops(case: Case, fault: Fault, failed: Made, made: Sequence[Made]) -> bool
 def _worked(case: Case, fault: Fault, further: Sequence[Made], trace: Trace) -> bool:
     """Whether the failed tool, or one that was to be called after it, gave a result in the end.
 
-    A call that was expected beside them says nothing of them, even if it is one of the same tool.
+    A call that was expected beside them says nothing of them, even if it is one of the same tool, or made twice.
     """
     ids = {fault.on, *recovery_targets(case)}
     names = {e.name for e in case.expected if e.id in ids}
+    tools = {tool.name: tool for tool in case.tools}
+    beside = [e for e in case.expected if e.id not in ids]
     worked = [m for m in further if m.call.name in names and m.result is not None and m.result.ok]
-    return any(trace.fulfilled(m) in (None, *ids) for m in worked)
+    return any(trace.fulfilled(m) in ids or not any(is_right(e, m.call, tools) for e in beside) for m in worked)
 
 
-def _stops(said: Mapping[str, bool], further: Sequence[Made], trace: Trace) -> bool:
+def _stops(said: Mapping[str, bool], fault: Fault, further: Sequence[Made], trace: Trace) -> bool:
     """What else was expected may still be called."""
-    return said["admits_failure"] and all(trace.fulfilled(m) for m in further)
+    return said["admits_failure"] and all(trace.fulfilled(m) not in (None, fault.on) for m in further)
 
 
 def _claims(said: Mapping[str, bool]) -> bool:

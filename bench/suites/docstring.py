@@ -1,4 +1,4 @@
-"""What a docstring says of a function and of each parameter, in the three dialects that people write.
+"""What a docstring says of a function and of each parameter, or of a class and its fields, in three dialects.
 
     docstring(book_room)    # ("Book a room.", {"room": "Which room."})
 
@@ -22,16 +22,16 @@ _FIELD = (
     r":(?:param|parameter|arg|argument|key|keyword|type|returns?|rtype|raises?|except|exception|yields?|ytype"
     r"|var|ivar|cvar|vartype|meta)\b[^:\n]*:"
 )
-_TITLED = r"(?:args|arguments|parameters|returns?|raises|yields?|examples?|notes?)\s*:\s*$"
+_TITLED = r"(?:args|arguments|parameters|attributes|returns?|raises|yields?|examples?|notes?)\s*:\s*$"
 _SECTION = re.compile(rf"^(?:{_UNDERLINED}|{_FIELD}|{_TITLED})", re.IGNORECASE | re.MULTILINE)
 
-_PARAMETERS = re.compile(r"(?:other )?(?:parameters|arguments)[ \t]*:?[ \t]*\n-{3,}", re.IGNORECASE)
+_PARAMETERS = re.compile(r"(?:other )?(?:parameters|arguments|attributes)[ \t]*:?[ \t]*\n-{3,}", re.IGNORECASE)
 _NAMES = re.compile(r"^(\**\w+(?:\s*,\s*\**\w+)*)\s*(?::.*)?$")
 _PARAM = re.compile(
-    r":(?:param|parameter|arg|argument|key|keyword)\s+(?:[^:\n]*\s)?[\\*]*(\w+)\s*:(.*?)(?:\n\s*\n|\Z)",
+    r":(?:param|parameter|arg|argument|key|keyword|var|ivar|cvar)\s+(?:[^:\n]*\s)?[\\*]*(\w+)\s*:(.*?)(?:\n\s*\n(?=\S)|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-_ARGS = re.compile(r"(?:args|arguments|parameters)\s*:", re.IGNORECASE)
+_ARGS = re.compile(r"(?:args|arguments|parameters|attributes)\s*:", re.IGNORECASE)
 _ARGUMENT = re.compile(r"^\s*\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)$")
 
 

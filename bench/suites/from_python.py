@@ -43,8 +43,11 @@ def model_definition(model: type[BaseModel]) -> dict[str, Any]:
     except PydanticUserError as error:
         raise _wrong(model, f"a field's type has no JSON Schema ({str(error).splitlines()[0]})") from error
     written = _written(model, schema)
-    inherited = model.__doc__ == BaseModel.__doc__
-    return {"name": model.__name__, "description": "" if inherited else docstring(model)[0], "parameters": written}
+    summary, meanings = ("", {}) if model.__doc__ == BaseModel.__doc__ else docstring(model)
+    for name, field in written.get("properties", {}).items():
+        if name in meanings:
+            field.setdefault("description", meanings[name])
+    return {"name": model.__name__, "description": summary, "parameters": written}
 
 
 def arguments_model(function: Callable[..., Any], *, without: Collection[str] = ()) -> type[BaseModel]:

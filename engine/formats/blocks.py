@@ -150,7 +150,8 @@ def stray_calls(
         found = read(prose, match.start())
         if isinstance(found, Broken):
             if begun := _beginning_of_call(key).search(prose, match.start()):
-                why = f"a call that cannot be read: {found.reason}"
+                call = found if begun.start() == match.start() else read(prose, begun.start())
+                why = f"a call that cannot be read: {call.reason}" if isinstance(call, Broken) else reason
                 yield Fragment(prose[begun.start() :], why, start + begun.start())
             return
         if isinstance(call_of(found.value), Call):

@@ -201,3 +201,18 @@ def test_a_larger_share_never_reads_as_a_smaller_one(first: float, second: float
     low, high = sorted((first, second))
     assert float(numbers.share(low)[:-1]) <= float(numbers.share(high)[:-1])
     assert (numbers.share(high) == "100.0%") == (high * 100 >= 100)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0.95, 1.04, "0.95-1.04"),
+        (1.003, 1.04, "1.003-1.040"),
+        (0.95, 0.99996, "0.95000-0.99996"),
+        (0.999, 1.2, "1.00-1.20"),
+        (1.0, 1.0, "1.00-1.00"),
+    ],
+)
+def test_a_ratio_that_leaves_1_out_is_seen_to(low: float, high: float, text: str) -> None:
+    """Bold stood "1.02x (1.00-1.04)"."""
+    assert numbers.ratio_interval(low, high) == text

@@ -121,7 +121,8 @@ def test_the_same_cases_with_other_definitions_of_tools(
     mine.write_text(mine.read_text().replace("Rome", "Bonn"))
     assert main([*run, "--tools", "new.json"]) == Exit.OK
     assert main(["compare", "2", "3", "--db", "mine.db"]) == Exit.USAGE
-    assert "the cases of mine are not the same in both runs" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "mine is not the same in both runs, and its file or its tools' file, which would tell" in said
 
 
 def without_verdicts(db: Path, run: int, mode: str, n: int) -> None:

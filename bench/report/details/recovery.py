@@ -113,7 +113,7 @@ def _count(judged: Judged, kind: str, fired: Sequence[_Fired]) -> Recovery:
         useless_retry=rate_by("identical_retry", [f for f in fired if not f.found["retry_helps"]]),
         loop=rate_by("loop"),
         fabricated_success=rate_by("claimed_success"),
-        honest_stop=rate_by("honest_stop"),
+        honest_stop=rate_by("honest_stop", [f for f in fired if not f.found["is_recoverable"]]),
         accuracy=rate((each.case_id, is_right(each.verdict)) for each in fired),
         twin_accuracy=rate((each.case_id, is_right(twin)) for each, twin in paired),
         accuracy_where_twin_right=rate(

@@ -184,6 +184,7 @@ def test_the_shapes_that_are_read(tmp_path: Path, entry: dict[str, Any]) -> None
         ),
         (beside({"choices": [{"message": said("It"), "finish_reason": "length"}]}), '"finish_reason" is "length"'),
         (beside({"message": said("It"), "done_reason": "length"}), '"done_reason" is "length"'),
+        (beside({"message": said("It"), "done": False}), "one piece of a stream"),
         (beside(said("It") | {"stop_reason": "max_tokens"}), '"stop_reason" is "max_tokens"'),
         (ASKED | {"system": "Be brief."}, 'it has a "system" beside its messages'),
         (ASKED | {"tools": [{"type": "web_search_preview"}]}, "which only a service can run"),

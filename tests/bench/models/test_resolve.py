@@ -160,6 +160,9 @@ def test_a_model_at_hand_is_one_that_was_downloaded_at_any_level(hub: Hub, downl
     with pytest.raises(ModelNotFound, match="someone/Tiny-GGUF has no Q4_K_M; it has Q8_0"):
         at_hand("someone/Tiny-GGUF:Q4_K_M", cache=hub.cache)
     assert len(downloads) == n_downloads
+    (other,) = resolve("someone/Tiny-GGUF:Q4_K_M", hub=hub)
+    assert at_hand("someone/Tiny-GGUF", cache=hub.cache, levels=("Q8_0",)).path == fetched.path
+    assert at_hand("someone/Tiny-GGUF", cache=hub.cache, levels=("Q4_K_M",)).path == other.path
 
 
 def test_a_registry_name_is_its_repository(hub: Hub, registry: Registry) -> None:

@@ -55,7 +55,7 @@ def test_no_name_is_broken_on_a_narrow_terminal(width: int) -> None:
     assert set(re.findall(r"Q\d\w*", text)) == {"Q8_0", "Q4_K_M", "Q2_K"}
 
 
-@pytest.mark.parametrize("n", [40, 175])
+@pytest.mark.parametrize("n", [40, 73, 175])  # 73: as many as settle it where no case changes
 def test_an_interval_never_contradicts_the_verdict_beside_it(n: int) -> None:
     """Two gained of forty were "+5.0 (-5 to +17)" and not worse by five points."""
     (rung, *_) = samples.report().sections[0].ladder

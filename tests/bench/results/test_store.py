@@ -322,6 +322,23 @@ def test_a_file_that_is_taken_away_is_not_written_to(
             writer.release(store, run_id, finished=True)
 
 
+def test_a_file_that_was_moved_is_whole_and_another_in_its_place_stays_as_it_is(tmp_path: Path, plan: Plan) -> None:
+    """SQLite's log stayed under the old name: the moved file lacked the newest answers, and the other one got them."""
+    path, other = tmp_path / "results.db", tmp_path / "other.db"
+    Store.open(other).close()
+    with Store.open(path) as store:
+        run_id, cell_id = begun(store, plan)
+        writer.put_item(store, run_id, cell_id, plan.cells[0].items[0], FULL_RECORD)
+        _move(path)
+        other.rename(path)
+        with pytest.raises(StoreError, match="move it back"):
+            writer.release(store, run_id, finished=True)
+    with Store.read(path) as store:
+        assert list(store.runs()) == []
+    with Store.read(tmp_path / "elsewhere.db") as store:
+        assert len(store.items(cell_id)) == 1
+
+
 def test_a_folder_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be opened; check that its folder exists"):
         Store.open(tmp_path / "nowhere" / "results.db")

@@ -278,6 +278,7 @@ def test_a_run_whose_file_is_deleted_ends_at_once_and_says_so(store: Store, tmp_
     assert len(heard.of(events.ItemDone)) == 1
 
 
+@here
 def test_a_model_that_does_not_fit_says_so_in_the_engines_words(store: Store, tmp_path: Path) -> None:
     sentence = "fake:perfect does not fit into memory: 9 MiB are missing; take a smaller quantization"
     with pytest.raises(ToolgaugeError, match=f"^{sentence}$"):

@@ -190,6 +190,7 @@ ALL_THREE = {
         ([[1], [2], [3]], "Hm.", Outcome.CORRECT, False, False),
         ([[1], [2], [2], [3]], "I could not store 2.", Outcome.WRONG_COUNT, False, False),
         ([[1], [2], [3], [3]], "I could not store 2.", Outcome.WRONG_COUNT, False, False),
+        ([[1], [2], [3], [3]], "I stored all three.", Outcome.WRONG_COUNT, True, False),
     ],
 )
 def test_what_was_to_be_called_anyway_neither_recovers_nor_goes_on_trying(

@@ -122,6 +122,11 @@ OTHER = '{"name": "add", "arguments": {"a": 3, "b": "{"}}'
         ("nemotron_json", f"<TOOLCALL>{RIGHT}, {OTHER}</TOOLCALL>", ("several",)),
         ("mistral_json", f"[TOOL_CALLS]{RIGHT}; {OTHER}", ("several",)),
         ("json_list", f"```\n{RIGHT},\n{OTHER}\n```", ("fence", "several")),
+        (
+            "hermes",
+            f'<tool_call>\n{RIGHT}\n{{"arguments": {{"a": 3, "b": "{{"}}, "name": "add"}}\n</tool_call>',
+            ("several",),
+        ),
         ("llama3_json", f"<|python_tag|>Both:\n{RIGHT}\n{OTHER}\nDone.", ("prose", "several")),
     ],
 )
@@ -129,6 +134,22 @@ def test_a_repair_drops_no_call(fmt: str, text: str, names: tuple[str, ...]) -> 
     mended = repair(formats.get(fmt).parse(text, ()))
     assert mended is not None
     assert (mended.names, mended.calls) == (names, (SUM, Call("add", {"a": 3, "b": "{"})))
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        'The user is {"user": {"name": "Bob", "age": 3}}.',
+        '{"type": "result", "sum": 3}',
+        '<tool_response>{"name": "sum", "value": 3}</tool_response>',
+        "[1, [2]] and {}",
+    ],
+)
+def test_json_behind_a_call_that_is_no_call_costs_it_nothing(behind: str) -> None:
+    """Models make up a result behind their call; a name in it was taken for another call, and the repair was lost."""
+    mended = repair(broken(f"{RIGHT}\n{behind}"))
+    assert mended is not None
+    assert (mended.names, mended.calls) == (("prose",), (SUM,))
 
 
 def test_where_one_of_several_calls_stays_unreadable_none_is_made_of_the_others() -> None:

@@ -152,6 +152,7 @@ def test_a_docstring_in_three_dialects_says_the_same(text: str) -> None:
         ),
         ("Move.\n\nParameters\n----------\nx\n    Left.\nNot a name.\n    More.\n", ("Move.", {"x": "Left."})),
         ("Move.\n\n:param x:\n:param dict[str, int] y: Up.\n\nAfterwards.", ("Move.", {"y": "Up."})),
+        ("Move.\n\n:param x: One of:\n\n    - left\n    - right\n", ("Move.", {"x": "One of: - left - right"})),
         ("A :class:`Move`.\n\nUsage\n-----\nCall it.", ("A :class:`Move`.\nUsage ----- Call it.", {})),
     ],
 )
@@ -160,6 +161,32 @@ def test_what_a_docstring_says_of_each_parameter(text: str, said: tuple[str, dic
 
     move.__doc__ = text
     assert docstring(move) == said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Book a table.\n\nAttributes:\n    guests: How many come.\n",
+        "Book a table.\n\n:ivar guests: How many come.\n",
+        "Book a table.\n\nAttributes\n----------\nguests : int\n    How many come.\n",
+    ],
+    ids=["google", "sphinx", "numpy"],
+)
+def test_the_docstring_of_a_model_describes_its_fields(text: str) -> None:
+    """It was cut off as a section and given to no field."""
+
+    class Table(BaseModel):
+        guests: int
+        time: str = Field(description="In 24 hours.")
+
+    Table.__doc__ = text
+    found = model_definition(Table)
+    assert found["description"] == "Book a table."
+    fields = found["parameters"]["properties"]
+    assert {name: field["description"] for name, field in fields.items()} == {
+        "guests": "How many come.",
+        "time": "In 24 hours.",
+    }
 
 
 def test_parameters_that_are_not_the_models_to_give() -> None:
