@@ -126,6 +126,15 @@ BANK = {"text": "Call the bank", "date": "2026-03-03"}
 PHYSIO = {"date": "2026-03-05"}
 AUSTRIAN = {"max_results": 3, "recency": "month", "site": "derstandard.at"}
 POUNDS = {"amount": 60, "from_currency": "GBP", "to_currency": "NOK"}
+NOON = [
+    ("Would noon on Friday suit you?", Outcome.CORRECT),
+    ("Please let me know if Friday at 12:00 works for you.", Outcome.CORRECT),
+    ("Let's have lunch on Friday at 12:00. Does that suit you?", Outcome.CORRECT),
+    ("Does Friday at 12 pm suit you?", Outcome.CORRECT),
+    ("Does Friday at 12 o'clock suit you?", Outcome.CORRECT),
+    ("Does Friday afternoon suit you?", Outcome.WRONG_ARGUMENTS),
+    ("Does Friday at 12:00 am suit you?", Outcome.WRONG_ARGUMENTS),
+]
 
 NEAR_MISSES: list[tuple[str, list[Answer], Outcome]] = [
     ("selection-1", [[call("get_weather", city="Lisbon", unit="celsius")]], Outcome.CORRECT),
@@ -203,6 +212,18 @@ NEAR_MISSES: list[tuple[str, list[Answer], Outcome]] = [
         ],
         Outcome.CORRECT,
     ),
+    *[
+        (
+            "multi_tool-5",
+            [
+                [call("find_contact", name="Marta Lindqvist")],
+                [call("send_email", to=["m.lindqvist@example.com"], subject="Lunch", body=body)],
+                "Sent.",
+            ],
+            outcome,
+        )
+        for body, outcome in NOON
+    ],
     # independent lookups one after the other are slow, not wrong
     (
         "multi_tool-6",
@@ -286,7 +307,15 @@ REPLIES = [
     ("restraint-6", "I can’t delete reminders.", {"declines": True}),
     ("restraint-1", "I'm afraid I have no way of switching lights.", {"declines": True}),
     ("restraint-1", "The lights are off.", {"declines": False}),
+    ("restraint-1", "The living room lights are off. Only the hallway light is still on.", {"declines": False}),
     ("restraint-6", "Done, it is deleted.", {"declines": False}),
+    ("restraint-6", "I wasn't able to delete it.", {"declines": True}),
+    (
+        "restraint-6",
+        "Done, the reminder about the car is deleted. You won't be reminded again.",
+        {"declines": False},
+    ),
+    ("restraint-6", "I've deleted the reminder; it will not go off.", {"declines": False}),
 ]
 
 
