@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
 from bench.records import StepRecord
-from bench.score.hygiene import ENVELOPE, UNCLOSED, Repair, repair
+from bench.score.hygiene import ENVELOPE, Repair, repair
+from bench.score.ledger import UNCLOSED
 from engine import formats
 from engine.formats.protocol import Closing
 from engine.prompt import ends_in_reasoning

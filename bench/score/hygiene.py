@@ -10,34 +10,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from bench.records import ItemRecord
+from bench.score.ledger import FENCE, LEDGER, OPENING, SMART_QUOTES, without_thinking
 from bench.suites.case import Case
 from engine import formats
 from engine.formats.strict import Value, read
 from engine.types import Call, Parsed
 
-SMART_QUOTES = "“”„‟‘’‚‛«»"
 ENVELOPE = "envelope"
 """The name of a repair for which reading the call was enough: only what stood around it was wrong."""
-FENCE = "fence"
-UNCLOSED = "unclosed"
 
-Mend = Callable[[str, int], str]
-
-_OPENING = re.compile(r"\{(?=\s*[\"'“‘}])|\[(?=\s*[{\[\]])")  # a bracket that looks like the beginning of JSON
-_STRING = re.compile(r'"(?:\\.|[^"\\])*+(")?', re.DOTALL)  # to the end of the text if nothing closes it
-_STRING_OR_BRACKET = re.compile(rf"{_STRING.pattern}|[{{\[\]}}]", re.DOTALL)
-_TRY = re.compile(  # what a JSON value that was to be a call has somewhere: arguments, or a name and nothing else
-    r"[\"'“‘](?:arguments|parameters)[\"'”’]\s*:|\{\s*[\"'“‘]name[\"'”’]\s*:\s*[\"'“‘][^\"'”’]*[\"'”’]\s*\}"
-)
-_CALL_BEGINS = re.compile(rf"{_OPENING.pattern}|<")
-_FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
-_THINK_OPENS = re.compile(r"\s*<think(?:ing)?>")
-_THINK_CLOSES = re.compile(r"</think(?:ing)?>")
+_CALL_BEGINS = re.compile(rf"{OPENING.pattern}|<")
 _KNOWN_MARKERS = sorted({marker for fmt in formats.FORMATS.values() for marker in fmt.markers}, key=len, reverse=True)
 _MARKER = "|".join((*map(re.escape, _KNOWN_MARKERS), r"</?(?!think)[a-z_]{3,}>|<\|[a-z_]+\|>|\[/?[A-Z_]{4,}\]"))
 _MARKERS_AROUND = re.compile(rf"\A(?:\s*(?:{_MARKER}))+|(?:(?:{_MARKER})\s*)+\Z")
@@ -88,7 +75,7 @@ def _is_fenced(parsed: Parsed, *, is_worded: bool) -> bool:
     """Whether a fence stands around a call or beside it; what was thought before it, and its values, may hold any."""
     words = [parsed.content] if is_worded else []
     for fragment in parsed.fragments:
-        text = _without_thinking(_MARKERS_AROUND.sub("", fragment.text), 0)
+        text = without_thinking(_MARKERS_AROUND.sub("", fragment.text), 0)
         begins = _CALL_BEGINS.search(text)
         words.append(text[: begins.start()] if begins else text)
     return any("```" in text for text in words)
@@ -197,123 +184,3 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _texts(inner)
-
-
-def _outside_strings(text: str, mend: Callable[[str], str]) -> str:
-    """Apply `mend` to everything but the JSON strings."""
-    pieces, position = [], 0
-    for match in _STRING.finditer(text):
-        pieces += [mend(text[position : match.start()]), match.group()]
-        position = match.end()
-    return "".join([*pieces, mend(text[position:])])
-
-
-def _without_thinking(text: str, stop: int) -> str:
-    """What follows the reasoning; nothing if that never ends, for a draft is no call.
-
-    Where it begins without a mark, its end is only taken for one outside of what may be a value.
-    """
-    opens = _THINK_OPENS.match(text)
-    start = None if opens else _OPENING.search(text)
-    values = [match.span() for match in _STRING.finditer(text, start.start())] if start else []
-    for closes in _THINK_CLOSES.finditer(text):
-        if not any(begin < closes.start() < end for begin, end in values):
-            return text[closes.end() :].lstrip()
-    return "" if opens else text
-
-
-def _without_fence(text: str, stop: int) -> str:
-    start = _OPENING.search(text)
-    match = _FENCE.search(text)
-    # a fence behind the first bracket belongs to a value
-    return match.group(1).strip() if start and match and match.start() < start.start() < match.end() else text
-
-
-def _without_prose(text: str, stop: int) -> str:
-    """From the first bracket to the one that closes it, or the last call behind it; or to the end."""
-    values = _values(text)
-    return text[values[0].start : values[-1].stop] if values else text
-
-
-def _as_list(text: str, stop: int) -> str:
-    """Several calls, whatever stands between them, as one list, which is no more closed than the last of them."""
-    values = _values(text)
-    if len(values) < 2:
-        return text
-    end = values[-1].stop
-    return "[" + ",".join(text[each] for each in values) + ("" if end is None else f"]{text[end:]}")
-
-
-def _values(text: str) -> list[slice]:
-    """The first JSON, up to the bracket that closes it, and all JSON behind it that was to be a call."""
-    found: list[slice] = []
-    begins = _OPENING.search(text)
-    while begins:
-        start, end = begins.start(), _closing(text, begins.start())
-        if not found or _TRY.search(text, start, len(text) if end is None else end):
-            found.append(slice(start, end))
-        begins = None if end is None else _OPENING.search(text, end)
-    return found
-
-
-def _closing(text: str, start: int) -> int | None:
-    """The place behind the bracket that closes the one at `start`; None: nothing does."""
-    depth = 0
-    for match in _STRING_OR_BRACKET.finditer(text, start):
-        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(match.group(), 0)
-        if depth == 0:
-            return match.end()
-    return None
-
-
-def _straight(quotes: str) -> Mend:
-    """These quotes made straight where a JSON string begins or ends, if it is one of them that cannot be read."""
-    opening = re.compile(rf"(?<=[{{\[,:])(\s*)[{quotes}]")
-    closing = re.compile(rf"[{quotes}](?=\s*[}}\],:])")
-
-    def mend(text: str, stop: int) -> str:
-        if text[stop : stop + 1] not in tuple(quotes):
-            return text
-        return closing.sub('"', opening.sub(r'\1"', text))
-
-    return mend
-
-
-def _without_python(text: str, stop: int) -> str:
-    words = {"True": "true", "False": "false", "None": "null"}
-    return _outside_strings(text, lambda part: re.sub(r"\b(True|False|None)\b", lambda m: words[m.group()], part))
-
-
-def _without_trailing_comma(text: str, stop: int) -> str:
-    # a comma and its bracket may be parted by white space only, so never by a string
-    return _outside_strings(text, lambda part: re.sub(r",(\s*[}\]])", r"\1", part))
-
-
-def _closed(text: str, stop: int) -> str:
-    """With the string and the brackets closed that were still open at the end."""
-    is_open = any(match[1] is None for match in _STRING.finditer(text))
-    quote = '"' if is_open else ""
-    if is_open:
-        n_backslashes = len(text) - len(text.rstrip("\\"))
-        text = text[: len(text) - n_backslashes % 2]
-    stack: list[str] = []
-    for bracket in re.findall(r"[{\[\]}]", _STRING.sub("", text)):
-        if bracket in "{[":
-            stack.append("}" if bracket == "{" else "]")
-        elif stack and stack[-1] == bracket:
-            stack.pop()
-    return text + quote + "".join(reversed(stack)) if quote or stack else text
-
-
-LEDGER: tuple[tuple[str, Mend], ...] = (
-    ("think_block", _without_thinking),
-    (FENCE, _without_fence),
-    ("prose", _without_prose),
-    ("several", _as_list),
-    ("smart_quotes", _straight(SMART_QUOTES)),
-    ("single_quotes", _straight("'")),
-    ("python_literals", _without_python),
-    ("trailing_comma", _without_trailing_comma),
-    (UNCLOSED, _closed),
-)
-"""In this order. Each takes the text and the place where strict reading stops."""

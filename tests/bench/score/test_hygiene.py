@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from bench.records import ItemRecord
 from bench.score import Outcome, score
 from bench.score.closing import closed, is_mendable
-from bench.score.hygiene import LEDGER, repair
+from bench.score.hygiene import repair
+from bench.score.ledger import LEDGER
 from bench.suites.case import Case
 from engine import formats
 from engine.formats.protocol import ToolFormat
