@@ -156,15 +156,23 @@ def parsing(fmt: ToolFormat, text: str, n_runs: int = 3) -> float:
     return min(seconds(lambda: fmt.parse(text, TOOLS)) for _ in range(n_runs))
 
 
+def more_than_eightfold(fmt: ToolFormat, make: Callable[[int], str], n_runs: int) -> str:
+    """What four times the text takes, where that is far more than four times as long; 16 times would be the square."""
+    short, long = parsing(fmt, make(LONG // 4), n_runs), parsing(fmt, make(LONG), n_runs)
+    if long <= 8 * short or long <= LIMIT_S * LONG / MEGABYTE / 2:
+        return ""
+    return f"{1000 * short:.0f} ms, and {1000 * long:.0f} ms for four times as much"
+
+
 @formats
 def test_time_grows_with_the_text_and_not_with_its_square(fmt: ToolFormat) -> None:
     slow = []
     for name, make in hostile(fmt).items():
         if parsing(fmt, make(LONG), n_runs=1) < LIMIT_S * LONG / MEGABYTE / 2:
             continue
-        short, long = parsing(fmt, make(LONG // 4)), parsing(fmt, make(LONG))
-        if long > 8 * short and long > LIMIT_S * LONG / MEGABYTE / 2:
-            slow.append(f"{name}: {1000 * short:.0f} ms, and {1000 * long:.0f} ms for four times as much")
+        # once more, and longer, before anything is said of it: other processes want the caches, too
+        if more_than_eightfold(fmt, make, n_runs=3) and (found := more_than_eightfold(fmt, make, n_runs=15)):
+            slow.append(f"{name}: {found}")
     assert slow == []
 
 
