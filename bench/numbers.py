@@ -134,6 +134,12 @@ def plural(number: int, noun: str, nouns: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
+def plurals(counts: Sequence[int], noun: str) -> str:
+    """Write the least and the greatest of several counts with their noun: `3-10 cases`; `8 cases` where all are 8."""
+    low, high = min(counts), max(counts)
+    return plural(high, noun) if low == high else f"{low}-{high} {noun}s"
+
+
 def significant(value: float) -> str:
     """Three significant digits without an exponent, thousands separated."""
     if value == 0 or not math.isfinite(value):

@@ -87,8 +87,7 @@ def _place(found: Row | Unpaired) -> str:
 def times_note(than: str, both: str, found: Sequence[Middle | None]) -> str:
     """What ratios of times are of; in words `than`, what they are held against, and `both`, where a call has to be."""
     counts = [each.n for each in found if each]
-    low, high = min(counts), max(counts)
-    cases = numbers.plural(high, "case") if low == high else f"{low}-{high} cases"
+    cases = numbers.plurals(counts, "case")
     few = "" if min(counts) >= _FEW else f"; of fewer than {_FEW} there is no interval"
     return f"first call: how many times as long {than}; median over {cases} with a call {both}{few}"
 

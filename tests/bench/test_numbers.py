@@ -216,3 +216,8 @@ def test_a_larger_share_never_reads_as_a_smaller_one(first: float, second: float
 def test_a_ratio_that_leaves_1_out_is_seen_to(low: float, high: float, text: str) -> None:
     """Bold stood "1.02x (1.00-1.04)"."""
     assert numbers.ratio_interval(low, high) == text
+
+
+@pytest.mark.parametrize(("counts", "text"), [([1], "1 case"), ([8, 8], "8 cases"), ([10, 3, 4], "3-10 cases")])
+def test_several_counts_of_one_thing(counts: list[int], text: str) -> None:
+    assert numbers.plurals(counts, "case") == text

@@ -219,9 +219,7 @@ def _warmth(rows: Sequence[Row]) -> Table | None:
 def _called_note(found: Sequence[Warm]) -> Iterator[str]:
     counts = [warm.cold_ttfc_s.n for warm in found if warm.cold_ttfc_s]
     if counts:
-        low, high = min(counts), max(counts)
-        answers = numbers.plural(high, "answer") if low == high else f"{low}-{high} answers"
-        yield f"first call: over the {answers} of a row with a call both times"
+        yield f"first call: over the {numbers.plurals(counts, 'answer')} of a row with a call both times"
 
 
 def _once(rows: Sequence[Row]) -> Table | None:
